@@ -1,0 +1,81 @@
+"""What policy says at one stage of a session, and what it is told about that session.
+
+An answer is None (go on, nothing to add), a Verdict, or an awaitable of either. Only an awaitable pauses the
+session; everything decided from tables in memory is answered at once (no coroutine is made for it).
+
+Not here: the rules themselves (relay/policy/policy.py), and the wording of syntax errors (relay/mail/reply.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final, NamedTuple, Protocol
+
+from relay.mail.reply import Reply
+
+ANNOTATE: Final = "annotate"
+"""Go on, and remember what the verdict carries."""
+REJECT: Final = "reject"
+"""Permanent: the reply is a 5yz."""
+DEFER: Final = "defer"
+"""Temporary: the reply is a 4yz. A 421 also ends the session."""
+
+
+class Verdict(NamedTuple):
+    """One answer that is more than "go on"."""
+
+    kind: str
+    """ANNOTATE, REJECT or DEFER."""
+    reply: Reply | None = None
+    """What the peer is told; always set with REJECT and DEFER, never used with ANNOTATE."""
+    is_trusted: bool = False
+    """ANNOTATE at connect: this client may send to anyone."""
+    recipient: bytes | None = None
+    """ANNOTATE at rcpt: the recipient to put into the envelope instead."""
+    fields: tuple[bytes, ...] = ()
+    """ANNOTATE at data: header fields to put on top, each whole lines ending in CRLF."""
+
+
+Answer = Verdict | None | Awaitable[Verdict | None]
+
+
+class SessionView(Protocol):
+    """What a policy may read about the session it is asked about."""
+
+    @property
+    def client_address(self) -> str:
+        """IP address of the peer in text form."""
+
+    @property
+    def listener(self) -> str:
+        """The listener's name in the configuration."""
+
+    @property
+    def is_submission(self) -> bool:
+        """Whether the listener takes submissions (RFC 6409)."""
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether policy has called this client trusted at connect."""
+
+    @property
+    def account(self) -> str:
+        """The authenticated account, or empty."""
+
+    @property
+    def helo(self) -> bytes:
+        """The name given with HELO or EHLO, or empty."""
+
+    @property
+    def reverse_path(self) -> bytes:
+        """Of the open transaction; empty for the null reverse-path and when there is none."""
+
+
+def reject(reply: Reply) -> Verdict:
+    """A permanent refusal with ``reply`` (5yz)."""
+    return Verdict(REJECT, reply)
+
+
+def defer(reply: Reply) -> Verdict:
+    """A temporary refusal with ``reply`` (4yz)."""
+    return Verdict(DEFER, reply)
