@@ -1,0 +1,6 @@
+"""The configuration: one typed model (``model``) and what reads it (``load``). Nothing else reads settings."""
+
+from relay.config.errors import ConfigError, ConfigErrors
+from relay.config.model import Config, Listener, RelayDomain
+
+__all__ = ["Config", "ConfigError", "ConfigErrors", "Listener", "RelayDomain"]

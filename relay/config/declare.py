@@ -1,0 +1,79 @@
+"""How the settings model declares a setting: kind, default, doc, in one place each.
+
+``setting`` makes a dataclass field that carries its declaration in the field's metadata; the loader, the reference
+page and the sample file read it from there. Sections are dataclasses of settings; a section may be one table
+(``[smtp]``) or an array of tables (``[[listener]]``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from relay.config.kinds import Kind
+
+REQUIRED: Final = object()
+_SETTING: Final = "relay.setting"
+
+
+class Setting(NamedTuple):
+    """The declaration of one setting."""
+
+    kind: Kind
+    doc: str
+    key: str
+    """Its name in the file."""
+    is_required: bool
+    default: Any
+    """The default, or a function that gives it."""
+    default_doc: str
+    """How the default is shown where it depends on the machine; otherwise empty."""
+
+
+class Section(NamedTuple):
+    """The declaration of one table, or of an array of tables."""
+
+    of: type
+    doc: str
+    key: str
+    is_array: bool
+
+
+def setting(
+    kind: Kind,
+    doc: str,
+    *,
+    default: Any = REQUIRED,
+    default_doc: str = "",
+    computed: Callable[[], Any] | None = None,
+    key: str = "",
+) -> Any:
+    """A dataclass field for one setting. ``default`` is written as in the file (``"5m"``) and checked like it;
+    ``computed`` gives a default that depends on the machine, described by ``default_doc``."""
+    if computed is not None:
+        declared = Setting(kind, doc, key, False, computed, default_doc)
+        return dataclasses.field(default_factory=computed, metadata={_SETTING: declared})
+    if default is REQUIRED:
+        return dataclasses.field(metadata={_SETTING: Setting(kind, doc, key, True, None, "")})
+    value = None if default is None else kind.parse(default)
+    declared = Setting(kind, doc, key, False, value, default_doc)
+    return dataclasses.field(default=value, metadata={_SETTING: declared})
+
+
+def section(of: type, doc: str) -> Any:
+    """A dataclass field for the table that ``of`` declares."""
+    return dataclasses.field(default_factory=of, metadata={_SETTING: Section(of, doc, "", False)})
+
+
+def sections(of: type, doc: str, *, key: str, default: tuple[Any, ...] = ()) -> Any:
+    """A dataclass field for an array of tables named ``key``, each declared by ``of``."""
+    return dataclasses.field(default=default, metadata={_SETTING: Section(of, doc, key, True)})
+
+
+def declarations(of: type) -> Iterator[tuple[str, Setting | Section]]:
+    """Attribute name and declaration of everything ``of`` declares, in order; ``key`` is always filled in."""
+    for field in dataclasses.fields(of):
+        declared: Setting | Section | None = field.metadata.get(_SETTING)
+        if declared is not None:
+            yield field.name, declared if declared.key else declared._replace(key=field.name)

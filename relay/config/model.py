@@ -1,0 +1,356 @@
+"""The settings of Relay: every setting is declared here once, with kind, range, default and doc.
+
+A ``Config`` is immutable, picklable and always whole: code that holds one need not check anything again. Durations
+are float seconds, sizes int octets, domain names lower-case A-labels. docs/CONFIG.md and docs/relay.toml are
+generated from this file (``make docs``).
+
+Not here: reading files (relay/config/load.py), the demo (relay/config/demo.py).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay.config.declare import section, sections, setting
+from relay.config.kinds import (
+    Choice,
+    Domain,
+    Duration,
+    Endpoint,
+    FilePath,
+    Flag,
+    Hop,
+    IpAddress,
+    LogDestination,
+    Mail,
+    Many,
+    Network,
+    Real,
+    Server,
+    Size,
+    Text,
+    Whole,
+)
+from relay.mail.next_hop import NextHop
+
+FALLBACK_HOSTNAME = "relay.localhost"
+
+
+def _machine_hostname() -> str:
+    """The machine's full name when it is a domain name of at least two labels, else ``relay.localhost``."""
+    try:
+        name = Domain().parse(socket.getfqdn())
+    except ValueError:
+        return FALLBACK_HOSTNAME
+    return name if "." in name and not name.endswith(".arpa") else FALLBACK_HOSTNAME
+
+
+def _cpus() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _delivery_workers() -> int:
+    return max(1, _cpus() // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address and port that mail comes in on."""
+
+    name: str = setting(Text(may_be_empty=False, longest=40), "Its name in logs and metrics; each name once.")
+    kind: str = setting(
+        Choice(("mx", "submission")),
+        "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
+        "adds a missing Date and Message-ID.",
+    )
+    address: str = setting(IpAddress(), "Where it listens. `0.0.0.0` is every IPv4 address, `::` every IPv6 address.")
+    port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).")
+
+
+@dataclass(frozen=True, slots=True)
+class RelayDomain:
+    """A domain whose mail is taken in and handed to a fixed next hop."""
+
+    domain: str = setting(Domain(), "The domain.")
+    next_hop: NextHop = setting(Hop(), "Where its mail goes.")
+    recipients: tuple[str, ...] | None = setting(
+        Many(Mail()),
+        "The only addresses that exist there; all others are refused with 550 5.1.1. Not given: every address is "
+        "taken in, and the next hop decides.",
+        default=None,
+        default_doc="not given",
+    )
+    recipients_file: Path | None = setting(
+        FilePath(),
+        "A file with such addresses, one a line, `#` begins a comment. Added to `recipients`. Read at start and reload.",
+        default=None,
+        default_doc="not given",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How many processes do what."""
+
+    smtp: int = setting(Whole(1, 256), "Processes that take mail in.", computed=_cpus, default_doc="one per processor")
+    delivery: int = setting(
+        Whole(1, 256),
+        "Processes that own the queue and deliver. Each next hop belongs to one of them.",
+        computed=_delivery_workers,
+        default_doc="one per two processors",
+    )
+    beat_timeout: float = setting(
+        Duration("1s", "1h"), "A worker whose loop has not turned for so long is killed and replaced.", default="30s"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """The HTTP port for metrics and health. It has no login: keep it on loopback or a private network."""
+
+    address: str = setting(IpAddress(), "Where it listens.", default="127.0.0.1")
+    port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).", default=8025)
+
+
+@dataclass(frozen=True, slots=True)
+class DomainSettings:
+    """Domains whose mail ends here, in mailboxes."""
+
+    local: tuple[str, ...] = setting(
+        Many(Domain()), "Their addresses are the accounts (`relay account add`) and postmaster.", default=[]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpSettings:
+    """Taking mail in: limits of a session. Each limit answers with the reply RFC 5321 has for it."""
+
+    banner: str = setting(Text(longest=200), "Text of the greeting after the host name.", default="ESMTP Relay")
+    recipient_delimiter: str = setting(
+        Text(longest=1),
+        "Begins the tag of a sub-address (RFC 5233): `user+tag` is delivered to `user`. Empty: no sub-addresses.",
+        default="+",
+    )
+    max_message_size: int = setting(
+        Size("1KiB", "2GiB"), "Largest content; announced with SIZE (RFC 1870). More is refused with 552 5.3.4.",
+        default="25MiB",
+    )  # fmt: skip
+    max_recipients: int = setting(
+        Whole(1, 100_000), "Recipients per transaction (RFC 5321 4.5.3.1.8: at least 100). More get 452 4.5.3.",
+        default=1000,
+    )  # fmt: skip
+    max_line: int = setting(
+        Whole(512, 65_536), "Octets of a command line with its CRLF (RFC 5321 4.5.3.1.4: at least 512).", default=2048
+    )
+    max_content_line: int = setting(
+        Size("998B", "1GiB", zero="no limit"),
+        "Octets of a line of content. RFC 5321 4.5.3.1.6 allows 998; real mail has longer ones, so only far longer "
+        "lines are refused with 554 5.6.0.",
+        default="64KiB",
+    )
+    max_commands: int = setting(Whole(10, 100_000_000), "Commands per session; then 421 4.7.0.", default=100_000)
+    max_errors: int = setting(Whole(1, 100_000), "Commands per session that may fail; then 421 4.7.0.", default=20)
+    max_connections: int = setting(
+        Whole(1, 1_000_000),
+        "Connections in all; each smtp worker gets its share. Further ones are greeted with 421 4.3.2.",
+        default=20_000,
+    )
+    max_connections_per_client: int = setting(
+        Whole(1, 1_000_000),
+        "Connections from one IPv4 address or IPv6 /64, counted in each smtp worker; then 421 4.7.0.",
+        default=100,
+    )
+    command_timeout: float = setting(
+        Duration("1s", "1h"), "Wait for the next command (RFC 5321 4.5.3.2.7: 5 minutes); then 421 4.4.2.", default="5m"
+    )
+    data_timeout: float = setting(
+        Duration("1s", "1h"), "Wait for more content (RFC 5321 4.5.3.2.5: 3 minutes); then 421 4.4.2.", default="3m"
+    )
+    min_data_rate: int = setting(
+        Size("1B", "1GiB", zero="no minimum"),
+        "Content must come in at least at so many octets a second on the average; then 421 4.4.2.",
+        default="100B",
+    )
+    data_rate_grace: float = setting(
+        Duration("1s", "1h"), "How long content may come in before `min_data_rate` counts.", default="30s"
+    )
+    session_timeout: float = setting(
+        Duration("1s", "7d"), "Longest session; then 421 4.4.2, between transactions as far as possible.", default="1h"
+    )
+    max_hops: int = setting(
+        Whole(1, 1000), "A message with more Received fields is in a loop: 554 5.4.6 (RFC 5321 6.3).", default=100
+    )
+    large_content: int = setting(
+        Size("64KiB", "1GiB"), "Content above this goes to a file of its own while it comes in.", default="1MiB"
+    )
+    memory_budget: int = setting(
+        Size("16MiB", "64GiB"),
+        "Octets of content that one smtp worker holds in memory; above it, all content goes to files.",
+        default="256MiB",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolSettings:
+    """Where accepted mail is kept until it is delivered."""
+
+    segment_size: int = setting(Size("1MiB", "1GiB"), "Size of a segment file of a log.", default="64MiB")
+    spare_segments: int = setting(Whole(0, 64), "Finished segments that each log keeps for use again.", default=2)
+    min_free_bytes: int = setting(
+        Size("0", "1TiB"), "With less room on the file system no mail is accepted: 452 4.3.1.", default="256MiB"
+    )
+    min_free_inodes: int = setting(
+        Whole(0, 1_000_000_000),
+        "With fewer free inodes no mail is accepted: 452 4.3.1. (File systems without a count are not checked.)",
+        default=5000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """When a message is tried again, and when it is given up."""
+
+    lifetime: float = setting(
+        Duration("1s", "60d"), "Recipients not reached by then are returned to the sender.", default="5d"
+    )
+    retry_first: float = setting(Duration("100ms", "1d"), "Wait after the first attempt.", default="1m")
+    retry_factor: float = setting(Real(1.0, 10.0), "Each further wait is so much longer.", default=2.0)
+    retry_max: float = setting(Duration("100ms", "7d"), "Longest wait.", default="4h")
+    jitter: float = setting(
+        Real(0.0, 0.9), "Each wait is made longer or shorter by up to this part of itself, at random.", default=0.2
+    )
+    delay_notice_after: float = setting(
+        Duration("1s", "60d", zero="no notice"), "The sender is told once when a message waits so long.", default="4h"
+    )
+    bounce_content: str = setting(
+        Choice(("headers", "full")), "How much of the message a bounce returns (RFC 3462).", default="headers"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."""
+
+    max_connections: int = setting(
+        Whole(1, 100_000), "Connections out, in all; each delivery worker gets its share.", default=1000
+    )
+    per_destination: int = setting(Whole(1, 10_000), "Connections to one next hop at the same time.", default=20)
+    connection_reuse: int = setting(
+        Whole(1, 1_000_000), "Messages sent over one connection before it is closed.", default=1000
+    )
+    idle_timeout: float = setting(
+        Duration("0s", "5m"), "How long a connection is kept open with nothing to send.", default="5s"
+    )
+    connect_timeout: float = setting(Duration("100ms", "10m"), "Wait for one address to accept.", default="30s")
+    helo_timeout: float = setting(Duration("100ms", "1h"), "Wait for the greeting, and for EHLO.", default="5m")
+    mail_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to MAIL.", default="5m")
+    rcpt_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to RCPT.", default="5m")
+    data_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to DATA.", default="2m")
+    content_timeout: float = setting(Duration("100ms", "1h"), "Wait until more content can be written.", default="3m")
+    reply_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to the final dot.", default="10m")
+    source_address: str = setting(
+        IpAddress(may_be_empty=True), "Local address of connections out. Empty: the system chooses.", default=""
+    )
+    mx_port: int = setting(Whole(1, 65535), "Port of hosts found by MX lookup (for tests).", default=25)
+    dns_servers: tuple[Endpoint, ...] = setting(
+        Many(Server(53)), "Resolvers to ask. Empty: those of /etc/resolv.conf.", default=[]
+    )
+    dns_timeout: float = setting(Duration("100ms", "2m"), "Wait for one DNS answer, all tries together.", default="10s")
+    dns_cache_size: int = setting(Whole(1, 10_000_000), "DNS answers that one delivery worker keeps.", default=10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """One JSON object a line: transactions, deliveries, events."""
+
+    destination: str = setting(
+        LogDestination(), "`stdout`, `stderr` or the absolute path of a file.", default="stdout"
+    )
+    buffer_limit: int = setting(
+        Size("64KiB", "1GiB"),
+        "Octets of lines that wait in one process while the destination is slow. What is above is dropped and counted.",
+        default="16MiB",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All settings. The fields without a table of their own come first in the file."""
+
+    hostname: str = setting(
+        Domain(),
+        "Our name in greetings, HELO, Received fields and bounces. Other servers check that it exists.",
+        computed=_machine_hostname,
+        default_doc=f"the machine's full name, else {FALLBACK_HOSTNAME}",
+    )
+    data_dir: Path = setting(
+        FilePath(), "Everything Relay keeps: spool, mailboxes, accounts. A local file system.", default="/var/lib/relay"
+    )
+    accounts_file: Path | None = setting(
+        FilePath(),
+        "The accounts and their password hashes, managed by `relay account`.",
+        default=None,
+        default_doc="`accounts` in `data_dir`",
+    )
+    user: str = setting(Text(longest=64), "Account to become after start as root.", default="")
+    group: str = setting(Text(longest=64), "Group to become after start as root. Empty: that of `user`.", default="")
+    allow_root: bool = setting(Flag(), "Serve as root when no `user` is given.", default=False)
+    drain_timeout: float = setting(
+        Duration("1s", "1h"), "How long sessions and deliveries may take to finish on stop or reload.", default="30s"
+    )
+    postmaster: str = setting(
+        Mail(may_be_empty=True),
+        "Who gets mail for postmaster (RFC 5321 4.5.1). Empty: the first account.",
+        default="",
+    )
+    trusted_networks: tuple[str, ...] = setting(
+        Many(Network()), "Clients that may send anywhere without logging in.", default=[]
+    )
+    smarthost: NextHop | None = setting(
+        Hop(may_be_empty=True), "Takes all mail for other domains. Empty: by MX lookup.", default=""
+    )
+    listeners: tuple[Listener, ...] = sections(
+        Listener,
+        "Where mail comes in. Without any, one `mx` listener on 0.0.0.0:25.",
+        key="listener",
+        default=(Listener("mx", "mx", "0.0.0.0", 25),),
+    )
+    domains: DomainSettings = section(DomainSettings, "Domains whose mail ends here, in mailboxes.")
+    relay_domains: tuple[RelayDomain, ...] = sections(
+        RelayDomain, "Domains whose mail is taken in and handed to a fixed next hop.", key="relay_domain"
+    )
+    smtp: SmtpSettings = section(SmtpSettings, "Taking mail in. Each limit answers with the reply RFC 5321 has for it.")
+    spool: SpoolSettings = section(SpoolSettings, "Where accepted mail is kept until it is delivered.")
+    queue: QueueSettings = section(QueueSettings, "When a message is tried again, and when it is given up.")
+    delivery: DeliverySettings = section(
+        DeliverySettings, "Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."
+    )
+    workers: WorkerSettings = section(WorkerSettings, "How many processes do what.")
+    admin: AdminSettings = section(
+        AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
+    )
+    log: LogSettings = section(LogSettings, "One JSON object a line: transactions, deliveries, events.")
+
+    @property
+    def spool_dir(self) -> Path:
+        """Logs, journals, large contents."""
+        return self.data_dir / "spool"
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets of the running workers."""
+        return self.data_dir / "run"
+
+    @property
+    def mail_dir(self) -> Path:
+        """Mailboxes: ``<domain>/<local-part>`` below it."""
+        return self.data_dir / "mail"
+
+    @property
+    def accounts_path(self) -> Path:
+        """The account file in use."""
+        return self.accounts_file or self.data_dir / "accounts"
