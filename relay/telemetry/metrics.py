@@ -1,0 +1,297 @@
+"""Every metric of the appliance, declared once, and where its cells are.
+
+Who counts resolves its cells once, at start, and then adds to plain integers::
+
+    accepted = metrics.index("relay_smtp_messages_accepted_total", "mx")
+    row[accepted] += 1                                   # row: memoryview of format "Q", see page.py
+    wait = metrics.histogram_cells("relay_spool_sync_seconds")
+    wait.observe(row, microseconds)
+
+Compiled code takes a ``uint64_t*`` from the row's buffer and uses relay/telemetry/cells.pxd. One process writes a row,
+holding the GIL; readers take single cells, which are written whole on every platform Relay runs on.
+
+Names: ``relay_<part>_<noun>_<unit|total>``. Label values are enumerated: no peer can add a time series. The cells of a
+``_seconds`` metric count microseconds. The page docs/operations/metrics.md is made from this table (reference.py).
+
+Not here: what a declaration is (declaration.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from bisect import bisect_left
+from collections.abc import MutableSequence
+from typing import Final, NamedTuple
+
+from relay.telemetry.declaration import MAX, MICROSECONDS, Label, Metric, counter, gauge, histogram
+
+PROCESS_CELLS: Final = 16
+"""Cells at the start of each row that say whose row it is (page.py); metrics come after them."""
+
+# ---- label values ---------------------------------------------------------------------------------------------------
+
+def _words(*texts: str) -> tuple[str, ...]:
+    return tuple(" ".join(texts).split())
+
+
+CODES: Final = _words(
+    "211 214 220 221 235 250 251 252 334 354 421 432 450 451 452 454 455 458 459 500 501 502 503 504 521 523 530 534",
+    "535 538 550 551 552 553 554 555 556 other",
+)
+"""Reply codes with a cell of their own (RFC 5321 4.2.3, RFC 4954, RFC 7504, RFC 7505); the rest is ``other``."""
+
+VERBS: Final = _words("HELO EHLO LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HELP QUIT STARTTLS AUTH unknown")
+
+AGE_BOUNDS: Final = (60, 600, 3600, 4 * 3600, 86400, 3 * 86400)
+"""Upper bounds, in seconds, of the values of the label ``age``; the last value has none."""
+AGES: Final = ("1m", "10m", "1h", "4h", "1d", "3d", "older")
+
+ROLES: Final = ("smtp", "delivery", "mailbox", "admin")
+KINDS: Final = ("mx", "submission")
+STAGES: Final = _words("route dns connect banner helo mail rcpt data content reply store")
+"""Where an attempt ended (relay/mail/outcome.py)."""
+REASONS: Final = _words(
+    # who may send where, and to whom
+    "unknown_recipient relay_denied policy auth_required sender_rejected",
+    # what was sent is not SMTP as it should be
+    "syntax unknown_command sequence bare_cr bare_lf nul line_too_long not_ascii parameter smtputf8 loop",
+    # limits
+    "too_large too_many_recipients too_many_errors too_many_commands rate",
+    # our side
+    "disk_low spool_failed memory draining internal",
+)
+"""Why a command or a message was refused."""
+CLOSED: Final = _words(
+    "quit peer_closed peer_reset command_timeout content_timeout slow session_timeout too_many_errors",
+    "too_many_commands refused mixup drained internal",
+)
+"""Why a session ended."""
+
+_code = Label("code", CODES)
+_kind = Label("kind", KINDS)
+_role = Label("role", ROLES)
+_transport = Label("transport", ("smtp", "lmtp", "local"))
+_reason = Label("reason", REASONS)
+_stage = Label("stage", STAGES)
+_outcome = Label("outcome", ("delivered", "deferred", "failed", "expired", "discarded"))
+_sync_result = Label("result", ("synced", "failed"))
+
+# ---- bounds: short waits and long ones in microseconds, sizes in octets ---------------------------------------------
+
+_SYNC = (100, 200, 300, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000)
+_WAIT = (1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+         10_000_000, 30_000_000, 60_000_000, 300_000_000)  # fmt: skip
+_DELAY = (1000, 5000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 30_000_000, 60_000_000, 300_000_000,
+          1_800_000_000, 3_600_000_000, 14_400_000_000, 86_400_000_000, 432_000_000_000)  # fmt: skip
+_BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+_SIZE = (1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 10 << 20, 25 << 20, 50 << 20, 100 << 20)
+
+# ---- the table ------------------------------------------------------------------------------------------------------
+
+_SMTP = (
+    counter("relay_smtp_connections_total", "Connections accepted by a listener, refused ones included.", _kind),
+    counter("relay_smtp_connections_refused_total", "Connections answered with 421 or 554 instead of a greeting.",
+            Label("reason", ("limit", "client_limit", "memory", "draining", "policy"))),
+    gauge("relay_smtp_sessions_open", "Sessions open now.", _kind),
+    counter("relay_smtp_sessions_closed_total", "Sessions that ended, by cause.", Label("cause", CLOSED)),
+    histogram("relay_smtp_session_seconds", "How long sessions lasted.", _WAIT, scale=MICROSECONDS),
+    counter("relay_smtp_commands_total", "Commands read, by verb.", Label("verb", VERBS)),
+    counter("relay_smtp_replies_total", "Replies written, by reply code.", _code),
+    counter("relay_smtp_transactions_total",
+            "Transactions (from MAIL on) by end: accepted with 250, refused with 5xx, deferred with 4xx, or aborted "
+            "by RSET, a new greeting or a lost connection.",
+            Label("result", ("accepted", "refused", "deferred", "aborted"))),
+    counter("relay_smtp_messages_accepted_total", "Messages answered with 250 after end of data.", _kind),
+    counter("relay_smtp_accepted_bytes_total", "Octets of content of accepted messages, as read.", _kind),
+    counter("relay_smtp_messages_refused_total", "Messages refused at or after DATA with 4xx or 5xx."),
+    counter("relay_smtp_refused_bytes_total", "Octets of content of messages refused after DATA."),
+    counter("relay_smtp_recipients_total", "RCPT commands by answer.",
+            Label("result", ("accepted", "refused", "deferred"))),
+    counter("relay_smtp_refusals_total", "Commands, recipients and messages refused, by reason.", _reason),
+    counter("relay_smtp_mixups_total", "Connections that spoke another protocol to an SMTP listener.",
+            Label("protocol", ("http", "tls", "other"))),
+    counter("relay_smtp_large_contents_total", "Contents that were streamed to a file of their own."),
+    counter("relay_smtp_read_bytes_total", "Octets read from peers."),
+    counter("relay_smtp_written_bytes_total", "Octets written to peers."),
+    histogram("relay_smtp_message_size_bytes", "Size of accepted contents.", _SIZE),
+    histogram("relay_smtp_message_recipients", "Recipients of accepted messages.", _BATCH),
+    histogram("relay_smtp_accept_seconds", "From end of data to its reply: what the peer waits for the spool.",
+              _SYNC, scale=MICROSECONDS),
+    gauge("relay_smtp_buffered_bytes", "Memory held by contents that are being read or wait for their sync."),
+    gauge("relay_smtp_buffer_limit_bytes", "Memory budget for contents, all smtp workers together."),
+    gauge("relay_smtp_reading_paused_sessions", "Sessions not read from because the worker is over its budget."),
+)  # fmt: skip
+
+_SPOOL = (
+    counter("relay_spool_records_total", "Records that are synced."),
+    counter("relay_spool_written_bytes_total", "Octets written to segments, large contents included."),
+    counter("relay_spool_syncs_total", "Syncs of a segment, by result.", _sync_result),
+    histogram("relay_spool_sync_seconds", "Time of one write and sync of a batch.", _SYNC, scale=MICROSECONDS),
+    histogram("relay_spool_batch_records", "Records that shared one sync.", _BATCH),
+    gauge("relay_spool_segments", "Segment files on disk, by state.", Label("state", ("open", "closed", "spare"))),
+    counter("relay_spool_segments_total", "Segments made and recycled.", Label("action", ("created", "recycled"))),
+    gauge("relay_spool_logs_adopted", "Logs of gone processes that still hold unfinished records."),
+    counter("relay_spool_recovered_records_total", "Unfinished records found at start."),
+    counter("relay_spool_copied_records_total", "Records copied forward out of old segments."),
+    counter("relay_spool_corrupt_records_total", "Records moved to corrupt/ because they could not be read."),
+    gauge("relay_spool_free_bytes", "Free octets on the spool's file system.", merge=MAX),
+    gauge("relay_spool_free_inodes", "Free inodes on the spool's file system.", merge=MAX),
+    gauge("relay_spool_refusing_workers", "Workers whose spool takes no new mail, by reason.",
+          Label("reason", ("disk_low", "sync_failed"))),
+    counter("relay_spool_journal_entries_total", "Entries written to journals.",
+            Label("entry", ("finished", "deferred", "failed", "notified", "held", "released"))),
+    counter("relay_spool_journal_written_bytes_total", "Octets written to journals."),
+    counter("relay_spool_journal_syncs_total", "Syncs of a journal, by result.", _sync_result),
+    histogram("relay_spool_journal_sync_seconds", "Time of one sync of a journal.", _SYNC, scale=MICROSECONDS),
+    counter("relay_spool_journal_compactions_total", "Journals rewritten as a checkpoint."),
+)  # fmt: skip
+
+_QUEUE = (
+    gauge("relay_queue_entries", "Entries (a message's recipients in one group) by state.",
+          Label("state", ("incoming", "active", "deferred", "hold"))),
+    gauge("relay_queue_age_entries", "Entries by age: each is counted once, under the smallest bound it is below.",
+          Label("age", AGES)),
+    gauge("relay_queue_oldest_seconds", "Age of the oldest entry.", merge=MAX, scale=MICROSECONDS),
+    gauge("relay_queue_groups", "Groups of next hops with entries, by state.",
+          Label("state", ("running", "waiting", "suspended"))),
+    counter("relay_queue_entries_total", "Entries added to the queue.",
+            Label("origin", ("new", "recovered", "copied", "handed_over"))),
+    counter("relay_queue_suspensions_total", "Times that a group was suspended because its hosts did not answer."),
+    counter("relay_dsn_messages_total", "DSNs written to the spool.", Label("kind", ("bounce", "delay"))),
+    counter("relay_dsn_suppressed_total", "DSNs not made because the reverse-path is null."),
+)  # fmt: skip
+
+_DELIVERY = (
+    counter("relay_delivery_connections_total", "Connections to next hops by result.",
+            Label("result", ("opened", "failed"))),
+    gauge("relay_delivery_connections_open", "Connections to next hops that are open now."),
+    counter("relay_delivery_connections_reused_total", "Messages sent over a connection that had sent one before."),
+    counter("relay_delivery_attempts_total", "Attempts: one message handed to one next hop or mailbox.", _transport),
+    counter("relay_delivery_recipients_total", "Recipients by outcome of an attempt.", _outcome),
+    counter("relay_delivery_failures_total", "Recipients deferred or failed, by the stage it happened in.", _stage),
+    counter("relay_delivery_replies_total", "Final replies of next hops, one per recipient, by reply code.", _code),
+    counter("relay_delivery_sent_bytes_total", "Octets of content sent and accepted.", _transport),
+    histogram("relay_delivery_delay_seconds", "From end of data at our door to the next hop's 250, per recipient.",
+              _DELAY, scale=MICROSECONDS),
+    histogram("relay_delivery_stage_seconds", "Parts of the delay of an attempt.", _WAIT,
+              Label("stage", ("connect", "greeting", "transfer")), scale=MICROSECONDS),
+    counter("relay_delivery_mailbox_messages_total", "Messages published in mailboxes."),
+    histogram("relay_delivery_mailbox_seconds", "Time to write, sync and publish one message in a mailbox.", _SYNC,
+              scale=MICROSECONDS),
+    counter("relay_dns_queries_total", "Questions asked of a resolver, by result.",
+            Label("result", ("found", "empty", "not_found", "failed", "timeout"))),
+    counter("relay_dns_cache_hits_total", "Questions answered from the cache."),
+    gauge("relay_dns_cache_entries", "Answers in the cache."),
+    histogram("relay_dns_query_seconds", "Time of one question.", _WAIT, scale=MICROSECONDS),
+)  # fmt: skip
+
+_PROCESSES = (
+    gauge("relay_supervisor_generation", "Configuration generation that serves.", merge=MAX),
+    gauge("relay_supervisor_start_time_seconds", "When the appliance was started, in seconds since the epoch.",
+          merge=MAX, scale=MICROSECONDS),
+    gauge("relay_supervisor_draining", "1 while the appliance drains to stop.", merge=MAX),
+    counter("relay_supervisor_reloads_total", "Reloads by result: served, or refused because of errors, or failed "
+            "because the new generation did not become ready.", Label("result", ("served", "refused", "failed"))),
+    gauge("relay_supervisor_reload_refused", "1 while the last reload was refused or failed.", merge=MAX),
+    gauge("relay_supervisor_wanted_workers", "Worker slots of the generation that serves.", _role),
+    gauge("relay_supervisor_throttled_workers", "Slots held back because their workers die again and again.", _role),
+    counter("relay_supervisor_worker_starts_total", "Workers started.", _role),
+    counter("relay_supervisor_worker_restarts_total", "Workers started because their predecessor was lost.", _role),
+    counter("relay_supervisor_worker_deaths_total", "Workers that ended without being told to.",
+            Label("cause", ("exit", "signal", "hung", "not_ready"))),
+    histogram("relay_worker_loop_lag_seconds", "How late the event loop ran its beat timer.", _SYNC,
+              scale=MICROSECONDS),
+    counter("relay_log_lines_total", "Log lines written."),
+    counter("relay_log_written_bytes_total", "Octets of log written."),
+    counter("relay_log_lines_lost_total", "Log lines thrown away because the buffer was full or the destination gone."),
+    counter("relay_log_write_failures_total", "Failed writes to the log's destination."),
+    gauge("relay_log_buffered_bytes", "Octets of log that wait to be written."),
+    counter("relay_admin_requests_total", "Requests to the admin port by status.",
+            Label("status", ("2xx", "3xx", "4xx", "5xx"))),
+    counter("relay_admin_connections_refused_total", "Connections to the admin port closed by a limit.",
+            Label("reason", ("limit", "timeout"))),
+)  # fmt: skip
+
+TABLE: Final[tuple[Metric, ...]] = _SMTP + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+
+# ---- where the cells are --------------------------------------------------------------------------------------------
+
+
+_BLOCKS: Final = tuple(itertools.accumulate((metric.cells for metric in TABLE), initial=PROCESS_CELLS))
+_PLACES: Final = {metric.name: (first, metric) for metric, first in zip(TABLE, _BLOCKS, strict=False)}
+ROW_CELLS: Final = _BLOCKS[-1]
+"""Cells of a row."""
+
+
+class UnknownMetricError(LookupError):
+    """A metric or a label value that is not declared."""
+
+
+class HistogramCells(NamedTuple):
+    """A histogram's block in a row: counts at ``first + bucket``, then the sum."""
+
+    first: int
+    bounds: tuple[int, ...]
+    """Cell units (microseconds for ``_seconds``, octets for ``_bytes``)."""
+
+    def observe(self, row: MutableSequence[int] | memoryview[int], value: int) -> None:
+        """Counts one ``value`` (cell units, 0 or more; a negative one, from a clock that stepped back, counts as 0)."""
+        value = max(value, 0)
+        row[self.first + bisect_left(self.bounds, value)] += 1
+        row[self.first + len(self.bounds) + 1] += value
+
+
+def first_cell(metric: Metric) -> int:
+    """The index of a declared metric's first cell."""
+    first, _ = _PLACES[metric.name]
+    return first
+
+
+def index(name: str, *values: str | int) -> int:
+    """The cell of a counter or gauge in a row; ``values`` are its label values in declared order.
+
+    Raises UnknownMetricError for anything not declared, so that a wrong name is found at start.
+    """
+    metric, cell = _find(name, values)
+    if metric.bounds:
+        raise UnknownMetricError(f"{name} is a histogram: use histogram_cells()")
+    return cell
+
+
+def histogram_cells(name: str, *values: str | int) -> HistogramCells:
+    """The block of a histogram; raises UnknownMetricError for anything else."""
+    metric, cell = _find(name, values)
+    if not metric.bounds:
+        raise UnknownMetricError(f"{name} is not a histogram: use index()")
+    return HistogramCells(cell, metric.bounds)
+
+
+def by_code(name: str) -> array[int]:
+    """For a metric with the one label ``code``: the cell for each number 0 to 999 (C type ``unsigned int``).
+
+    Codes without a cell of their own map to ``other``, so any number a peer sends has one.
+    """
+    other = index(name, "other")
+    cells = array("I", [other]) * 1000
+    for code in CODES:
+        if code != "other":
+            cells[int(code)] = index(name, code)
+    return cells
+
+
+def age_bucket(age_seconds: float) -> str:
+    """The value of the label ``age`` for an entry of that age."""
+    return AGES[bisect_left(AGE_BOUNDS, age_seconds)]
+
+
+def _find(name: str, values: tuple[str | int, ...]) -> tuple[Metric, int]:
+    try:
+        first, metric = _PLACES[name]
+    except KeyError:
+        raise UnknownMetricError(f"no such metric: {name}") from None
+    wanted = tuple(str(value) for value in values)
+    try:
+        return metric, first + metric.block * metric.combinations.index(wanted)
+    except ValueError:
+        raise UnknownMetricError(f"{name} has no cell for {wanted}: {metric.labels}") from None
