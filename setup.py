@@ -30,9 +30,7 @@ extensions = []
 for source in sorted(Path("relay").rglob("*.pyx")):
     name = ".".join(source.with_suffix("").parts)
     if not only or name in only:
-        extensions.append(
-            Extension(name, [str(source)], extra_compile_args=compile_args, extra_link_args=link_args)
-        )
+        extensions.append(Extension(name, [str(source)], extra_compile_args=compile_args, extra_link_args=link_args))
 if unknown := only - {extension.name for extension in extensions}:
     raise SystemExit(f"RELAY_EXT: no such module: {', '.join(sorted(unknown))}")
 

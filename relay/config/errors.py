@@ -21,7 +21,7 @@ class ConfigError(NamedTuple):
         return f"{place}: {self.key}: {self.message}" if self.key else f"{place}: {self.message}"
 
 
-class ConfigErrors(Exception):
+class ConfigErrors(Exception):  # noqa: N818 - it is several errors, and the name says so
     """The configuration cannot be used. ``errors`` is never empty and is in the order of the files."""
 
     def __init__(self, errors: list[ConfigError]) -> None:

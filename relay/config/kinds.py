@@ -21,7 +21,15 @@ from typing import Any, Final, NamedTuple
 from relay.config import units
 from relay.mail.next_hop import NextHop, parse_next_hop
 
-_DOMAIN: Final = re.compile(r"(?=.{1,253}\Z)(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_DOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+_TYPE_NAMES: Final[dict[type, str]] = {
+    bool: "true/false",
+    int: "a whole number",
+    float: "a number",
+    list: "a list",
+    dict: "a table",
+}
 _LOCAL_PART: Final = re.compile(r"[^\s@<>()\[\]\\,;:\"\x00-\x20\x7f]{1,64}")
 
 
@@ -60,8 +68,7 @@ def _require_text(value: object) -> str:
 
 
 def _show_type(value: object) -> str:
-    names: dict[type, str] = {bool: "true/false", int: "a whole number", float: "a number", list: "a list", dict: "a table"}
-    return names.get(type(value), type(value).__name__)
+    return _TYPE_NAMES.get(type(value), type(value).__name__)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ class RelayDomain:
     )
     recipients_file: Path | None = setting(
         FilePath(),
-        "A file with such addresses, one a line, `#` begins a comment. Added to `recipients`. Read at start and reload.",
+        "A file of such addresses, one a line, `#` begins a comment; added to `recipients`; read at start and reload.",
         default=None,
         default_doc="not given",
     )
@@ -267,9 +267,7 @@ class DeliverySettings:
 class LogSettings:
     """One JSON object a line: transactions, deliveries, events."""
 
-    destination: str = setting(
-        LogDestination(), "`stdout`, `stderr` or the absolute path of a file.", default="stdout"
-    )
+    destination: str = setting(LogDestination(), "`stdout`, `stderr` or the absolute path of a file.", default="stdout")
     buffer_limit: int = setting(
         Size("64KiB", "1GiB"),
         "Octets of lines that wait in one process while the destination is slow. What is above is dropped and counted.",

@@ -32,7 +32,9 @@ def parse_duration(text: str) -> float:
         seconds += float(part[1]) * SECONDS[part[2]]
         position = part.end()
     if not compact or position != len(compact):
-        raise ValueError(f'"{text}" is not a duration; write a number and a unit: {", ".join(SECONDS)} (e.g. "5m", "1h30m")')
+        raise ValueError(
+            f'"{text}" is not a duration; write a number and a unit: {", ".join(SECONDS)} (e.g. "5m", "1h30m")'
+        )
     return seconds
 
 

@@ -19,7 +19,8 @@ from typing import Final, Literal, NamedTuple
 SMTP_PORT: Final = 25
 LMTP_PORT: Final = 24
 _NETLOC: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]+))(?::([0-9]{1,5}))?", re.ASCII)
-_HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 
 class NextHop(NamedTuple):
@@ -42,13 +43,17 @@ def parse_next_hop(text: str) -> NextHop:
     """The next hop written in ``text``; ValueError says what is wrong and what is right."""
     scheme, separator, rest = text.partition("://")
     if not separator or scheme not in ("smtp", "lmtp"):
-        raise ValueError(f'"{text}" is not a next hop; write smtp://host:port, lmtp://host:port or lmtp:///path/of/socket')
+        raise ValueError(
+            f'"{text}" is not a next hop; write smtp://host:port, lmtp://host:port or lmtp:///path/of/socket'
+        )
     transport: Literal["smtp", "lmtp"] = "lmtp" if scheme == "lmtp" else "smtp"
     if rest.startswith("/"):
         return _socket(text, transport, rest)
     match = _NETLOC.fullmatch(rest)
     if match is None:
-        raise ValueError(f'"{text}": the part after {scheme}:// must be host or host:port (an IPv6 address in brackets)')
+        raise ValueError(
+            f'"{text}": the part after {scheme}:// must be host or host:port (an IPv6 address in brackets)'
+        )
     port = int(match[3]) if match[3] else LMTP_PORT if transport == "lmtp" else SMTP_PORT
     if not 1 <= port <= 65535:
         raise ValueError(f'"{text}": a port is from 1 to 65535')
