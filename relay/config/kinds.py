@@ -25,6 +25,7 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _DOMAIN: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _TYPE_NAMES: Final[dict[type, str]] = {
     bool: "true/false",
+    str: "text",
     int: "a whole number",
     float: "a number",
     list: "a list",

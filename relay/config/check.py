@@ -1,0 +1,82 @@
+"""What must hold between settings; each setting by itself has been checked before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from relay.config import units
+from relay.config.model import Config
+from relay.config.positions import KeyPath
+
+Problem = tuple[KeyPath, str]
+
+
+def problems(config: Config) -> Iterator[Problem]:
+    """Key path and message of everything in ``config`` that does not fit together."""
+    for rule in _RULES:
+        yield from rule(config)
+
+
+def _listeners(config: Config) -> Iterator[Problem]:
+    names: set[str] = set()
+    places: dict[tuple[str, int], str] = {}
+    for number, listener in enumerate(config.listeners):
+        if listener.name in names:
+            yield ("listener", number, "name"), f'"{listener.name}" names another listener already'
+        names.add(listener.name)
+        place = (listener.address, listener.port)
+        if place in places and listener.port:
+            yield ("listener", number, "port"), f'"{places[place]}" listens on {place[0]} port {place[1]} already'
+        places.setdefault(place, listener.name)
+    admin = (config.admin.address, config.admin.port)
+    if admin in places and config.admin.port:
+        yield ("admin", "port"), f'"{places[admin]}" listens on {admin[0]} port {admin[1]} already'
+
+
+def _relay_domains(config: Config) -> Iterator[Problem]:
+    seen: set[str] = set()
+    for number, relayed in enumerate(config.relay_domains):
+        path: KeyPath = ("relay_domain", number)
+        if relayed.domain in config.domains.local:
+            yield (*path, "domain"), f'"{relayed.domain}" is in domains.local already: it is either local or relayed'
+        if relayed.domain in seen:
+            yield (*path, "domain"), f'"{relayed.domain}" is a relay domain already'
+        seen.add(relayed.domain)
+        for recipient in relayed.recipients or ():
+            if not recipient.endswith("@" + relayed.domain):
+                yield (*path, "recipients"), f'"{recipient}" is not an address of {relayed.domain}'
+
+
+def _queue(config: Config) -> Iterator[Problem]:
+    if config.queue.retry_first > config.queue.retry_max:
+        longest = units.show_duration(config.queue.retry_max)
+        yield ("queue", "retry_first"), f'must not be longer than queue.retry_max ("{longest}")'
+
+
+def _shares(config: Config) -> Iterator[Problem]:
+    if config.smtp.max_connections < config.workers.smtp:
+        yield ("smtp", "max_connections"), f"must be at least one for each of the {config.workers.smtp} smtp workers"
+    if config.delivery.max_connections < config.workers.delivery:
+        yield (
+            ("delivery", "max_connections"),
+            f"must be at least one for each of the {config.workers.delivery} delivery workers",
+        )
+    if config.smtp.memory_budget < 2 * config.smtp.large_content:
+        yield ("smtp", "memory_budget"), "must be at least twice smtp.large_content"
+
+
+def _privileges(config: Config) -> Iterator[Problem]:
+    if config.group and not config.user:
+        yield ("group",), "has no effect without user"
+    if config.user == "root":
+        yield ("user",), "is root; leave it out and set allow_root = true when that is meant"
+
+
+_RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
+    _listeners,
+    _relay_domains,
+    _queue,
+    _shares,
+    _privileges,
+)
