@@ -27,7 +27,7 @@ cdef enum Verb:
     V_STARTTLS
     V_AUTH
     V_HTTP          # the request line of HTTP: a browser, or a cross-protocol attack; hang up
-    V_TLS           # the first octet of a TLS handshake (0x16) on a port that speaks plain SMTP
+    V_TLS           # the first octet of a TLS handshake (0x16) on a port that speaks plain SMTP (it may never send a CRLF)
 
 cdef enum Fault:
     F_NONE = 0
@@ -182,6 +182,7 @@ cdef Py_ssize_t unstuff_into(int* state, const char* p, Py_ssize_t start, Py_ssi
 cdef Py_ssize_t stuff_into(int* state, const char* p, Py_ssize_t start, Py_ssize_t n, char* out) noexcept nogil
 
 # The same for a whole content (without the final ".CRLF").
+cdef bytes unstuff_octets(const char* p, Py_ssize_t start, Py_ssize_t n)
 cpdef bytes unstuff(bytes content)
 cpdef bytes stuff(bytes content)
 
