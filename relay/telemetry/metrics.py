@@ -31,6 +31,7 @@ PROCESS_CELLS: Final = 16
 
 # ---- label values ---------------------------------------------------------------------------------------------------
 
+
 def _words(*texts: str) -> tuple[str, ...]:
     return tuple(" ".join(texts).split())
 
