@@ -3,31 +3,23 @@
 import asyncio
 from collections.abc import Callable
 
-from relay.delivery.owner import Limits, Owner, Wheel
+from relay.delivery._machine import ClientMachine
+from relay.delivery.owner import Limits, Owner
 from relay.mail.outcome import Outcome
+from relay.net.wheel import TimingWheel
 
-class ClientSession:
+class ClientSession(ClientMachine):
     """An SMTP or LMTP client session on a uvloop connection; made by relay.delivery.connect.
 
     Pull model: it takes deliveries from ``owner`` (relay.delivery.owner.Owner) for as long as there are any.
     """
 
-    next_hop: str
-    """For logs and outcomes, e.g. ``mx1.example.org[192.0.2.1]:25``."""
-    messages: int
-    """Deliveries whose outcome is known."""
-    is_idle: bool
-    """Greeted, nothing in hand, not quitting: ``wake()`` will make it take."""
-    is_greeted: bool
-    is_closed: bool
-    deadline: float
-    """Loop time at which the peer's present stage is over; for the timing wheel."""
     def __init__(
         self,
         hostname: bytes,
         limits: Limits,
         owner: Owner,
-        wheel: Wheel,
+        wheel: TimingWheel[ClientSession],
         loop: asyncio.AbstractEventLoop,
         next_hop: str,
         *,
@@ -36,13 +28,13 @@ class ClientSession:
     ) -> None:
         """``on_greeted`` is called once: with None when EHLO was answered (before the first ``take``), or with why
         the session never came to it; in that case the owner hears nothing of this session."""
-    def wake(self) -> None:
+    def wake(self) -> None:  # type: ignore[override]  # the session writes by itself
         """The owner has work: an idle session takes it now; any other ignores this (it will ask by itself)."""
-    def quit(self) -> None:
+    def quit(self) -> None:  # type: ignore[override]  # the same
         """Finish what is in hand, take nothing more, send QUIT. Idempotent."""
     def abort(self, text: str = ...) -> None:
         """End the connection at once. What is in hand is deferred with ``text``, or handed back as unsent."""
-    def expire(self, now: float) -> None:
+    def expire(self, now: float) -> None:  # type: ignore[override]  # the same
         """The timing wheel found ``deadline`` passed at ``now`` (loop time): the stage has timed out."""
     def connection_made(self, transport: asyncio.BaseTransport, /) -> None: ...
     def data_received(self, octets: bytes, /) -> None: ...

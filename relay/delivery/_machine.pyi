@@ -1,38 +1,37 @@
 """Types of the compiled module; see _machine.pyx."""
 
+from collections.abc import Callable
 from typing import Any
 
+from relay.delivery._transactions import Transactions
 from relay.delivery.owner import Limits
 from relay.mail.outcome import Outcome
 
-class Delivery:
-    """One content for one or more recipients at one next hop: what a session takes from its owner.
+class ClientMachine(Transactions):
+    """The pure client session. Each method returns what is to be written, and ``is_closed`` tells when to hang up."""
 
-    ``content`` is the content as stored (CRLF lines, not stuffed), or None when it is the file at ``path``.
-    ``flags`` are those of relay.mail.envelope (BODY_8BIT, SMTPUTF8, DOTS count here). ``size`` is the content's
-    size in octets. ``tag`` is the owner's own; the session does not look at it.
-    """
-
-    reverse_path: bytes
-    recipients: tuple[bytes, ...]
-    flags: int
-    size: int
-    content: bytes | memoryview | None
-    path: str | None
-    tag: Any
-    taken_at: float
-    """Loop time in seconds when the session took it; 0.0 before."""
-    content_at: float
-    """Loop time when the content was begun; 0.0 when it never was."""
-    finished_at: float
-    """Loop time when its last outcome was known."""
     def __init__(
         self,
-        reverse_path: bytes,
-        recipients: tuple[bytes, ...],
-        flags: int,
-        size: int,
-        content: bytes | memoryview | None = None,
-        path: str | None = None,
-        tag: Any = None,
+        hostname: bytes,
+        limits: Limits,
+        owner: Any,
+        next_hop: str,
+        *,
+        lmtp: bool = False,
+        on_greeted: Callable[[Outcome | None], object] | None = None,
+        now: float = 0.0,
     ) -> None: ...
+    def receive(self, octets: bytes, now: float = 0.0) -> bytes:
+        """Takes in what was read."""
+    def output(self) -> bytes:
+        """What is to be written and has not been returned yet."""
+    def eof(self, now: float = 0.0) -> None:
+        """The transport is gone: settles everything and tells the owner."""
+    def expire(self, now: float) -> bytes:
+        """``now`` is past ``deadline``: the peer's time for this stage is over."""
+    def wake(self) -> bytes:
+        """The owner has work: an idle session takes it."""
+    def quit(self) -> bytes:
+        """Takes nothing more and ends the session once nothing is in hand."""
+    def stream(self, octets: bytes | None) -> bytes:
+        """While ``is_streaming``: one piece of the content file, as it is to be written; None ends the content."""

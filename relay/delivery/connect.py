@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from relay.delivery._client import ClientSession
-    from relay.delivery.owner import Limits, Owner, Wheel
+    from relay.delivery.owner import Limits, Owner
     from relay.mail.next_hop import NextHop
     from relay.mail.outcome import Outcome
     from relay.net.dns import Resolver
+    from relay.net.wheel import TimingWheel
 
 
 class ConnectSettings(NamedTuple):
@@ -47,7 +48,7 @@ class Connector:
         self,
         settings: ConnectSettings,
         resolver: Resolver,
-        wheel: Wheel,
+        wheel: TimingWheel[ClientSession],
         *,
         shuffle: Callable[[list[Any]], object],
         loop: asyncio.AbstractEventLoop | None = None,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from relay.delivery._machine import Delivery
+    from relay.delivery._delivery import Delivery
     from relay.mail.outcome import Outcome
 
 

@@ -9,11 +9,11 @@ Not here: which delivery is next (relay/queue), and what an outcome changes (rel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from relay.delivery._client import ClientSession
-    from relay.delivery._machine import Delivery
+    from relay.delivery._delivery import Delivery
     from relay.mail.outcome import Outcome
 
 
@@ -40,18 +40,8 @@ class Owner(Protocol):
         ``unsent`` was taken but not attempted (it rode behind a content on a connection that ended, or the peer
         closed a connection that had served before): it may be sent on another connection at once, without
         counting an attempt. ``why`` is None after an orderly end (we quit, or the peer closed or said 421 between
-        transactions, having served at least one) and tells the failure otherwise.
+        transactions) and otherwise tells the failure, which is always a temporary one.
         """
-
-
-class Wheel(Protocol):
-    """The part of ``relay.net.wheel.TimingWheel`` that a session uses."""
-
-    def add(self, deadline: float, item: Any, /) -> Any:
-        """Have ``item`` expire at ``deadline`` (seconds of the loop's clock) or later; returns a handle."""
-
-    def cancel(self, handle: Any, /) -> object:
-        """Forget the item of ``handle``."""
 
 
 class Limits(NamedTuple):

@@ -1,0 +1,44 @@
+"""C declarations of relay/delivery/_machine.pyx, for _client.pyx."""
+
+from libc.stdint cimport int64_t
+
+from relay._fastparse cimport ReplyScan
+from relay.delivery._delivery cimport Delivery
+from relay.delivery._transactions cimport Transactions
+
+
+cdef class ClientMachine(Transactions):
+    cdef:
+        bytes hostname
+        bint pipelining, eight_bit_mime, smtputf8, has_size
+        int64_t size_limit      # 0: none is known
+        Py_ssize_t taken
+        bint quitting
+        Py_ssize_t sent, accepted
+        bint mail_refused
+        int stuff_state
+        Py_ssize_t streamed
+        bytes stream_tail
+        Py_ssize_t content_out  # octets of contents in ``out``
+
+    cdef int feed(self, bytes octets) except -1
+    cdef int expired(self) except -1
+    cdef int wake_up(self) except -1
+    cdef int quit_soon(self) except -1
+    cdef bytes stream_chunk(self, bytes octets)
+    cdef int stream_end(self) except -1
+
+    cdef int on_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_greeting_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_end_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_envelope_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_data_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_early_reply(self, const char* p, Py_ssize_t at, Py_ssize_t n) except -1
+    cdef int read_extensions(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef int move_on(self) except -1
+    cdef int send_content(self) except -1
+    cdef int send_end(self, bint needs_crlf) except -1
+    cdef int take_next(self) except -1
+    cdef int send_mail(self, Delivery delivery) except -1
+    cdef int send_next_command(self) except -1
+    cdef int out_of_step(self, ReplyScan* reply) except -1

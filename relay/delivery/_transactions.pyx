@@ -1,0 +1,194 @@
+# cython: language_level=3
+"""What a client session has in hand, and how it is settled: every delivery taken gets its outcomes or goes back.
+
+Theory: a session has at most two transactions. ``finishing`` has had its content sent and waits for the reply to its
+end of data (LMTP: one reply per accepted recipient, RFC 2033 4.2); ``current`` has (part of) its envelope sent.
+Replies come in the order of the commands, so what the next reply answers follows from this state: first the
+``ends_left`` replies to the end of data, then RSET, then what is left of ``current``; there is no list of what was asked.
+
+Invariants:
+- Each delivery taken is given back exactly once: by ``finished`` with one outcome per recipient, or as unsent.
+- A recipient is delivered only by a positive reply to the end of data. Whatever cannot be understood is temporary.
+- A deadline moves only when a whole reply was read or octets of ours were accepted, never by a trickle of octets.
+
+Not here: reading replies and writing commands (_machine.pyx).
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING
+
+from relay._fastparse cimport ReplyScan, reply_text
+from relay.delivery._delivery cimport Delivery
+
+from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
+
+cdef object new_tuple = tuple.__new__
+cdef Py_ssize_t TEXT_LIMIT = 1000
+cdef str MAY_REPEAT = "; the message may have been accepted, it will be sent again"
+
+
+cdef class Transactions:
+    """The state of a session, its outcomes and its end."""
+
+    def __init__(self, limits, owner, str next_hop, *, bint lmtp=False, on_greeted=None, double now=0.0):
+        self.limits = limits
+        self.owner = owner
+        self.next_hop = next_hop
+        self.lmtp = lmtp
+        self.on_greeted = on_greeted
+        self.now = now
+        self.phase = BANNER
+        self.out = []
+        self.arm()
+
+    @property
+    def is_greeted(self):
+        return READY <= self.phase <= QUIT
+
+    @property
+    def is_idle(self):
+        return self.idle()
+
+    @property
+    def is_closed(self):
+        return self.phase >= DEAD
+
+    @property
+    def is_streaming(self):
+        return self.streaming
+
+    cdef bint idle(self) noexcept:
+        return (self.phase == READY and self.current is None and self.finishing is None and not self.ends_left
+                and not self.rset_pending)
+
+    cdef str stage(self):
+        """What the peer is asked for at present (Outcome.stage)."""
+        if self.phase == BANNER:
+            return "banner"
+        if self.phase <= HELO:
+            return "helo"
+        if self.streaming or self.content_due:
+            return "content"
+        if self.ends_left:
+            return "reply"
+        if self.phase != READY:
+            return "quit"
+        if self.current is None:
+            return "mail" if self.rset_pending else "idle"
+        if self.answered == 0:
+            return "mail"
+        return "rcpt" if self.answered <= len(self.current.recipients) else "data"
+
+    cdef int arm(self) except -1:
+        """Sets the deadline of the present stage (RFC 5321 4.5.3.2)."""
+        self.deadline = self.now + <double>getattr(self.limits, self.stage())
+        return 0
+
+    # --- outcomes ---
+
+    cdef object new_outcome(self, str kind, int code, str status, str text, str stage):
+        return new_tuple(Outcome, (kind, code, status, text, stage, self.next_hop))
+
+    cdef int greeted(self) except -1:
+        self.phase = READY
+        on_greeted, self.on_greeted = self.on_greeted, None
+        if on_greeted is not None:
+            self.is_calling = True
+            on_greeted(None)
+            self.is_calling = False
+        return 0
+
+    cdef int finish_current(self, bint needs_rset) except -1:
+        """The transaction ended without a content; RSET clears what the peer keeps of it (RFC 5321 4.1.1.5)."""
+        delivery, outcomes = self.current, self.outcomes
+        self.current = self.outcomes = None
+        if needs_rset:
+            self.rset_pending = True
+            self.out.append(b"RSET\r\n")
+        return self.finish(delivery, outcomes)
+
+    cdef int finish(self, Delivery delivery, list outcomes) except -1:
+        self.messages += 1
+        delivery.finished_at = self.now
+        # From inside a call the owner can only set things; the machine goes on by itself when it returns.
+        self.is_calling = True
+        self.owner.finished(self, delivery, outcomes)
+        self.is_calling = False
+        return 0
+
+    cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage):
+        """The meaning of a reply that ends the matter for a recipient."""
+        cdef int kind = reply.code // 100
+        cdef bytes octets
+        cdef str status, text
+        if reply.code == 552 and stage == "rcpt":
+            kind = 4  # RFC 5321 4.5.3.1.10: an old server's word for "too many recipients"
+        if reply.status_class == kind:
+            status = f"{reply.status_class}.{reply.status_subject}.{reply.status_detail}"
+        else:
+            status = "2.0.0" if kind == 2 else "5.0.0" if kind == 5 else "4.0.0"
+        if reply.lines == 1:
+            octets = p[reply.text_start:reply.text_end]
+        else:
+            octets = reply_text(p, at, end)
+        text = octets[:TEXT_LIMIT].decode("utf-8", "backslashreplace")
+        if not text.isprintable():
+            text = "".join([letter if letter.isprintable() else "?" for letter in text])
+        return new_tuple(Outcome, (
+            DELIVERED if kind == 2 else FAILED if kind == 5 else DEFERRED, reply.code, status, text, stage, self.next_hop))
+
+    cdef object own_fault(self, str status, str text):
+        """A temporary outcome in our own words, at the present stage."""
+        return self.new_outcome(DEFERRED, 0, status, text, self.stage())
+
+    # --- ends ---
+
+    cdef int fail(self, object why, bint hands_back) except -1:
+        """The session is over because of ``why``: settles what is in hand; the transport is then to be closed.
+
+        ``hands_back``: the peer just left (421, connection lost), so that a delivery it has not answered at all is
+        not to blame for it when the connection has served before.
+        """
+        cdef Delivery current = self.current, finishing = self.finishing
+        cdef list outcomes = self.outcomes, finishing_outcomes = self.finishing_outcomes
+        cdef bint rode_behind = self.ends_left > 0 or self.rset_pending
+        cdef bint was_idle = self.idle()
+        if self.phase >= DEAD:
+            return 0
+        self.phase = DEAD
+        self.current = self.finishing = self.outcomes = self.finishing_outcomes = self.tail = None
+        self.streaming = self.content_due = self.rset_pending = False
+        self.ends_left = 0
+        if hands_back and (was_idle or current is not None and self.answered == 0 and self.messages and not rode_behind):
+            self.unsent = current
+            self.why = None
+            return 0
+        self.why = why
+        if current is not None and rode_behind:
+            self.unsent = current
+            current = None
+        if finishing is not None:
+            # Whatever it was that failed, these wait for the reply to their end of data; a refusal by name (421 in
+            # place of that reply) is one too, and temporary.
+            if why.code == 0:
+                why = why._replace(text=why.text + MAY_REPEAT)
+            self.finish(finishing, [why if outcome is None else outcome for outcome in finishing_outcomes])
+        if current is not None:
+            self.finish(current, [why if outcome is None else outcome for outcome in outcomes])
+        return 0
+
+    cdef int lost(self) except -1:
+        """The transport is gone. Tells the owner, once."""
+        if self.phase == OVER:
+            return 0
+        if self.phase == QUIT:
+            self.phase = DEAD
+        elif self.phase < DEAD:
+            self.fail(self.own_fault("4.4.2", f"connection lost at stage {self.stage()}"), True)
+        self.phase = OVER
+        on_greeted, self.on_greeted = self.on_greeted, None
+        if on_greeted is not None:
+            on_greeted(self.why)
+        else:
+            self.owner.closed(self, self.unsent, self.why)
+        self.unsent = None
+        return 0
