@@ -3,7 +3,7 @@
 Kinds come back as names (the tuples below, in the order of the C enums); nothing is raised for bad input.
 """
 
-from typing import Final
+from typing import Final, final
 
 VERBS: Final[tuple[str, ...]]
 FAULTS: Final[tuple[str, ...]]
@@ -48,6 +48,7 @@ def parse_xtext(octets: bytes) -> bytes | None:
 def xtext(octets: bytes) -> bytes:
     """``octets`` written as xtext (RFC 3461 4)."""
 
+@final
 class ContentScanner:
     """The end-of-data scan of one content (RFC 5321 4.1.1.4)."""
 
@@ -57,11 +58,13 @@ class ContentScanner:
     def result(self) -> tuple[bool, bool, bool, bool, str, int, int]:
         """(ended, dots, dots_left, eight_bit, fault, line_length, longest_line), as in struct ContentScan."""
 
+@final
 class Unstuffer:
     """Removes the dots of a stream that ends with the end of data, which is dropped too (RFC 5321 4.5.2)."""
 
     def feed(self, octets: bytes) -> bytes: ...
 
+@final
 class Stuffer:
     """Adds the dots of a stream (RFC 5321 4.5.2)."""
 
@@ -74,10 +77,13 @@ def stuff(content: bytes) -> bytes:
     """``content`` with a dot added to each line that begins with one (RFC 5321 4.5.2)."""
 
 def parse_header(content: bytes) -> tuple[int, int, int, int, int, frozenset[str], bool]:
-    """(end of the header section, start of the body, fields, Received, Delivered-To, names that are there, malformed)."""
+    """The header section (RFC 5322 2.2).
+
+    (its end, start of the body, count of fields, of Received, of Delivered-To, names that are there, malformed).
+    """
 
 def parse_reply(octets: bytes, start: int = 0) -> tuple[int, str, int, str, bytes, bytes]:
-    """One reply (RFC 5321 4.2): (offset past it, fault, code, enhanced status, text of the last line, text of all lines).
+    """One reply (RFC 5321 4.2): (offset past it, fault, code, enhanced status, text of the last line, of all lines).
 
     The offset is -1 for "more" and -2 for a malformed one. ValueError when ``start`` lies outside.
     """
@@ -86,4 +92,4 @@ def reply_lines(reply: bytes) -> list[bytes]:
     """The texts of the lines of one whole reply, statuses not removed: the way to read an answer to EHLO."""
 
 def json_escape(octets: bytes) -> bytes:
-    """``octets`` as the inside of a JSON string: valid UTF-8 without control characters; other octets as \\\\xNN."""
+    r"""``octets`` as the inside of a JSON string: UTF-8 without control characters; octets that are not as ``\\xNN``."""

@@ -1,4 +1,6 @@
 # cython: language_level=3
+# The small classes at the end hold half-read streams, which nobody pickles:
+# cython: auto_pickle=False
 """The byte work of mail: lines, commands, paths, content, header section, replies, log text.
 
 Theory: each scanner takes a pointer and offsets and returns offsets; none owns, keeps or allocates a buffer, none does
@@ -16,6 +18,7 @@ MIME. The ``def`` functions at the end are for Python callers off the hot path, 
 parser with a slow twin.
 """
 
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memchr, memcpy, memset
@@ -1220,6 +1223,7 @@ def parse_xtext(bytes octets):
     return xtext_octets(octets, 0, len(octets))
 
 
+@cython.final
 cdef class ContentScanner:
     cdef ContentScan scan
 
@@ -1236,6 +1240,7 @@ cdef class ContentScanner:
                 FAULTS[self.scan.fault], self.scan.line_length, self.scan.longest_line)
 
 
+@cython.final
 cdef class Unstuffer:
     cdef int state
 
@@ -1244,6 +1249,7 @@ cdef class Unstuffer:
         return out[:unstuff_into(&self.state, octets, 0, len(octets), PyBytes_AS_STRING(out))]
 
 
+@cython.final
 cdef class Stuffer:
     cdef int state
 
