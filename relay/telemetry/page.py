@@ -27,8 +27,8 @@ from typing import Final, NamedTuple
 from relay.telemetry.declaration import GAUGE
 from relay.telemetry.metrics import PROCESS_CELLS, ROW_CELLS, TABLE, first_cell
 
-ROLES: Final = ("supervisor", "smtp", "delivery", "mailbox", "admin")
-"""Roles in the order of their numbers in the page."""
+ROLES: Final = ("supervisor", "smtp", "delivery", "mailbox", "admin", "other")
+"""Roles in the order of their numbers in the page; a role that is not among them is shown as ``other``."""
 
 STARTING: Final = 1
 """The process was forked and has not said that it is ready."""
@@ -151,7 +151,7 @@ class CountersPage:
         row = self._rows[number]
         row[BEAT_CELL] = 0
         row[_PID] = 0
-        row[_ROLE] = ROLES.index(role)
+        row[_ROLE] = ROLES.index(role if role in ROLES else "other")
         row[_SLOT] = slot
         row[_GENERATION] = generation
         row[_STARTED_AT] = time.time_ns() // 1000
