@@ -13,7 +13,7 @@
 #
 # A row has one writing process, which writes holding the GIL.
 
-from cpython.buffer cimport PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_ND, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint64_t
 
 cdef struct Histogram:
@@ -52,7 +52,7 @@ cdef inline uint64_t* row_pointer(object row) except NULL:
     from relay.telemetry import metrics
     cdef Py_buffer view
     cdef uint64_t* cells
-    PyObject_GetBuffer(row, &view, PyBUF_WRITABLE | PyBUF_FORMAT)
+    PyObject_GetBuffer(row, &view, PyBUF_WRITABLE | PyBUF_FORMAT | PyBUF_ND)
     cells = <uint64_t*>view.buf
     cdef Py_ssize_t size = view.len
     PyBuffer_Release(&view)
