@@ -109,17 +109,18 @@ cdef class ClientMachine(Transactions):
     cdef int on_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
         if self.phase == QUIT:
             self.phase = DEAD
-        elif reply.code == 421:
-            # RFC 5321 3.8: may come in answer to any command; the peer closes.
+        elif reply.code == 421 and self.ends_left <= 1:
+            # RFC 5321 3.8: may come in answer to any command; the peer closes. (From an LMTP server that still owes
+            # replies for further recipients it is the reply for one of them: what comes is read, and so is the end.)
             self.fail(self.outcome(p, at, end, reply, self.stage()), True)
         elif self.phase != READY:
             self.on_greeting_reply(p, at, end, reply)
         elif self.ends_left:
             self.on_end_reply(p, at, end, reply)
         elif self.rset_pending:
-            self.rset_pending = False
             if reply.code >= 300:
                 self.out_of_step(reply)
+            self.rset_pending = False
         else:
             self.on_envelope_reply(p, at, end, reply)
         return 0
