@@ -1,0 +1,53 @@
+"""The ``relay`` command: thin click commands over the parts that do the work.
+
+Each command is imported when it is used, so that ``relay --help`` and ``relay queue list`` start quickly.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Final
+
+import click
+
+from relay.cli.exits import HELP
+
+_COMMANDS: Final = {
+    "serve": "Run the appliance in the foreground.",
+    "check": "Check the configuration; report all errors at once.",
+    "queue": "Look at the queue and act on what waits in it.",
+    "spool": "Look at what is on disk.",
+    "account": "Manage the accounts.",
+    "config": "Print a sample file, or the reference of all settings.",
+    "version": "Print the versions of Relay and of what it runs on.",
+}
+"""Each lives in the module of its name as ``command``."""
+
+
+class _Commands(click.Group):
+    """Knows the commands by name; imports one when it is run."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _COMMANDS:
+            command: click.Command = import_module(f"relay.cli.{cmd_name}").command
+            return command
+        if near := get_close_matches(cmd_name, _COMMANDS, 1):
+            ctx.fail(f"No such command '{cmd_name}'. Did you mean '{near[0]}'?")
+        return None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
+def main() -> None:
+    """Relay, a mail edge appliance: it takes mail in over SMTP, keeps it safely on disk, and brings it to the next
+    server or to a local mailbox.
+
+    Begin with "relay serve": without a configuration it serves a demo on loopback ports and prints what to try.
+    """

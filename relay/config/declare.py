@@ -29,6 +29,8 @@ class Setting(NamedTuple):
     """The default, or a function that gives it."""
     default_doc: str
     """How the default is shown where it depends on the machine; otherwise empty."""
+    example: Any
+    """A value for the sample file, where there is no default to show."""
 
 
 class Section(NamedTuple):
@@ -47,17 +49,21 @@ def setting(
     default: Any = REQUIRED,
     default_doc: str = "",
     computed: Callable[[], Any] | None = None,
-    key: str = "",
+    example: Any = None,
 ) -> Any:
-    """A dataclass field for one setting. ``default`` is written as in the file (``"5m"``) and checked like it;
-    ``computed`` gives a default that depends on the machine, described by ``default_doc``."""
+    """A dataclass field for one setting.
+
+    ``default`` is written as in the file (``"5m"``) and checked like it; ``computed`` gives a default that depends on
+    the machine, described by ``default_doc``. Where there is no default to show, ``example`` stands in the sample file.
+    """
+    shown = None if example is None else kind.parse(example)
     if computed is not None:
-        declared = Setting(kind, doc, key, False, computed, default_doc)
+        declared = Setting(kind, doc, "", False, computed, default_doc, shown)
         return dataclasses.field(default_factory=computed, metadata={_SETTING: declared})
     if default is REQUIRED:
-        return dataclasses.field(metadata={_SETTING: Setting(kind, doc, key, True, None, "")})
+        return dataclasses.field(metadata={_SETTING: Setting(kind, doc, "", True, None, "", shown)})
     value = None if default is None else kind.parse(default)
-    declared = Setting(kind, doc, key, False, value, default_doc)
+    declared = Setting(kind, doc, "", False, value, default_doc, shown)
     return dataclasses.field(default=value, metadata={_SETTING: declared})
 
 

@@ -61,34 +61,41 @@ def _delivery_workers() -> int:
 class Listener:
     """One address and port that mail comes in on."""
 
-    name: str = setting(Text(may_be_empty=False, longest=40), "Its name in logs and metrics; each name once.")
+    name: str = setting(
+        Text(may_be_empty=False, longest=40), "Its name in logs and metrics; each name once.", example="mx"
+    )
     kind: str = setting(
         Choice(("mx", "submission")),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
         "adds a missing Date and Message-ID.",
+        example="mx",
     )
-    address: str = setting(IpAddress(), "Where it listens. `0.0.0.0` is every IPv4 address, `::` every IPv6 address.")
-    port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).")
+    address: str = setting(
+        IpAddress(), "Where it listens. `0.0.0.0` is every IPv4 address, `::` every IPv6 address.", example="0.0.0.0"
+    )
+    port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).", example=25)
 
 
 @dataclass(frozen=True, slots=True)
 class RelayDomain:
     """A domain whose mail is taken in and handed to a fixed next hop."""
 
-    domain: str = setting(Domain(), "The domain.")
-    next_hop: NextHop = setting(Hop(), "Where its mail goes.")
+    domain: str = setting(Domain(), "The domain.", example="example.org")
+    next_hop: NextHop = setting(Hop(), "Where its mail goes.", example="smtp://mail.example.org:25")
     recipients: tuple[str, ...] | None = setting(
         Many(Mail()),
         "The only addresses that exist there; all others are refused with 550 5.1.1. Not given: every address is "
         "taken in, and the next hop decides.",
         default=None,
         default_doc="not given",
+        example=["alice@example.org", "bob@example.org"],
     )
     recipients_file: Path | None = setting(
         FilePath(),
         "A file of such addresses, one a line, `#` begins a comment; added to `recipients`; read at start and reload.",
         default=None,
         default_doc="not given",
+        example="recipients.txt",
     )
 
 
@@ -96,12 +103,15 @@ class RelayDomain:
 class WorkerSettings:
     """How many processes do what."""
 
-    smtp: int = setting(Whole(1, 256), "Processes that take mail in.", computed=_cpus, default_doc="one per processor")
+    smtp: int = setting(
+        Whole(1, 256), "Processes that take mail in.", computed=_cpus, default_doc="one per processor", example=4
+    )
     delivery: int = setting(
         Whole(1, 256),
         "Processes that own the queue and deliver. Each next hop belongs to one of them.",
         computed=_delivery_workers,
         default_doc="one per two processors",
+        example=2,
     )
     beat_timeout: float = setting(
         Duration("1s", "1h"), "A worker whose loop has not turned for so long is killed and replaced.", default="30s"
@@ -284,6 +294,7 @@ class Config:
         "Our name in greetings, HELO, Received fields and bounces. Other servers check that it exists.",
         computed=_machine_hostname,
         default_doc=f"the machine's full name, else {FALLBACK_HOSTNAME}",
+        example="mx.example.org",
     )
     data_dir: Path = setting(
         FilePath(), "Everything Relay keeps: spool, mailboxes, accounts. A local file system.", default="/var/lib/relay"
@@ -293,6 +304,7 @@ class Config:
         "The accounts and their password hashes, managed by `relay account`.",
         default=None,
         default_doc="`accounts` in `data_dir`",
+        example="/var/lib/relay/accounts",
     )
     user: str = setting(Text(longest=64), "Account to become after start as root.", default="")
     group: str = setting(Text(longest=64), "Group to become after start as root. Empty: that of `user`.", default="")

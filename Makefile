@@ -1,0 +1,103 @@
+# Relay. On a fresh machine with Python >= 3.11 (with venv), a C compiler and make:
+#   make run     starts it with embedded defaults and prints what to try
+#   make test    lint, types, import contracts, stubs against modules, and the whole test suite
+
+# The first Python that is new enough and can make virtual environments; or say which: make run PYTHON=...
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+	$$python -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& { echo $$python; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/stamps
+SOURCES := $(shell find relay -name '*.pyx' -o -name '*.pxd')
+ROUNDS ?= 20
+FUZZ_SECONDS ?= 60
+PYTEST_ARGS ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_REQUIRE_VIRTUALENV := 1
+
+.DELETE_ON_ERROR:
+.PHONY: run test lint types format pytest bench crash fuzz docs lock clean distclean help
+
+help: ## What can be made
+	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+run: $(STAMPS)/compiled ## Relay with embedded defaults, in the foreground
+	@exec $(BIN)/relay serve
+
+test: lint pytest ## Lint and the whole test suite
+
+pytest: $(STAMPS)/dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMPS)/dev ## Ruff, mypy --strict, import contracts, stubs against compiled modules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m mypy.stubtest $$(find relay -name '*.pyi' | sed 's/\.pyi$$//; s,/,.,g' | sort) \
+		--mypy-config-file pyproject.toml
+
+format: $(STAMPS)/dev ## Lays the source out as lint wants it
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+bench: $(STAMPS)/dev ## The benchmark scenarios; figures go to benchmarks/results
+	$(BIN)/python -m benchmarks
+
+crash: $(STAMPS)/dev ## Kill -9 at random under load: make crash ROUNDS=500
+	ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/crash --timeout 0 -s $(PYTEST_ARGS)
+
+fuzz: $(STAMPS)/fuzz ## Every fuzz target for a while: make fuzz FUZZ_SECONDS=600
+	@for target in tests/fuzz/fuzz_*.py; do \
+		echo "== $$target"; mkdir -p build/fuzz/$$(basename $$target .py); \
+		$(BIN)/python $$target -max_total_time=$(FUZZ_SECONDS) build/fuzz/$$(basename $$target .py) \
+			$$(ls -d tests/corpus/$$(basename $$target .py | sed s/^fuzz_//) 2>/dev/null) || exit 1; \
+	done
+
+docs: $(STAMPS)/compiled ## docs/CONFIG.md and docs/relay.toml from the settings model
+	$(BIN)/relay config reference > docs/CONFIG.md
+	$(BIN)/relay config example > docs/relay.toml
+
+lock: $(STAMPS)/dev ## Newest versions into deploy/lock (needs uv)
+	for group in runtime build dev fuzz; do \
+		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
+			$$(test $$group = runtime || echo --group $$group --constraint deploy/lock/runtime.txt) \
+			pyproject.toml --output-file deploy/lock/$$group.txt || exit 1; \
+	done
+
+clean: ## Removes what was built, not the virtual environment nor the demo's data
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(STAMPS)/compiled
+	find relay tests benchmarks -name '__pycache__' -prune -exec rm -rf {} +
+	find relay -name '*.so' -delete
+
+distclean: clean ## The virtual environment too
+	rm -rf $(VENV) *.egg-info
+
+$(STAMPS)/venv:
+	@test -n "$(PYTHON)" || { echo "Relay needs Python 3.11 or newer with venv (Debian: apt install python3-venv)" >&2; exit 1; }
+	@$${CC:-cc} --version >/dev/null 2>&1 || { echo "Relay needs a C compiler (Debian: apt install build-essential)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/build: deploy/lock/build.txt $(STAMPS)/venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/build.txt
+	@touch $@
+
+# The package is used from the source tree: the relay command points at it, and setup.py compiles in place.
+$(STAMPS)/installed: pyproject.toml setup.py $(STAMPS)/build
+	RELAY_EXT=none $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+$(STAMPS)/compiled: $(SOURCES) setup.py $(STAMPS)/installed
+	$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
+	@touch $@
+
+$(STAMPS)/dev: deploy/lock/dev.txt $(STAMPS)/compiled
+	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/dev.txt
+	@touch $@
+
+$(STAMPS)/fuzz: deploy/lock/fuzz.txt $(STAMPS)/dev
+	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/fuzz.txt
+	@touch $@

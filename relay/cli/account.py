@@ -1,0 +1,107 @@
+"""``relay account``: who has a mailbox here. Running workers see a change within a second."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from relay.auth import AccountError, AccountFile
+from relay.cli import configuration, exits
+from relay.cli.data_dir import make_data_dir
+from relay.config import Config
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@click.group("account")
+def command() -> None:
+    """Manage the accounts: who has a mailbox here and may log in.
+
+    The first account gets mail for postmaster unless the configuration says otherwise. A running appliance notices
+    changes by itself.
+    """
+
+
+def _password_options(command_function: _Command) -> _Command:
+    generated = click.option("--generate", is_flag=True, help="Make up a password and print it.")
+    from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of input.")
+    return generated(from_stdin(command_function))
+
+
+@command.command("add")
+@click.argument("address")
+@_password_options
+@configuration.config_option
+def add(address: str, password_stdin: bool, generate: bool, config_path: Path | None) -> None:
+    """Add the account ADDRESS (local-part@domain); asks for a password."""
+    config = configuration.load_or_stop(config_path)
+    password = _password(password_stdin, generate)
+    added = _change(lambda accounts: accounts.add(address, password), config)
+    _report("added", added, password if generate else None)
+    domain = added.rpartition("@")[2]
+    if domain not in config.domains.local:
+        click.echo(f"Note: {domain} is not in domains.local, so mail for it is not delivered here.", err=True)
+
+
+@command.command("passwd")
+@click.argument("address")
+@_password_options
+@configuration.config_option
+def passwd(address: str, password_stdin: bool, generate: bool, config_path: Path | None) -> None:
+    """Give the account ADDRESS a new password."""
+    config = configuration.load_or_stop(config_path)
+    password = _password(password_stdin, generate)
+    changed = _change(lambda accounts: accounts.passwd(address, password), config)
+    _report("has a new password", changed, password if generate else None)
+
+
+@command.command("remove")
+@click.argument("address")
+@configuration.config_option
+def remove(address: str, config_path: Path | None) -> None:
+    """Remove the account ADDRESS. Its mailbox stays on disk."""
+    config = configuration.load_or_stop(config_path)
+    removed = _change(lambda accounts: accounts.remove(address), config)
+    _report("removed", removed, None)
+
+
+@command.command("list")
+@configuration.config_option
+def list_accounts(config_path: Path | None) -> None:
+    """Print the accounts' addresses, one a line, in the order they were added."""
+    config = configuration.load_or_stop(config_path)
+    try:
+        accounts = AccountFile(config.accounts_path).list()
+    except AccountError as error:
+        exits.stop(exits.PROBLEM, str(error))
+    for account in accounts:
+        click.echo(account.address)
+
+
+def _change(change: Callable[[AccountFile], str], config: Config) -> str:
+    try:
+        make_data_dir(config)
+        return change(AccountFile(config.accounts_path))
+    except (AccountError, OSError) as error:
+        exits.stop(exits.PROBLEM, str(error))
+
+
+def _report(what: str, address: str, password: str | None) -> None:
+    click.echo(f"{address} {what}")
+    if password is not None:
+        click.echo(f"password: {password}")
+
+
+def _password(from_stdin: bool, generate: bool) -> str:
+    if from_stdin and generate:
+        raise click.UsageError("--password-stdin and --generate exclude each other")
+    if generate:
+        return secrets.token_urlsafe(15)
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\r\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -1,0 +1,80 @@
+"""Queue entries as text for people. What peers said is made safe to print: it must not steer a terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+_SHOWN_RECIPIENTS: Final = 3
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+_SIZES: Final = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+Entry = dict[str, Any]
+
+
+def summary(entry: Entry, now: float) -> str:
+    """One line, and one more for the reason when there is one. ``now`` in seconds since the epoch."""
+    recipients = [printable(recipient) for recipient in entry["recipients"]]
+    more = len(recipients) - _SHOWN_RECIPIENTS
+    named = ", ".join(recipients[:_SHOWN_RECIPIENTS]) + (f" and {more} more" if more > 0 else "")
+    line = (
+        f"{entry['queue_id']}  {entry['state']:<8}  {show_size(entry['size']):>8}  "
+        f"{show_age(now - entry['received_at'] / 1e6):>4}  <{printable(entry['reverse_path'])}> to {named}"
+    )
+    return f"{line}\n{'':15}{reason}" if (reason := _reason(entry, now)) else line
+
+
+def details(entry: Entry, now: float) -> str:
+    """Everything about an entry, a fact a line."""
+    facts = [
+        ("queue id", entry["queue_id"]),
+        ("state", entry["state"]),
+        ("received", f"{_moment(entry['received_at'])} ({show_age(now - entry['received_at'] / 1e6)} ago)"),
+        ("size", f"{entry['size']} octets"),
+        ("reverse-path", f"<{printable(entry['reverse_path'])}>"),
+        *(("recipient", printable(recipient)) for recipient in entry["recipients"]),
+        ("attempts", str(entry.get("attempts", 0))),
+        ("next try", _moment(entry["due_at"]) if entry.get("due_at") else ""),
+        ("next hop", printable(entry.get("next_hop") or "")),
+        ("last result", _result(entry)),
+    ]
+    return "\n".join(f"{name:<13} {value}" for name, value in facts if value) + "\n"
+
+
+def printable(text: str) -> str:
+    """``text`` with everything that is not a printable character written as an escape."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def show_age(seconds: float) -> str:
+    """``seconds`` in its largest unit: ``3h``."""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{int(seconds // length)}{unit}"
+    return "0s"
+
+
+def show_size(octets: int) -> str:
+    """``octets`` in its largest unit with one digit behind the point."""
+    for size, unit in _SIZES:
+        if octets >= size:
+            return f"{octets / size:.1f}{unit}"
+    return f"{octets}B"
+
+
+def _reason(entry: Entry, now: float) -> str:
+    parts = [_result(entry)]
+    if entry.get("attempts"):
+        parts.append(f"{entry['attempts']} {'attempt' if entry['attempts'] == 1 else 'attempts'}")
+    if entry["state"] == "deferred" and entry.get("due_at"):
+        wait = entry["due_at"] / 1e6 - now
+        parts.append(f"next in {show_age(wait)}" if wait > 0 else "next now")
+    return "; ".join(part for part in parts if part)
+
+
+def _result(entry: Entry) -> str:
+    return printable(f"{entry.get('status') or ''} {entry.get('text') or ''}".strip())
+
+
+def _moment(microseconds: int) -> str:
+    return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
