@@ -92,4 +92,4 @@ def reply_lines(reply: bytes) -> list[bytes]:
     """The texts of the lines of one whole reply, statuses not removed: the way to read an answer to EHLO."""
 
 def json_escape(octets: bytes) -> bytes:
-    r"""``octets`` as the inside of a JSON string: UTF-8 without control characters; octets that are not as ``\\xNN``."""
+    r"""``octets`` as the inside of a JSON string: UTF-8, no control characters; octets that are not as ``\\xNN``."""
