@@ -1,9 +1,9 @@
 """Opens a connection for a group of recipients: which hosts, which addresses, in which order, until one greets us.
 
 Theory: a next hop is a list of hosts, a host a list of addresses. Each address gets one try, with a time limit of its
-own; a host that refuses the connection, the greeting or EHLO is passed over for the next one (RFC 5321 5.1). The
-answer is a session that has been greeted and is already taking deliveries, or the one outcome that all recipients of
-the group share: temporary when any of the hosts failed temporarily, permanent only when all were permanent.
+own; one that refuses the connection, the greeting or EHLO is passed over for the next (RFC 5321 5.1). The answer is a
+session that has been greeted and is already taking deliveries, or the one outcome that all recipients of the group
+share: temporary when any of the hosts failed temporarily, permanent only when all were permanent.
 
 Not here: the decision what an MX answer means (mx.py), DNS itself (relay/net/dns.py), when to try again (relay/queue).
 """
@@ -11,15 +11,19 @@ Not here: the decision what an MX answer means (mx.py), DNS itself (relay/net/dn
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from relay.delivery._client import ClientSession
+from relay.delivery.mx import leads_back, literal_address, mx_hosts, no_addresses
+from relay.delivery.owner import Limits, Owner
+from relay.mail.outcome import FAILED, Outcome, deferred, failed
+from relay.net.dns import Addresses, Resolver
+
 if TYPE_CHECKING:
-    from relay.delivery._client import ClientSession
-    from relay.delivery.owner import Limits, Owner
+    from relay.config.model import Config
     from relay.mail.next_hop import NextHop
-    from relay.mail.outcome import Outcome
-    from relay.net.dns import Resolver
     from relay.net.wheel import TimingWheel
 
 
@@ -28,21 +32,35 @@ class ConnectSettings(NamedTuple):
 
     hostname: str
     """Our own name: said in EHLO, and the one that makes an MX list a loop."""
-    limits: Limits
+    limits: Limits = Limits()
     connect_timeout: float = 30.0
     """Seconds for each address."""
     mx_port: int = 25
     own_names: frozenset[str] = frozenset()
     """Further names of this host (lower case): an MX list that holds one is a loop."""
-    source_v4: str = ""
-    source_v6: str = ""
-    """Local addresses to connect from; empty: the system's choice."""
+    source_address: str = ""
+    """Local address to connect from, for peers of the same family; empty: the system's choice."""
     max_addresses: int = 20
     """Addresses tried in one attempt."""
+    allows_loopback: bool = False
+    """Whether an MX may point to this host's loopback; only on a port that is not 25, so for tests."""
+
+    @classmethod
+    def of(cls, config: Config) -> ConnectSettings:
+        """The settings that the configuration gives."""
+        return cls(
+            hostname=config.hostname,
+            limits=Limits.of(config.delivery),
+            connect_timeout=config.delivery.connect_timeout,
+            mx_port=config.delivery.mx_port,
+            source_address=config.delivery.source_address,
+            allows_loopback=config.delivery.mx_port != 25,
+        )
 
 
 class Connector:
-    """Opens connections for one worker's loop."""
+    """Opens connections for one worker's loop. ``shuffle`` orders hosts of one preference in place, e.g.
+    ``random.shuffle``."""
 
     def __init__(
         self,
@@ -53,15 +71,117 @@ class Connector:
         shuffle: Callable[[list[Any]], object],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """``shuffle`` orders hosts of one preference in place, e.g. ``random.shuffle``."""
+        self._settings = settings
+        self._hostname = settings.hostname.encode("ascii")
+        self._own_names = settings.own_names | {settings.hostname.lower()}
+        self._resolver = resolver
+        self._wheel = wheel
+        self._shuffle = shuffle
+        self._loop = loop or asyncio.get_running_loop()
 
     async def open(self, next_hop: NextHop, owner: Owner) -> ClientSession | Outcome:
         """A greeted session with a fixed next hop (LMTP or SMTP), or why there is none.
 
-        The session has asked ``owner`` for its first delivery before this returns.
+        The session has asked ``owner`` for its first delivery before this returns, and may even be over by then.
+        A name that does not exist is temporary here: it is the configuration that is wrong, not the address.
         """
-        raise NotImplementedError
+        lmtp = next_hop.transport == "lmtp"
+        if next_hop.path:
+            return await self._try(owner, next_hop.path, "", 0, lmtp=lmtp)
+        found = await self._resolver.configured_addresses(next_hop.host)
+        attempt = _Attempt(deferred("4.4.3", found.text, "dns", next_hop=next_hop.host))
+        for address in found.addresses[: self._settings.max_addresses]:
+            attempt.note(await self._try(owner, next_hop.host, address, next_hop.port, lmtp=lmtp))
+            if attempt.session is not None:
+                break
+        return attempt.result
 
     async def open_mx(self, domain: str, owner: Owner) -> ClientSession | Outcome:
-        """A greeted session with a mail exchanger of ``domain`` (A-labels or an address literal), or why not."""
-        raise NotImplementedError
+        """A greeted session with a mail exchanger of ``domain`` (a domain name or an address literal), or why not."""
+        literal = literal_address(domain)
+        if domain.startswith("[") and literal is None:
+            return failed("5.1.2", f"{domain} is not an address literal", "dns")
+        if literal is not None:
+            hosts: tuple[str, ...] | Outcome = (domain,)
+        else:
+            hosts = mx_hosts(domain, await self._resolver.mx(domain), self._own_names, self._shuffle)
+        if isinstance(hosts, Outcome):
+            return hosts
+        without: list[Addresses] = []
+        attempt = _Attempt(failed("5.4.6", f"mail for {domain} would come back to this host", "dns"))
+        tries = self._settings.max_addresses
+        for host in hosts:
+            found = Addresses("found", (literal,)) if literal else await self._resolver.addresses(host)
+            if not found.addresses:
+                without.append(found)
+            for address in found.addresses:
+                if tries > 0 and (self._settings.allows_loopback or not leads_back(address)):
+                    tries -= 1
+                    attempt.note(await self._try(owner, host, address, self._settings.mx_port))
+                if attempt.session is not None:
+                    return attempt.session
+        if len(without) == len(hosts):
+            return no_addresses(without, domain)
+        if without and attempt.outcome.kind == FAILED:
+            attempt.note(no_addresses(without, domain))
+        return attempt.outcome
+
+    async def _try(
+        self, owner: Owner, host: str, address: str, port: int, *, lmtp: bool = False
+    ) -> ClientSession | Outcome:
+        """One address, or the Unix socket at ``host`` when there is none."""
+        name = f"{host}[{address}]:{port}" if address and address != host else f"{host}:{port}" if address else host
+        greeted: asyncio.Future[Outcome | None] = self._loop.create_future()
+
+        def session() -> ClientSession:
+            return ClientSession(
+                self._hostname, self._settings.limits, owner, self._wheel, self._loop, name, lmtp=lmtp,
+                on_greeted=lambda why: None if greeted.done() else greeted.set_result(why),
+            )  # fmt: skip
+
+        try:
+            async with asyncio.timeout(self._settings.connect_timeout):
+                client = await self._connect(session, host, address, port)
+        except TimeoutError:
+            return deferred("4.4.1", "no answer to the connection attempt in time", "connect", next_hop=name)
+        except OSError as fault:
+            cause = os.strerror(fault.errno) if fault.errno else str(fault)
+            return deferred("4.4.1", f"cannot connect: {cause}", "connect", next_hop=name)
+        try:
+            why = await greeted  # bounded by the session's own deadlines
+        except BaseException:
+            client.abort()
+            raise
+        return client if why is None else why
+
+    async def _connect(self, session: Callable[[], ClientSession], host: str, address: str, port: int) -> ClientSession:
+        # The session has the methods of asyncio.Protocol without its base class, which a compiled class cannot have.
+        factory: Any = session
+        if not address:
+            _, client = await self._loop.create_unix_connection(factory, host)
+            return client
+        source = self._settings.source_address
+        local = (source, 0) if source and (":" in source) == (":" in address) else None
+        _, client = await self._loop.create_connection(factory, address, port, local_addr=local)
+        return client
+
+
+class _Attempt:
+    """What has come of the tries so far."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.session: ClientSession | None = None
+        self.outcome = outcome
+        self._is_noted = False
+
+    def note(self, result: ClientSession | Outcome) -> None:
+        """A session ends the search. The last temporary outcome stands, or else the last one."""
+        if not isinstance(result, Outcome):
+            self.session = result
+        elif not self._is_noted or result.kind != FAILED or self.outcome.kind == FAILED:
+            self.outcome = result
+            self._is_noted = True
+
+    @property
+    def result(self) -> ClientSession | Outcome:
+        return self.session or self.outcome

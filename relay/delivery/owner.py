@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from relay.config.model import DeliverySettings
     from relay.delivery._client import ClientSession
     from relay.delivery._delivery import Delivery
     from relay.mail.outcome import Outcome
@@ -62,3 +63,18 @@ class Limits(NamedTuple):
     """How long a reply to QUIT is waited for."""
     max_messages: int = 1000
     """After so many deliveries a connection is ended with QUIT."""
+
+    @classmethod
+    def of(cls, settings: DeliverySettings) -> Limits:
+        """The limits that the configuration sets."""
+        return cls(
+            banner=settings.helo_timeout,
+            helo=settings.helo_timeout,
+            mail=settings.mail_timeout,
+            rcpt=settings.rcpt_timeout,
+            data=settings.data_timeout,
+            content=settings.content_timeout,
+            reply=settings.reply_timeout,
+            idle=settings.idle_timeout,
+            max_messages=settings.connection_reuse,
+        )
