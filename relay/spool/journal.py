@@ -1,52 +1,251 @@
-"""The outcomes journal.  (Signatures.)"""
+"""The outcomes journal: what became of the records, as each delivery worker saw it.
+
+Theory: entries are appended in batches with one write and no sync. That survives the death of the process; a power
+failure may lose the last ones, and then a delivery is repeated, which SMTP cannot exclude anyway. What changes what a
+sender is told is synced by its caller first.
+
+A journal is compacted by starting over: new entries go to a new file at once, the state as of that moment is written
+to another one (numbered before it) in a thread, and when that is published, the old files go. A crash at any point
+leaves files which, read in the order of their numbers, tell the same story, some of it twice.
+
+Each shard copies only its own share of what it has read from the journals of earlier lives, so such a journal can go
+only when every shard has absorbed it. The heads of the journals say who has absorbed what: whoever compacts last
+removes the old ones, and nobody has to coordinate anything.
+
+Not here: what the entries mean (relay/queue/ledger.py), and how they are framed (frames.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-Entry = tuple[Any, ...]
+from relay.spool.errors import SpoolError
+from relay.spool.files import CREATE, OS, READ, Files, write_all
+from relay.spool.folder import current_run, journal_name, list_journals, next_number
+from relay.spool.frames import Entry, JournalHead, JournalOctets, pack_entries, pack_frame, pack_journal_head
+from relay.spool.record import new_mark
+
+__all__ = ["Entry", "Journal", "load_journals"]
+
+_PER_FRAME: Final = 1000
+_SMALL: Final = 4 << 20
+"""Below this a journal is not worth compacting."""
+
+
+class _File:
+    """One open journal file."""
+
+    def __init__(self, files: Files, folder: Path, number: int, head: JournalHead, suffix: str = "") -> None:
+        self.number = number
+        self.mark = new_mark()
+        self.path = folder / (journal_name(number) + suffix)
+        self._files = files
+        self.fd = files.open(self.path, CREATE)
+        try:
+            self.end = write_all(files, self.fd, [pack_journal_head(self.mark, head)], 0)
+        except OSError:
+            files.close(self.fd)
+            raise
+        self.start = self.end
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """*Written*; OSError, and then nothing of it stays."""
+        frame = pack_frame(self.mark, pack_entries(entries))
+        try:
+            self.end = write_all(self._files, self.fd, [frame], self.end)
+        except OSError:
+            self._files.truncate(self.fd, self.end)
+            raise
 
 
 class Journal:
-    """The journal of one delivery worker (shard) for one life of its process; blocking writes into the page cache.
+    """The journal of one delivery worker (shard) for one life of its process; writes block, into the page cache.
 
-    Opened after load_journals: everything that existed then counts as absorbed by the first compact().
+    To be opened after load_journals: all that existed then counts as absorbed by the first compact().
     """
 
-    size: int
-    """Octets written since the last compact()."""
+    def __init__(
+        self, spool_dir: Path, *, shard: int, shards: int, generation: int, files: Files = OS
+    ) -> None:
+        self._files = files
+        self._spool_dir = spool_dir
+        self._folder = spool_dir / "journal"
+        self._compacted_size = 0
+        self._running: asyncio.Task[None] | None = None
+        self._is_broken = False
+        try:
+            self._absorbs = list_journals(spool_dir, files)
+            self._head = JournalHead(current_run(spool_dir, files), generation, shard, shards, ())
+            self._file = self._new()
+        except OSError as fault:
+            raise SpoolError.of(f"{self._folder}: a journal cannot be made", fault) from fault
 
-    def __init__(self, spool_dir: Path, *, shard: int, shards: int, generation: int) -> None:
-        raise NotImplementedError
+    @property
+    def number(self) -> int:
+        """The number of the file that is being appended to."""
+        return self._file.number
 
-    def append(self, entries: Sequence[Entry]) -> None:
-        """*Written*, not synced, with one write: survives the death of the process, not of the machine.
-        SpoolError (and nothing of it stays) when the disk refuses."""
-        raise NotImplementedError
-
-    async def sync(self) -> None:
-        """*Synced* when it returns: everything appended before the call. Callers share syncs. SpoolError on failure:
-        then nothing since the last good sync counts as durable and only compact() can repair it."""
-        raise NotImplementedError
-
-    async def compact(self, entries: Iterable[Entry]) -> None:
-        """Replaces everything this journal said by ``entries`` (this shard's share of the whole state, as of the call;
-        consumed in a thread, so hand over a list or an iterator over frozen data). What is appended meanwhile is kept.
-        Published when it returns. Then removes all journals that are absorbed: our own older ones, and those of earlier
-        lives once every shard of this generation has compacted. No coordination between workers is needed."""
-        raise NotImplementedError
+    @property
+    def size(self) -> int:
+        """Octets appended since the last compact()."""
+        return self._file.end - self._file.start
 
     @property
     def wants_compaction(self) -> bool:
-        """Whether the file has outgrown the state it describes."""
-        raise NotImplementedError
+        """Whether the file has outgrown the state it describes, or a failed sync must be repaired."""
+        return self._is_broken or self.size > max(_SMALL, 2 * self._compacted_size)
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """*Written*, not synced, with one write: survives the death of the process, not of the machine.
+
+        SpoolError when the disk refuses; then nothing of it stays, and it can be tried again.
+        """
+        try:
+            self._file.append(entries)
+        except OSError as fault:
+            raise SpoolError.of(f"{self._file.path}: cannot be written", fault) from fault
+
+    async def sync(self) -> None:
+        """*Synced* when it returns: everything appended before the call. Callers share syncs.
+
+        SpoolError on failure: then nothing since the last good sync counts as durable, and only compact() repairs it.
+        """
+        running = self._running
+        if running is not None:  # it may have begun before our entries were written: wait for the one after it
+            await asyncio.wait([running])
+        if self._running is running or self._running is None:
+            self._running = asyncio.ensure_future(self._sync())
+        await asyncio.shield(self._running)
+
+    async def _sync(self) -> None:
+        if self._is_broken:
+            raise SpoolError(f"{self._file.path}: an earlier sync failed")
+        file = self._file
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, self._files.sync, file.fd)
+        except OSError as fault:
+            if file is self._file:
+                self._is_broken = True
+            raise SpoolError.of(f"{file.path}: sync failed", fault) from fault
+
+    async def compact(self, entries: Iterable[Entry]) -> None:
+        """Replaces everything this journal said by ``entries``: this shard's share of the whole state as of the call.
+
+        They are consumed in a thread, so hand over a list, or an iterator over what does not change. What is appended
+        meanwhile is kept. Published when it returns; after a SpoolError the old files stay valid and it can be tried
+        again. Then removes all journals that are absorbed: our own older ones, and those of earlier lives once every
+        shard has absorbed them.
+        """
+        loop = asyncio.get_running_loop()
+        old = self._file
+        absorbed = (*self._absorbs, old.number)
+        try:
+            snapshot = next_number(self._spool_dir, "journal", self._files)
+            self._file = self._new()
+            await loop.run_in_executor(None, self._write_snapshot, snapshot, absorbed, iter(entries), self._file.fd)
+        except OSError as fault:
+            self._absorbs = [*self._absorbs, *({old.number} - {self._file.number})]
+            raise SpoolError.of(f"{self._folder}: cannot be compacted", fault) from fault
+        self._absorbs = [*absorbed, snapshot]
+        self._is_broken = False
+        self._files.close(old.fd)
+
+    def _new(self) -> _File:
+        number = next_number(self._spool_dir, "journal", self._files)
+        file = _File(self._files, self._folder, number, self._head)
+        self._files.sync_folder(self._folder)
+        return file
+
+    def _write_snapshot(self, number: int, absorbed: tuple[int, ...], entries: Iterator[Entry], newest: int) -> None:
+        file = _File(self._files, self._folder, number, self._head._replace(absorbed=absorbed), ".new")
+        try:
+            while some := list(islice(entries, _PER_FRAME)):
+                file.append(some)
+            self._files.sync(file.fd)
+            self._files.sync(newest)  # a reader must see its head, or it cannot tell whose it is
+        finally:
+            self._files.close(file.fd)
+        self._files.rename(file.path, self._folder / journal_name(number))
+        self._files.sync_folder(self._folder)
+        self._compacted_size = file.end
+        remove_absorbed(self._spool_dir, self._files)
 
     async def close(self) -> None:
-        """Synced and closed."""
+        """Synced and closed; SpoolError when the sync fails."""
+        try:
+            await self.sync()
+        finally:
+            self._files.close(self._file.fd)
 
 
-def load_journals(spool_dir: Path) -> Iterator[Entry]:
-    """The entries of all journals in the order of their making; torn and damaged parts are skipped."""
-    raise NotImplementedError
+def _read(files: Files, path: Path) -> bytes | None:
+    try:
+        fd = files.open(path, READ)
+    except FileNotFoundError:
+        return None
+    try:
+        return files.read(fd, files.size(fd), 0)
+    finally:
+        files.close(fd)
+
+
+def load_journals(spool_dir: Path, files: Files = OS) -> Iterator[Entry]:
+    """The entries of all journals in the order of their making; torn and damaged parts are skipped. OSError."""
+    for number in list_journals(spool_dir, files):
+        if (octets := _read(files, spool_dir / "journal" / journal_name(number))) is not None:
+            yield from JournalOctets(octets).entries()
+
+
+def read_journals(spool_dir: Path, files: Files = OS) -> Iterator[tuple[int, JournalOctets]]:
+    """Each journal by number, for looking at it closely."""
+    for number in list_journals(spool_dir, files):
+        if (octets := _read(files, spool_dir / "journal" / journal_name(number))) is not None:
+            yield number, JournalOctets(octets)
+
+
+def absorbed_journals(heads: Mapping[int, JournalHead]) -> set[int]:
+    """Which of the journals with these heads no longer have to be read. Pure.
+
+    A journal is superfluous when a later one of the same shard in the same epoch has absorbed it (it held only that
+    shard's entries), or when all shards of one epoch have.
+    """
+    gone: set[int] = set()
+    by_epoch: dict[tuple[tuple[int, int, int], int], set[int]] = {}
+    for number, head in heads.items():
+        for old in head.absorbed:
+            by_epoch.setdefault((head.epoch, old), set()).add(head.shard)
+            older = heads.get(old)
+            if older is not None and old < number and (older.epoch, older.shard) == (head.epoch, head.shard):
+                gone.add(old)
+    gone.update(old for (epoch, old), shards in by_epoch.items() if len(shards) == epoch[2])
+    return gone & heads.keys()
+
+
+def remove_absorbed(spool_dir: Path, files: Files = OS) -> list[int]:
+    """Removes the journals that are absorbed; their numbers. OSError."""
+    folder = spool_dir / "journal"
+    heads: dict[int, JournalHead] = {}
+    for number in list_journals(spool_dir, files):
+        if (octets := _read_start(files, folder / journal_name(number))) is None:
+            continue
+        if (head := JournalOctets(octets).head) is not None:
+            heads[number] = head
+    gone = sorted(absorbed_journals(heads))
+    for number in gone:
+        files.unlink(folder / journal_name(number))
+    return gone
+
+
+def _read_start(files: Files, path: Path) -> bytes | None:
+    try:
+        fd = files.open(path, READ)
+    except FileNotFoundError:
+        return None
+    try:
+        return files.read(fd, 1 << 16, 0)
+    finally:
+        files.close(fd)

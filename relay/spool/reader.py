@@ -1,34 +1,37 @@
-"""The reading side: tails that discover records, and the reader that loads one of them.  (Signatures.)"""
+"""The reading side: tails that discover records, and the reader that loads one of them.
+
+Theory: there is one way in. A tail of a living log is told how far its octets are synced, by notices or by the owner's
+snapshot, and believes nothing beyond; the tail of a dead log uses the same code and finds the end by itself.
+A living log's segment may be recycled under the tail's eyes, but only when all its records are finished: then the file
+has lost its name, and what was read from it is dropped without a word.
+
+Not here: how octets become records (scan.py).
+"""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from relay.mail.envelope import Envelope
+from relay.spool import scan
+from relay.spool.corrupt import Damage, keep
+from relay.spool.files import OS, READ, Files
+from relay.spool.folder import list_segments, log_folder, log_mark, segment_name
+from relay.spool.record import FIRST, Identity, LargeFile, SegmentHead, unpack_head
+from relay.spool.scan import Gap, Record, RecordError, parse_record
+
+__all__ = ["Damage", "LargeFile", "LogReader", "Message", "MissingRecord", "Record", "Tail"]
+
+_CERTAIN: Final = -1
+"""As the sequence of a gap: not the leftover of a torn batch, whatever the records around it say."""
+_GUESS: Final = 4 << 10
+_OPEN_FILES: Final = 16
 
 
-class LargeFile(NamedTuple):
-    """Where the rest of a record's content is."""
-
-    path: Path
-    size: int
-    crc: int
-
-
-class Record(NamedTuple):
-    """One record as the tail found it, without its content."""
-
-    log: int
-    segment: int
-    offset: int
-    sequence: int
-    envelope: Envelope
-    content_offset: int
-    content_size: int
-    """Octets of content in the segment; those of ``large`` come after them."""
-    large: LargeFile | None
+_Opened = tuple[int, Identity, Path]
+"""Descriptor, what heads in it say, and the folder of large files."""
 
 
 class Message(NamedTuple):
@@ -39,58 +42,211 @@ class Message(NamedTuple):
     """The part of the content that is in the segment; the file named by ``record.large`` follows."""
 
 
-class Damage(NamedTuple):
-    """Something on disk that is not as it was written."""
-
-    log: int
-    segment: int
-    offset: int
-    size: int
-    reason: str
-    queue_id: str
-    """Empty when not even that can be read."""
-    is_torn: bool
-    """True for the leftovers of a batch that was never acknowledged (nothing was lost)."""
-    saved: str
-    """File name below corrupt/, or empty."""
-
-
-class MissingRecord(Exception):
-    """The record asked for is not there or damaged."""
+class MissingRecord(Exception):  # noqa: N818 - says what is the case, not who erred
+    """The record asked for is not there, or damaged; ``str()`` says which."""
 
 
 class Tail:
-    """Reads one log forward. A delivery worker has one for each log; blocking reads of mostly cached pages."""
+    """Reads one log forward. A delivery worker has one for each log; blocking reads of mostly cached pages.
 
-    log: int
-    position: tuple[int, int]
-    """(segment, offset) up to which all has been read; a closed segment that was read whole counts as
-    (segment + 1, 0). This is what LogWriter.finished and AdoptedLog.finished want as ``tail``."""
+    ``on_damage`` is called for everything that is not as it was written, after its octets were moved to corrupt/
+    (unless ``is_readonly``). OSError from the reading methods is the disk's; what was returned before stands.
+    """
 
-    def __init__(self, spool_dir: Path, log: int, on_damage: Callable[[Damage], None]) -> None:
-        raise NotImplementedError
+    def __init__(
+        self,
+        spool_dir: Path,
+        log: int,
+        on_damage: Callable[[Damage], None],
+        *,
+        is_readonly: bool = False,
+        files: Files = OS,
+    ) -> None:
+        self.log = log
+        self.position = (0, 0)
+        """(segment, offset) up to which all has been read; a closed segment that was read whole counts as
+        (segment + 1, 0). This is what LogWriter.finished and AdoptedLog.finished want as ``tail``."""
+        self._spool_dir = spool_dir
+        self._folder = log_folder(spool_dir, log)
+        self._on_damage = on_damage
+        self._is_readonly = is_readonly
+        self._files = files
+        self._mark = b""
+        self._open: scan.Segment | None = None
+        self._number = 0
+        self._reported = 0
 
     def advance(self, segment: int, end: int, closed: bool) -> list[Record]:
-        """Live log: the records between what has been read and ``end`` (from a notice or the snapshot)."""
-        raise NotImplementedError
+        """Living log: the records between what has been read and ``end`` (from a notice or the snapshot).
+
+        Segments must come in order; what was read before is not read again.
+        """
+        records: list[Record] = []
+        start = self._start(segment)
+        if start is None:
+            return records
+        if start < end and (file := self._segment(segment)) is not None:
+            for some in file.read(start, end, is_synced=True):
+                records += some
+            if (file.gaps or any(r.large for r in records)) and not file.is_current():
+                records.clear()
+                file.gaps.clear()
+            records = [record for record in records if self._has_large(record)]
+            self._report(file, end)
+        self.position = (segment + 1, 0) if closed else (segment, max(start, end))
+        return records
 
     def rest(self) -> Iterator[list[Record]]:
-        """Dead log (the owner is gone): everything that is left, in lists of bounded size."""
-        raise NotImplementedError
+        """Dead log (its owner is gone): everything that is left, in lists of about a MiB of file each."""
+        segments = [s for s in list_segments(self._spool_dir, self.log, self._files) if s >= self.position[0]]
+        if segments and not self._find_mark():
+            self._on_damage(Damage(self.log, 0, 0, 0, "the log's mark is lost: nothing can be read", "", False, ""))
+        heads = [(s, head) for s in segments if (head := self._head(s)) is not None]
+        for segment in segments:
+            later = [head for number, head in heads if number > segment]
+            yield from self._whole(segment, later[0] if later else None)
+            self.position = (segment + 1, 0)
+        self.position = (max(self.position[0], 1), 0)
+        self.close()
+
+    def segment(self, segment: int) -> Iterator[Record]:
+        """Every record in one segment of a dead log, wherever the tail stands; says nothing about damage."""
+        self.position = (segment, 0)
+        for records in self._whole(segment, None):
+            yield from records
 
     def close(self) -> None:
         """Closes files."""
+        if self._open is not None:
+            self._open.close()
+            self._open = None
+
+    def _start(self, segment: int) -> int | None:
+        """Where reading of ``segment`` begins; None when all of it has been read."""
+        number, offset = self.position
+        if segment < number:
+            return None
+        return max(offset, FIRST) if segment == number else FIRST
+
+    def _whole(self, segment: int, later: SegmentHead | None) -> Iterator[list[Record]]:
+        start = self._start(segment)
+        if start is None or (file := self._segment(segment)) is None:
+            return
+        end = file.size()
+        is_synced = later is not None and later.previous_segment == segment
+        if later is not None and is_synced:
+            end = later.previous_end
+        for records in file.read(start, end, is_synced=is_synced):
+            yield [record for record in records if self._has_large(record)]
+        self._report(file, end if later is not None else 0)
+
+    def _segment(self, segment: int) -> scan.Segment | None:
+        """The open file of ``segment``; None when it is gone: recycled, so everything in it is finished."""
+        if self._open is not None and self._number == segment:
+            return self._open
+        self.close()
+        if not self._find_mark():
+            return None
+        path = self._folder / segment_name(segment)
+        try:
+            self._open = scan.Segment(self._files, self._folder, path, Identity(self._mark, self.log, segment))
+        except FileNotFoundError:
+            return None
+        self._number = segment
+        self._open.head()
+        return self._open
+
+    def _find_mark(self) -> bytes:
+        if not self._mark:
+            self._mark = log_mark(self._spool_dir, self.log, self._files) or b""
+        return self._mark
+
+    def _head(self, segment: int) -> SegmentHead | None:
+        file = self._segment(segment)
+        return file.head() if file is not None else None
+
+    def _has_large(self, record: Record) -> bool:
+        if record.large is None:
+            return True
+        size = self._files.file_size(record.large.path)
+        if size == record.large.size:
+            return True
+        reason = "its large file is missing" if size is None else "its large file has the wrong size"
+        end = record.content_offset + record.content_size
+        assert self._open is not None
+        self._open.gaps.append(Gap(record.offset, end, reason, _CERTAIN, record.envelope.queue_id))
+        return False
+
+    def _report(self, file: scan.Segment, synced_end: int) -> None:
+        """Tells about the gaps; those before ``synced_end`` are damage for certain."""
+        for start, end, reason, sequence, queue_id in file.gaps:
+            is_torn = start >= synced_end and sequence >= file.synced_sequence
+            damage = Damage(self.log, self._number, start, end - start, reason, queue_id, is_torn, "")
+            if not self._is_readonly:
+                damage = keep(self._files, self._spool_dir, damage, file.octets(start, end))
+            self._on_damage(damage)
+        file.gaps.clear()
 
 
 class LogReader:
-    """Loads records by reference from any log; keeps a few files open."""
+    """Loads records by reference from any log; keeps a few files open. Blocking; one thread."""
 
-    def __init__(self, spool_dir: Path) -> None:
-        raise NotImplementedError
+    def __init__(self, spool_dir: Path, files: Files = OS) -> None:
+        self._spool_dir = spool_dir
+        self._files = files
+        self._open: OrderedDict[tuple[int, int], _Opened] = OrderedDict()
+        self._marks: dict[int, bytes] = {}
 
     def load(self, log: int, segment: int, offset: int) -> Message:
-        """The record at the reference; MissingRecord when it is not there, damaged, or its large file is missing."""
-        raise NotImplementedError
+        """The record at the reference; MissingRecord when it is not there, damaged, or its large file is missing.
+
+        One pread for records up to 4 KiB, two for others. OSError is the disk's.
+        """
+        key = (log, segment)
+        known = self._open.get(key)
+        fd, identity, large_folder = known if known is not None else self._file(log, segment)
+        octets = self._files.read(fd, _GUESS, offset)
+        head = unpack_head(octets, 0, identity, offset)
+        if head is None:
+            if known is None:
+                raise MissingRecord(f"log {log} segment {segment}: no record at {offset}")
+            self._forget(key)  # the segment was recycled while we had it open
+            return self.load(log, segment, offset)
+        if known is not None:
+            self._open.move_to_end(key)
+        if head.size > len(octets):
+            octets = self._files.read(fd, head.size, offset)
+        try:
+            record = parse_record(octets, 0, head, large_folder)
+        except RecordError as fault:
+            raise MissingRecord(f"log {log} segment {segment} offset {offset}: {fault}") from None
+        if record.large is not None and self._files.file_size(record.large.path) != record.large.size:
+            raise MissingRecord(f"log {log} segment {segment} offset {offset}: the large file is missing or cut")
+        start = record.content_offset - offset
+        return Message(record, memoryview(octets)[start : start + record.content_size])
 
     def close(self) -> None:
         """Closes files."""
+        for key in list(self._open):
+            self._forget(key)
+
+    def _file(self, log: int, segment: int) -> _Opened:
+        mark = self._marks.get(log) or log_mark(self._spool_dir, log, self._files)
+        folder = log_folder(self._spool_dir, log)
+        gone = MissingRecord(f"log {log} segment {segment}: it is gone")
+        if mark is None:
+            raise gone
+        try:
+            fd = self._files.open(folder / segment_name(segment), READ)
+        except FileNotFoundError:
+            raise gone from None
+        self._marks[log] = mark
+        for key in [key for key, (old, _, _) in self._open.items() if self._files.is_nameless(old)]:
+            self._forget(key)
+        while len(self._open) >= _OPEN_FILES:
+            self._forget(next(iter(self._open)))
+        self._open[(log, segment)] = found = (fd, Identity(mark, log, segment), folder / "large")
+        return found
+
+    def _forget(self, key: tuple[int, int]) -> None:
+        self._files.close(self._open.pop(key)[0])

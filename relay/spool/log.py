@@ -1,0 +1,233 @@
+"""One log, written: batches of records become synced octets. Blocking and without threads; writer.py adds those.
+
+Theory: a batch is one pwritev with RWF_DSYNC. It is followed by zeroes up to the end of the page: the reader finds a
+clean end there, and no page is read from the disk before it is overwritten. When the sync fails nobody can
+say what is on the disk, and asking again would lie (the kernel marks the pages clean): the segment is cut where the
+batch began, which the head of the next segment repeats, and nothing is ever written to it again.
+
+Invariants: sequence numbers grow by one and are never reused, not even those of a failed batch; all records
+before a batch are synced when the batch is written. Not here: who waits for the result.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from relay.spool.errors import SpoolError
+from relay.spool.files import IOV_MAX, OS, Files
+from relay.spool.folder import make_log
+from relay.spool.record import (
+    FIRST,
+    HEAD_SIZE,
+    PAGE,
+    Identity,
+    SegmentHead,
+    body_crc,
+    pack_head,
+    pack_segment_head,
+    padded,
+)
+from relay.spool.segments import Segment, SegmentPool
+
+_END_MARK: Final = 8
+_PADDING: Final = [bytes(size) for size in range(8)]
+_PAGE_OF_ZEROES: Final = bytes(2 * PAGE)
+
+
+Item = tuple[bytes, Sequence[bytes], bytes, int, Any]
+"""A record to be written: envelope, content, packed description of its large file (or empty), record_size(), waiter.
+A plain tuple, since one is made per message on the loop's thread; the waiter is not looked at here."""
+
+
+class Commit(NamedTuple):
+    """What became of the first ``taken`` items."""
+
+    taken: int
+    segment: int
+    start: int
+    end: int
+    closed: tuple[tuple[int, int], ...]
+    """(segment, end) of segments that ended with or before this commit."""
+    error: SpoolError | None
+
+
+def record_size(envelope: bytes, large: bytes, content: Sequence[bytes]) -> int:
+    """Octets that the record takes in a segment."""
+    return padded(HEAD_SIZE + len(envelope) + len(large) + sum(map(len, content)))
+
+
+class Log:
+    """A new log: made, locked, and with its first segment prepared. SpoolError when that cannot be done."""
+
+    def __init__(self, spool_dir: Path, segment_size: int, spares: int, files: Files = OS) -> None:
+        self._files = files
+        try:
+            self.number, self._mark, self._lock_fd = make_log(spool_dir, files)
+        except OSError as fault:
+            raise SpoolError.of(f"{spool_dir}: a new log cannot be made", fault) from fault
+        self.pool = SegmentPool(files, spool_dir, self.number, segment_size, spares)
+        self.largest_record = (segment_size & -PAGE) - FIRST
+        self._segment: Segment | None = None
+        self._identity = Identity(self._mark, self.number, 0)
+        self._end = 0
+        self._sequence = 1
+        self._previous = (0, 0)
+        self._failures = 0
+        try:
+            self.pool.prepare()
+        except SpoolError:
+            files.close(self._lock_fd)
+            raise
+
+    @property
+    def is_failing(self) -> bool:
+        """True after a failure in a fresh segment, or when there was none to be had; ends with probe()."""
+        return self._failures > 1
+
+    def commit(self, items: Sequence[Item]) -> Commit:
+        """Writes and syncs as many of ``items`` (at least one) as fit into one segment. Never raises: see Commit."""
+        closed: list[tuple[int, int]] = []
+        count, size = self._fitting(items)
+        if count == 0:
+            if (fault := self._roll(closed, items[0][3])) is not None:
+                return Commit(len(items), 0, 0, 0, tuple(closed), fault)
+            count, size = self._fitting(items)
+        segment = self._segment
+        assert segment is not None
+        start, end = self._end, self._end + size
+        if (fault := self._write(segment, items[:count], start, end)) is not None:
+            closed.append(self._cut(segment, start))
+            return Commit(count, segment.number, start, start, tuple(closed), fault)
+        self._end = end
+        self._failures = 0
+        return Commit(count, segment.number, start, end, tuple(closed), None)
+
+    def probe(self) -> bool:
+        """After failures: tries to make a fresh segment; True when the log may be written to again."""
+        try:
+            self.pool.drop_all()
+            self.pool.prepare()
+        except SpoolError:
+            return False
+        self._failures = 0
+        return True
+
+    def close(self) -> None:
+        """Removes prepared segments and gives the log up."""
+        with contextlib.suppress(SpoolError):  # they hold nothing; whoever adopts the log removes them
+            self.pool.drop_all()
+        if self._segment is not None:
+            self._files.close(self._segment.fd)
+            self._segment = None
+        self._files.close(self._lock_fd)
+
+    def _fitting(self, items: Sequence[Item]) -> tuple[int, int]:
+        if self._segment is None:
+            return 0, 0
+        room = self._segment.size - self._end
+        total = 0
+        for count, item in enumerate(items):
+            if total + item[3] > room:
+                return count, total
+            total += item[3]
+        return len(items), total
+
+    def _roll(self, closed: list[tuple[int, int]], size: int) -> SpoolError | None:
+        """Ends the current segment and takes one with room for ``size`` octets."""
+        if size > self.largest_record:
+            return SpoolError(f"a record of {size} octets does not fit into a segment")
+        if self._segment is not None:
+            closed.append((self._segment.number, self._end))
+            self._leave(self._segment, self._end)
+        try:
+            while (fresh := self.pool.take(may_prepare=not self.is_failing)) is not None:
+                if FIRST + size <= fresh.size:
+                    break
+                closed.append((fresh.number, FIRST))
+                self._files.close(fresh.fd)
+        except SpoolError as fault:
+            self._failures = 2
+            return fault
+        if fresh is None:
+            return SpoolError("the spool is not accepting: no segment can be written to")
+        self._segment = fresh
+        self._identity = Identity(self._mark, self.number, fresh.number)
+        self._end = FIRST
+        return None
+
+    def _leave(self, segment: Segment, end: int) -> None:
+        self._files.close(segment.fd)
+        self._previous = (segment.number, end)
+        self._segment = None
+
+    def _write(self, segment: Segment, items: Sequence[Item], start: int, end: int) -> SpoolError | None:
+        offset = start
+        parts: list[bytes | memoryview] = []
+        if start == FIRST:
+            offset = 0
+            now = time.time_ns() // 1000
+            parts.append(
+                pack_segment_head(
+                    SegmentHead(self.number, segment.number, self._mark, self._sequence, *self._previous, now)
+                )
+            )
+        self._pack(items, start, parts)
+        if rest := _zeroes_after(end, segment.size):
+            parts.append(memoryview(_PAGE_OF_ZEROES)[:rest])
+        try:
+            self._write_synced(segment.fd, parts, offset, end + rest - offset)
+        except OSError as fault:
+            return SpoolError.of(f"log {self.number} segment {segment.number}: sync failed", fault)
+        return None
+
+    def _pack(self, items: Sequence[Item], offset: int, parts: list[bytes | memoryview]) -> None:
+        sequence = self._sequence
+        identity = self._identity
+        for index, (envelope, content, large, size, _) in enumerate(items):
+            content_size = sum(map(len, content))
+            sizes = (len(envelope), len(large), content_size)
+            crc = body_crc(envelope, large, content)
+            parts.append(pack_head(identity, offset, sequence, index, sizes, crc) + envelope + large)
+            parts += content
+            if padding := size - HEAD_SIZE - len(envelope) - len(large) - content_size:
+                parts.append(_PADDING[padding])
+            sequence += 1
+            offset += size
+        self._sequence = sequence
+
+    def _write_synced(self, fd: int, parts: list[bytes | memoryview], offset: int, size: int) -> None:
+        buffers = parts if len(parts) <= IOV_MAX else [b"".join(parts)]
+        done = self._files.write_synced(fd, buffers, offset)
+        if done == size:
+            return
+        octets = memoryview(b"".join(parts))
+        while done < size:
+            more = self._files.write_synced(fd, [octets[done:]], offset + done)
+            if more <= 0:
+                raise OSError(5, "the disk took nothing")
+            done += more
+
+    def _cut(self, segment: Segment, end: int) -> tuple[int, int]:
+        """Closes a segment at the last octet that is known to be synced."""
+        self._failures += 1
+        # Should this fail too: the head of the next segment says the same, and the reader believes it.
+        with contextlib.suppress(OSError):
+            self._files.truncate(segment.fd, end)
+            self._files.sync(segment.fd)
+        self._leave(segment, end)
+        if self.is_failing:
+            with contextlib.suppress(SpoolError):  # as above
+                self.pool.drop_all()
+        return segment.number, end
+
+
+def _zeroes_after(end: int, segment_size: int) -> int:
+    """How many zeroes to write after the last record: to the end of the page, and at least an end mark."""
+    rest = -end % PAGE
+    if rest < _END_MARK:
+        rest += PAGE
+    return min(rest, segment_size - end)
