@@ -34,7 +34,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import uvloop
@@ -86,7 +86,7 @@ class Role(NamedTuple):
     name: str
     run: Callable[[WorkerContext], int]
     """Called in the new process; its result is the exit code."""
-    count: Callable[[Config], int]
+    slots: Callable[[Config], int]
     """How many of them a configuration asks for."""
     endpoints: Callable[[Config], tuple[Endpoint, ...]]
     """What they listen on; every slot gets a socket for each."""
@@ -110,15 +110,15 @@ class WorkerContext:
     sockets: dict[str, tuple[socket.socket, ...]]
     """By the listener's name: listening, non-blocking sockets. Nearly always one; more when a reload lowered the
     number of workers and this one also serves a vanished slot's backlog. Use ``Worker.listen``."""
-    page: CountersPage
-    """The counters of all processes, for those that show them."""
-    row: memoryview[int]
-    """This process's own counters, a row of ``page``; nobody else writes it but for its first cells."""
-    control: socket.socket
-    """To the supervisor: frames, see above. Its end of file means that the supervisor is dead."""
     supervisor_pid: int
     run: int = 0
     """Counts the starts of the appliance on this data directory (``DataLock.run``)."""
+    page: CountersPage = field(init=False)
+    """The counters of all processes, for those that show them."""
+    row: memoryview[int] = field(init=False)
+    """This process's own counters, a row of ``page``; nobody else writes it but for its first cells."""
+    control: socket.socket = field(init=False)
+    """To the supervisor: frames, see above. Its end of file means that the supervisor is dead."""
 
 
 class Worker:
