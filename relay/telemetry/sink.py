@@ -139,6 +139,7 @@ class LogSink:
             if thread.is_alive():
                 with self._lock:
                     self._count_lost(len(self._lines))
+                    self._buffered -= sum(map(len, self._lines))
                     self._lines.clear()
                 return False
         if self._path is not None and self._fd >= 0:

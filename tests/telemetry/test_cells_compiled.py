@@ -59,9 +59,8 @@ def test_compiled_counting_agrees_with_python(tmp_path):
         setup(ext_modules=cythonize([Extension("probe", ["probe.pyx"])], include_path=[{str(ROOT)!r}]))
         """)
     )
-    built = subprocess.run(
-        [sys.executable, "setup.py", "build_ext", "--inplace"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    build = [sys.executable, "setup.py", "build_ext", "--inplace"]
+    built = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stderr
     check = CHECK.format(built=str(tmp_path), root=str(ROOT))
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)

@@ -35,9 +35,7 @@ def test_no_two_cells_are_the_same_and_none_is_left_over():
     for metric in TABLE:
         for values in metric.combinations:
             first = (
-                histogram_cells(metric.name, *values).first
-                if metric.kind == HISTOGRAM
-                else index(metric.name, *values)
+                histogram_cells(metric.name, *values).first if metric.kind == HISTOGRAM else index(metric.name, *values)
             )
             block = set(range(first, first + metric.block))
             assert not block & seen
