@@ -14,6 +14,10 @@ class ClientSession(ClientMachine):
     Pull model: it takes deliveries from ``owner`` (relay.delivery.owner.Owner) for as long as there are any.
     """
 
+    is_writing_paused: bool
+    """Whether the peer takes our octets more slowly than we have them."""
+    octets_waiting: int
+    """Octets written that the kernel has not taken yet."""
     def __init__(
         self,
         hostname: bytes,

@@ -29,7 +29,7 @@ cdef class ClientSession(ClientMachine):
         object loop, transport, wheel, timer
         bint is_timer_pending
         double timer_placed_at, timer_deadline
-        bint is_writing_paused
+        readonly bint is_writing_paused
         object drained, task
         object __weakref__
 
@@ -78,6 +78,10 @@ cdef class ClientSession(ClientMachine):
             self.drained.set_result(None)
 
     # --- for the owner and the wheel ---
+
+    @property
+    def octets_waiting(self):
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     def wake(self):
         self.now = self.loop.time()

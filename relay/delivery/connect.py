@@ -157,6 +157,7 @@ class Connector:
     async def _connect(self, session: Callable[[], ClientSession], host: str, address: str, port: int) -> ClientSession:
         # The session has the methods of asyncio.Protocol without its base class, which a compiled class cannot have.
         factory: Any = session
+        client: ClientSession
         if not address:
             _, client = await self._loop.create_unix_connection(factory, host)
             return client
