@@ -84,10 +84,12 @@ def list_accounts(config_path: Path | None) -> None:
 
 
 def _change(change: Callable[[AccountFile], str], config: Config) -> str:
+    from relay.supervisor.privileges import PrivilegeError
+
     try:
         make_data_dir(config)
         return change(AccountFile(config.accounts_path))
-    except (AccountError, OSError) as error:
+    except (AccountError, OSError, PrivilegeError) as error:
         exits.stop(exits.PROBLEM, str(error))
 
 

@@ -6,6 +6,7 @@ A pure function of the configuration and of what is installed, so that a test ca
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import relay
@@ -13,6 +14,9 @@ from relay.cli.check import show_endpoint
 from relay.config import Config
 from relay.config.demo import DEMO_ACCOUNT, DEMO_DOMAIN, DEMO_RELAY_DOMAIN
 
+Bound = Mapping[str, tuple[str, int]]
+"""By the listener's name: the address and port in use."""
+RECEIVE: Final = "smtp-sink -c 127.0.0.1:2526 100"
 _SENDER: Final = "you@example.org"
 _MESSAGE: Final = r"Subject: hello\r\n\r\nHello.\r\n"
 
@@ -30,22 +34,34 @@ class Surroundings(NamedTuple):
     """Where the demo account's generated password is."""
 
 
-def banner(config: Config, source: str, *, is_demo: bool, surroundings: Surroundings) -> str:
+def banner(config: Config, bound: Bound, source: str, *, is_demo: bool, surroundings: Surroundings) -> str:
     """What is listening and where everything is; for the demo what to try as well. ``source`` names the
-    configuration."""
-    lines = [f"Relay {relay.__version__} is ready ({source}).", ""]
-    for listener in config.listeners:
-        lines.append(f"  SMTP   {show_endpoint(listener.address, listener.port):<22} {listener.name}")
-    lines.append(f"  HTTP   {show_endpoint(config.admin.address, config.admin.port):<22} /metrics /livez /readyz")
-    lines.append(f"  data   {config.data_dir}")
+    configuration, ``bound`` the ports in use where they are not those of the configuration."""
+    listeners = [
+        f"  SMTP   {_place(bound, each.name, each.address, each.port):<22} {each.name}" for each in config.listeners
+    ]
+    admin = _place(bound, "admin", config.admin.address, config.admin.port)
+    lines = [
+        f"Relay {relay.__version__} is ready ({source}).",
+        "",
+        *listeners,
+        f"  HTTP   {admin:<22} /metrics /livez /readyz",
+        f"  data   {config.data_dir}",
+    ]
     if is_demo:
-        lines += ["", *_demo(config, surroundings)]
+        lines += ["", *_demo(config, bound, surroundings)]
     return "\n".join(lines) + "\n"
 
 
-def _demo(config: Config, surroundings: Surroundings) -> list[str]:
+def _place(bound: Bound, name: str, address: str, port: int) -> str:
+    return show_endpoint(*bound.get(name, (address, port)))
+
+
+def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]:
     mailbox = config.mail_dir / DEMO_DOMAIN / DEMO_ACCOUNT.partition("@")[0] / "new"
-    metrics = f"http://{show_endpoint(config.admin.address, config.admin.port)}/metrics"
+    metrics = f"http://{_place(bound, 'admin', config.admin.address, config.admin.port)}/metrics"
+    first = config.listeners[0]
+    server = bound.get(first.name, (first.address, first.port))
     return [
         f"  The account {DEMO_ACCOUNT} has a generated password: see {surroundings.password_file}",
         f"  Mail for {DEMO_RELAY_DOMAIN} is handed to {config.relay_domains[0].next_hop}. {_receiver(surroundings)}",
@@ -53,10 +69,10 @@ def _demo(config: Config, surroundings: Surroundings) -> list[str]:
         "Try from another terminal, in this folder:",
         "",
         f"  1. A message to the demo account. It arrives in {shlex.quote(str(mailbox))}",
-        f"     {_send(config, DEMO_ACCOUNT, surroundings)}",
+        f"     {_send(server, DEMO_ACCOUNT, surroundings)}",
         "",
         "  2. A message to the relay domain, and what waits in the queue:",
-        f"     {_send(config, f'someone@{DEMO_RELAY_DOMAIN}', surroundings)}",
+        f"     {_send(server, f'someone@{DEMO_RELAY_DOMAIN}', surroundings)}",
         f"     {surroundings.relay} queue list",
         "",
         "  3. What Relay counts:",
@@ -72,12 +88,9 @@ def _receiver(surroundings: Surroundings) -> str:
     return "While nothing receives there, it waits in the queue and is tried again."
 
 
-RECEIVE: Final = "smtp-sink -c 127.0.0.1:2526 100"
-
-
-def _send(config: Config, recipient: str, surroundings: Surroundings) -> str:
+def _send(server: tuple[str, int], recipient: str, surroundings: Surroundings) -> str:
     """A command that sends a message, with the best tool there is."""
-    address, port = config.listeners[0].address, config.listeners[0].port
+    address, port = server
     if "swaks" in surroundings.programs:
         return f"swaks --server {address} --port {port} --from {_SENDER} --to {recipient} --header 'Subject: hello'"
     if "curl" in surroundings.programs:

@@ -13,6 +13,8 @@ USAGE: Final = 2
 """The command line was wrong; click's own."""
 CONFIGURATION: Final = 3
 NOT_RUNNING: Final = 4
+CANNOT_START: Final = 5
+"""The supervisor's own too, like 6 (relay/supervisor/vocabulary.py)."""
 
 HELP: Final = """\b
 Exit codes:
@@ -20,7 +22,9 @@ Exit codes:
   1  nothing matched, or a problem was found
   2  wrong usage
   3  the configuration has errors
-  4  the appliance is not running (or, for serve, cannot start)
+  4  the appliance is not running
+  5  serve: cannot start
+  6  serve: stopped, but the deadline or a second signal cut sessions off
 """
 
 

@@ -18,7 +18,7 @@ from relay.cli.data_dir import make_data_dir
 from relay.config import Config, ConfigErrors
 from relay.config.demo import DEMO_ACCOUNT
 
-PASSWORD_FILE: Final = "demo-password"
+DEMO_FILE: Final = "demo-password"
 _PROGRAMS: Final = ("swaks", "curl", "smtp-sink")
 
 
@@ -34,7 +34,7 @@ def command(config_path: Path | None) -> None:
     Without a configuration it serves a demo on loopback ports, keeps its data in ./relay-data, and prints three things
     to try.
     """
-    from relay.supervisor.main import serve
+    from relay.supervisor.main import Bound, serve
     from relay.workers.roles import ROLES
 
     source = configuration.source_of(config_path)
@@ -42,28 +42,33 @@ def command(config_path: Path | None) -> None:
         config = source.load()
     except ConfigErrors as errors:
         configuration.stop_for(errors)
-    try:
-        make_data_dir(config)
-        if source.path is None:
+    if source.path is None:
+        try:
             make_demo_account(config)
-    except (OSError, AccountError) as fault:
-        exits.stop(exits.NOT_RUNNING, f"{config.data_dir} cannot be used: {fault}")
+        except (OSError, AccountError) as fault:
+            exits.stop(exits.CANNOT_START, f"{config.data_dir} cannot be used: {fault}")
 
-    def on_ready(serving: Config) -> None:
-        text = banner(serving, str(source), is_demo=source.path is None, surroundings=surroundings_of(serving))
-        click.echo(text, err=serving.log.destination == "stdout" and source.path is not None)
+    def on_ready(serving: Config, bound: Bound) -> None:
+        text = banner(serving, bound, str(source), is_demo=source.path is None, surroundings=surroundings_of(serving))
+        # With a configuration, standard output may belong to the log.
+        click.echo(text, err=source.path is not None)
 
-    raise SystemExit(serve(source.load, ROLES, on_ready=on_ready))
+    try:
+        code = serve(source.load, ROLES, on_ready=on_ready)
+    except ConfigErrors as errors:
+        configuration.stop_for(errors)
+    raise SystemExit(code)
 
 
 def make_demo_account(config: Config) -> None:
     """Makes the demo account, with a generated password in a file that only its owner can read. Does nothing when the
-    account is there."""
+    account is there. Raises OSError and AccountError."""
+    make_data_dir(config)
     accounts = AccountFile(config.accounts_path)
     if DEMO_ACCOUNT.encode() in accounts.addresses():
         return
     password = secrets.token_urlsafe(12)
-    path = config.data_dir / PASSWORD_FILE
+    path = config.data_dir / DEMO_FILE
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(password + "\n")
@@ -78,7 +83,7 @@ def surroundings_of(config: Config) -> Surroundings:
         relay=_typed(Path(sys.argv[0]))
         if os.access(sys.argv[0], os.X_OK)
         else f"{_typed(Path(sys.executable))} -m relay.cli",
-        password_file=_typed(config.data_dir / PASSWORD_FILE),
+        password_file=_typed(config.data_dir / DEMO_FILE),
     )
 
 
