@@ -16,6 +16,7 @@ Not here: whether the recipient is acceptable (relay/policy); MX lookup (relay/d
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
@@ -44,3 +45,113 @@ class Route(NamedTuple):
 def shard_of(key: str, shards: int) -> int:
     """Which of ``shards`` delivery workers answers for the group or domain ``key``; stable between runs."""
     return crc32(key.encode("utf-8", "surrogateescape")) % shards
+
+
+class Router:
+    """Routes recipients by the configuration. Answers for other servers' domains are remembered, up to a bound."""
+
+    def __init__(
+        self,
+        local_domains: Iterable[str],
+        next_hops: Mapping[str, NextHop],
+        smarthost: NextHop | None = None,
+        *,
+        postmaster: str = "",
+        delimiter: str = "",
+        mx_port: int = SMTP_PORT,
+        accounts: Container[bytes] = frozenset(),
+    ) -> None:
+        """``accounts`` are addresses that exist here: one that holds the delimiter itself, or is a real
+        ``postmaster@``, wins over the rule. It may change while the router is in use."""
+        self._local = frozenset(_domain_octets(domain) for domain in local_domains)
+        self._next_hops = {_domain_octets(domain): hop for domain, hop in next_hops.items()}
+        self._smarthost = smarthost
+        self._postmaster = postmaster.encode()
+        self._delimiter = delimiter.encode()
+        self._mx_port = mx_port
+        self._accounts = accounts
+        self._known: dict[bytes, Route] = {}
+
+    @classmethod
+    def from_config(cls, config: Config, accounts: Container[bytes] = frozenset()) -> Router:
+        """The router of ``config``."""
+        return cls(
+            config.domains.local,
+            {each.domain: each.next_hop for each in config.relay_domains},
+            config.smarthost,
+            postmaster=config.postmaster,
+            delimiter=config.smtp.recipient_delimiter,
+            mx_port=config.delivery.mx_port,
+            accounts=accounts,
+        )
+
+    def route(self, recipient: bytes) -> Route:
+        """Where ``recipient`` (local part @ domain, domain in lower case) goes; never fails."""
+        at = recipient.rfind(b"@")
+        domain = recipient[at + 1 :] if at >= 0 else b""
+        known = self._known.get(domain)
+        if known is not None:
+            return known
+        if at < 0 or _ascii(domain) in self._local:
+            return self._to_mailbox(recipient)
+        known = self._elsewhere(domain)
+        if len(self._known) >= _CACHE_LIMIT:
+            self._known.clear()
+        self._known[domain] = known
+        return known
+
+    def _to_mailbox(self, recipient: bytes) -> Route:
+        mailbox = self._mailbox(recipient)
+        return Route("local", f"local:{crc32(mailbox) % LOCAL_LANES}", mailbox=mailbox)
+
+    def _mailbox(self, recipient: bytes) -> bytes:
+        local_part, _, domain = recipient.rpartition(b"@") if b"@" in recipient else (recipient, b"", b"")
+        if recipient in self._accounts:
+            return recipient
+        base = local_part
+        if self._delimiter and local_part.find(self._delimiter) > 0 and not local_part.startswith(b'"'):
+            base = local_part.partition(self._delimiter)[0]
+        for candidate in (base + b"@" + domain, (base + b"@" + domain).lower()):
+            if candidate in self._accounts:
+                return candidate
+        # RFC 5321 4.5.1: postmaster in any case, at any domain of ours, or without one.
+        if base.lower() == b"postmaster" and self._postmaster:
+            return self._postmaster
+        return base + b"@" + domain
+
+    def _elsewhere(self, domain: bytes) -> Route:
+        hop = self._next_hops.get(_ascii(domain))
+        if hop is None:
+            address = _literal(domain)
+            hop = self._smarthost or (NextHop("smtp", address, self._mx_port) if address else None)
+        if hop is not None:
+            return Route(hop.transport, str(hop), next_hop=hop)
+        name = domain.decode("utf-8", "surrogateescape")
+        return Route("mx", MX_PREFIX + name, domain=name)
+
+
+def _domain_octets(domain: str) -> bytes:
+    return _ascii(domain.lower().encode("utf-8", "surrogateescape"))
+
+
+def _ascii(domain: bytes) -> bytes:
+    """``domain`` with its U-labels as A-labels (RFC 5890), for comparison; as it is when it has none or bad ones."""
+    if domain.isascii():
+        return domain
+    try:
+        return domain.decode().encode("idna")
+    except UnicodeError:
+        return domain
+
+
+def _literal(domain: bytes) -> str:
+    """The address in an address literal (RFC 5321 4.1.3), or an empty string."""
+    if not (domain.startswith(b"[") and domain.endswith(b"]")):
+        return ""
+    text = domain[1:-1].decode("ascii", "replace")
+    try:
+        if text[:5].lower() == "ipv6:":
+            return str(IPv6Address(text[5:]))
+        return str(IPv4Address(text))
+    except ValueError:
+        return ""

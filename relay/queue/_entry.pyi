@@ -1,0 +1,131 @@
+"""Entries, the lists they wait in, and the timing wheels of their times (compiled).
+
+An entry is in at most one of: an EntryList (ready, held), the DueWheel (deferred). Besides that it is in the
+DeadlineWheel from the time it is queued until it is finished, unless it is held. Each of the two places owns one
+reference. Times are microseconds since the epoch.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, final
+
+NEW: Final[int]
+READY: Final[int]
+ACTIVE: Final[int]
+DEFERRED: Final[int]
+HELD: Final[int]
+COPYING: Final[int]
+GONE: Final[int]
+
+def queue_number(queue_id: str, /) -> int:
+    """``queue_id`` as the 64-bit integer it is; ValueError when it is none."""
+
+@final
+class Entry:
+    """The recipients of one record that wait for one group. 128 octets."""
+
+    log: int
+    segment: int
+    offset: int
+    size: int
+    """Octets of the record, below 2**32."""
+    group: Any
+    """Group, or Domain while the group depends on an MX lookup."""
+    indexes: tuple[int, ...] | None
+    """Which recipients of the record's envelope, or None for all of them."""
+    count: int
+    """How many recipients it stands for: ``len(indexes)``, or all of the record's."""
+    reason: Any
+    """Why it was last deferred: a Reason; a tuple of them, one per recipient, when they differ; None before that."""
+    due_at: int
+    attempts: int
+    """Attempts made, at most 65535."""
+    flags: int
+    """Constants of relay.queue.entry."""
+    state: int
+    """One of the constants above; kept by the scheduler."""
+
+    def __init__(
+        self,
+        log: int,
+        segment: int,
+        offset: int,
+        size: int,
+        queue_id: str,
+        received_at: int,
+        group: Any,
+        indexes: tuple[int, ...] | None,
+        count: int,
+        flags: int = 0,
+        attempts: int = 0,
+        due_at: int = 0,
+        reason: Any = None,
+    ) -> None: ...
+    @property
+    def number(self) -> int:
+        """The queue id as the 64-bit integer it is."""
+    @property
+    def ref(self) -> tuple[int, int, int]:
+        """(log, segment, offset) of the record."""
+    @property
+    def queue_id(self) -> str:
+        """The queue id as text."""
+    @property
+    def received_at(self) -> int:
+        """When end of data was read, cut to whole seconds; 0 to the year 2106."""
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits in a list or in the wheel of due times."""
+    def unlink(self) -> bool:
+        """Takes it out of the list or wheel it waits in; False when it was in none. O(1)."""
+
+class Chain:
+    """What entries can be in; ``len()`` counts them."""
+
+    def __len__(self) -> int: ...
+
+@final
+class EntryList(Chain):
+    """A queue of entries without memory of its own. ValueError when an entry waits somewhere else already."""
+
+    def append(self, entry: Entry, /) -> int: ...
+    def appendleft(self, entry: Entry, /) -> int: ...
+    def popleft(self) -> Entry | None:
+        """The first entry, or None when there is none."""
+    def __iter__(self) -> Iterator[Entry]:
+        """Over a copy: the list may change meanwhile."""
+    def take(self, group: object | None, limit: int) -> list[Entry]:
+        """Takes out the first entries (up to ``limit``) whose ``group`` is this one, or any for None."""
+
+@final
+class DueWheel(Chain):
+    """Deferred entries by ``due_at``: never early, at most 131 ms late. add and unlink are O(1)."""
+
+    def __init__(self, now: int) -> None: ...
+    def add(self, entry: Entry, /) -> int: ...
+    def expire(self, now: int, limit: int) -> list[Entry]:
+        """Takes out what is due, up to ``limit``; the rest comes with the next call."""
+    def next_at(self) -> int | None:
+        """When to call expire next: not after the first due time; None when empty."""
+
+@final
+class DeadlineWheel(Chain):
+    """Entries by the time at which something must be decided about them whatever they wait for. Whole seconds."""
+
+    def __init__(self, now: int) -> None: ...
+    def set(self, entry: Entry, at: int, /) -> int:
+        """Puts ``entry`` in, or moves it, to ``at`` rounded up to whole seconds."""
+    def remove(self, entry: Entry, /) -> bool: ...
+    def expire(self, now: int, limit: int) -> list[Entry]:
+        """Takes out what has come, up to ``limit``."""
+    def next_at(self) -> int | None:
+        """When to call expire next: not after the first deadline; None when empty."""
+    def find(
+        self,
+        number: int = 0,
+        group: object | None = None,
+        received_before: int = 0,
+        log: int = -1,
+        segment: int = -1,
+        limit: int = 0x7FFFFFFF,
+    ) -> list[Entry]:
+        """The entries that match all that is given. One pass over all: about 50 ms for a million."""

@@ -1,0 +1,153 @@
+"""From a record of a spool log to entries of the queue: one for each group its recipients go to.
+
+The one way in, for records just written, for those found at start, and for copies. At start, ``recovery`` says what has
+become of each recipient before; a record about which nothing was said is new.
+
+Recipients of a group that were deferred apart (other attempts, other due time) stay apart.
+
+Not here: reading records (relay/spool/reader.py), journals (recovery.py).
+"""
+
+from __future__ import annotations
+
+from relay.mail import outcome as kinds
+from relay.mail.envelope import Envelope
+from relay.mail.outcome import Outcome
+from relay.queue.action import Notice
+from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_NULL_PATH, Entry, Reason
+from relay.queue.recovery import RecordState, Recovery
+from relay.queue.routing import Route, Router, shard_of
+from relay.queue.scheduler import Scheduler
+
+
+class Intake:
+    """Brings the records of all logs into the scheduler of one delivery worker (``shard`` of ``shards``)."""
+
+    def __init__(self, scheduler: Scheduler, router: Router, shard: int = 0, shards: int = 1) -> None:
+        self._scheduler = scheduler
+        self._router = router
+        self._shard = shard
+        self._shards = shards
+
+    def record(
+        self,
+        log: int,
+        segment: int,
+        offset: int,
+        size: int,
+        envelope: Envelope,
+        now: int,
+        recovery: Recovery | None = None,
+    ) -> Notice | None:
+        """Queues what of a record is this worker's and not finished. ``size``: octets of the record.
+
+        Returns the bounce that is owed since before the restart, if one is. O(recipients).
+        """
+        recipients = envelope.recipients
+        state: RecordState | None = None
+        if recovery is not None:
+            state = recovery.state(log, segment, offset, len(recipients))
+            if envelope.carried is not None:
+                carried = envelope.carried
+                recovery.copy_seen(carried.log, carried.segment, carried.offset, carried.indexes)
+        lots = self._lots(recipients, state)
+        ref = (log, segment, offset)
+        if state is None and envelope.carried is None:
+            for route, indexes in lots:
+                self._add(ref, size, envelope, route, indexes, None, now)
+            return None
+        for route, indexes in lots:
+            for known, lot in _by_history(state, envelope, indexes):
+                self._add(ref, size, envelope, route, lot, known, now)
+        return self._owed(ref, envelope, state) if state is not None and state.failed else None
+
+    def _lots(self, recipients: tuple[bytes, ...], state: RecordState | None) -> list[tuple[Route, list[int]]]:
+        """The recipients that are ours and have to be tried, by route."""
+        if len(recipients) == 1 and state is None:
+            route = self._router.route(recipients[0])
+            return [(route, [0])] if self._is_ours(route.key) else []
+        lots: dict[str, tuple[Route, list[int]]] = {}
+        for index, recipient in enumerate(recipients):
+            if state is not None and (index in state.finished or index in state.failed):
+                continue
+            route = self._router.route(recipient)
+            lot = lots.get(route.key)
+            if lot is not None:
+                lot[1].append(index)
+            elif self._is_ours(route.key):
+                lots[route.key] = (route, [index])
+        return list(lots.values())
+
+    def _is_ours(self, key: str) -> bool:
+        return self._shards == 1 or shard_of(key, self._shards) == self._shard
+
+    def _add(
+        self,
+        ref: tuple[int, int, int],
+        size: int,
+        envelope: Envelope,
+        route: Route,
+        indexes: list[int],
+        known: _History | None,
+        now: int,
+    ) -> None:
+        count = len(indexes)
+        whole = count == len(envelope.recipients)
+        group = self._scheduler.group(route.key, route.next_hop, route.domain)
+        entry = Entry(
+            *ref,
+            min(size, 0xFFFFFFFF),
+            envelope.queue_id,
+            envelope.received_at,
+            group,
+            None if whole else tuple(indexes),
+            count,
+            0 if envelope.reverse_path else IS_NULL_PATH,
+        )
+        if known is not None:
+            attempts, due_at, status, text, is_notified, is_held = known
+            entry.attempts = min(attempts, 65_535)
+            entry.due_at = due_at
+            entry.flags |= (IS_DELAY_NOTIFIED if is_notified else 0) | (IS_HELD if is_held else 0)
+            entry.reason = self._reason(status, text)
+        self._scheduler.add(entry, now)
+
+    def _reason(self, status: str, text: str) -> Reason | None:
+        return self._scheduler.reasons.keep(kinds.deferred(status, text, "")) if status else None
+
+    def _owed(self, ref: tuple[int, int, int], envelope: Envelope, state: RecordState) -> Notice | None:
+        failures: list[tuple[int, Outcome]] = [
+            (index, outcome)
+            for index, outcome in sorted(state.failed.items())
+            if index not in state.finished
+            and index < len(envelope.recipients)
+            and self._is_ours(self._router.route(envelope.recipients[index]).key)
+        ]
+        if not failures:
+            return None
+        expires_at = envelope.received_at + self._scheduler.policy.lifetime
+        notice = Notice("bounce", *ref, tuple(failures), expires_at)
+        self._scheduler.owe(notice)
+        return notice
+
+
+_History = tuple[int, int, str, str, bool, bool]
+"""(attempts, due_at, status, text, delay notice sent, held)."""
+
+
+def _by_history(state: RecordState | None, envelope: Envelope, indexes: list[int]) -> list[tuple[_History, list[int]]]:
+    carried = envelope.carried
+    before = (carried.attempts, carried.due_at, carried.status, carried.text) if carried else (0, 0, "", "")
+    lots: dict[tuple[int, int, bool, bool], tuple[_History, list[int]]] = {}
+    for index in indexes:
+        last = (state.deferred.get(index) if state is not None else None) or before
+        if last[0] < before[0]:
+            last = before
+        is_notified = bool(carried and carried.is_delay_notified) or (state is not None and index in state.notified)
+        is_held = (state is not None and index in state.held) or bool(carried and carried.is_held and state is None)
+        key = (last[0], last[1], is_notified, is_held)
+        if key in lots:
+            lots[key][1].append(index)
+        else:
+            lots[key] = ((*last, is_notified, is_held), [index])
+    return list(lots.values())
