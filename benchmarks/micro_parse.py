@@ -29,7 +29,7 @@ CONTENTS: Final[dict[str, bytes]] = {
     "each line empty, 1 MiB": repeated(b"\r\n", MIB),
 }
 HEADER: Final = (
-    b"Received: from a.example (a.example [192.0.2.1])\r\n\tby b.example with ESMTP id 1;\r\n\tMon, 1 Jan 2024 00:00:00\r\n"
+    b"Received: from a.example (a.example [192.0.2.1])\r\n\tby b.example with SMTP;\r\n\tMon, 1 Jan 2024 00:00:00\r\n"
     * 3
     + b"From: <a@example.org>\r\nTo: <b@example.org>\r\nSubject: hello\r\nDate: Mon, 1 Jan 2024 00:00:00 +0000\r\n"
     b"Message-ID: <1@example.org>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nbody\r\n"
