@@ -4,14 +4,27 @@ How a worker uses it::
 
     context = ServerContext(config, policy=policy, spool=log_writer, log=sink, wheel=wheel, row=row)
     for listener in config.listeners:
-        await loop.create_server(make_protocol_factory(context, listener), sock=sockets[listener.name])
+        service = Service(context, listener.name, listener.kind)
+        await loop.create_server(make_protocol_factory(service), sock=sockets[listener.name])
     # about once a second:
-    context.tick(time.monotonic_ns() // 1000, time.time_ns() // 1000)
+    context.tick(*read_clocks())
     # when told to drain:
     context.drain(on_empty=drained.set)
 
-- ``_context``     what the sessions of a worker share
-- ``_session``     the machine: octets and the time in, octets out
-- ``_connection``  the machine on a uvloop transport
-- ``ports``        what it needs from policy, spool, telemetry
+The parts, each on top of the ones before:
+
+- ``ports``         what it needs from policy, spool, telemetry
+- ``replies``       what it refuses, and under which reason that is counted
+- ``_context``      what the sessions of a worker share
+- ``_received``     the Received field
+- ``_transaction``  envelope and content while they arrive
+- ``_speaker``      replies, deadlines, ends, the log
+- ``_session``      the machine: octets and the time in, octets out
+- ``_connection``   the machine on a uvloop transport
 """
+
+from relay.smtp._connection import Connection, make_protocol_factory, read_clocks
+from relay.smtp._context import ServerContext, Service
+from relay.smtp._session import Session
+
+__all__ = ["Connection", "ServerContext", "Service", "Session", "make_protocol_factory", "read_clocks"]

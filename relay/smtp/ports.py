@@ -52,6 +52,9 @@ class Sink(Protocol):
     def append(self, line: bytes) -> None:
         """Takes one line that ends in a line feed."""
 
+    def event(self, level: str, event: str, **fields: Any) -> None:
+        """Takes an operational event."""
+
 
 class Wheel(Protocol):
     """The worker's timing wheel (relay/net/wheel.py)."""

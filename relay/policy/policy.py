@@ -1,0 +1,195 @@
+"""Who may send where: the built-in policy, decided from tables in memory.
+
+Theory: a recipient is taken in when its domain is ours (and the address exists), when it is one we relay for, or when
+the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.8). The tables are sets built once
+from the configuration and the account file, so that every answer is a few look-ups and never waits.
+
+Invariants:
+    - a recipient at a domain that is none of ours is never accepted from a client that is neither trusted nor
+      authenticated, however its local part is written;
+    - source routes have been dropped by the parser (RFC 5321 3.6.1, appendix C), and a local part that could make
+      the next hop route further (``a%b``, ``b!a``, ``"a@b"``) is not relayed for strangers;
+    - postmaster is accepted at every domain of ours (RFC 5321 4.5.1).
+
+Not here: limits on connections and errors (the session's), reputation, SPF, greylisting.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+from relay.config.model import Config, RelayDomain
+from relay.mail.address import base_address
+from relay.mail.reply import NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
+from relay.policy.verdict import ANNOTATE, Answer, SessionView, Verdict, reject
+
+ROUTE_MARKS: Final = b"%!@"
+"""What in a local part asks some servers to route on: the %-hack, bang paths, a quoted ``"user@elsewhere"``."""
+
+TRUSTED: Final = Verdict(ANNOTATE, is_trusted=True)
+LOGIN_NEEDED: Final = reject(Reply(530, "5.7.0", "Authentication required to submit mail here"))
+
+
+class Accounts(Protocol):
+    """What is asked of the account file (relay/auth)."""
+
+    def addresses(self) -> frozenset[bytes]:
+        """All accounts, in lower case."""
+
+    def changed(self) -> bool:
+        """Whether the file has changed since it was read."""
+
+
+class Policy:
+    """The tables of one worker; see the module's text for the rules."""
+
+    def __init__(self, config: Config, accounts: Accounts) -> None:
+        """Raises OSError or ValueError when a ``recipients_file`` cannot be read."""
+        self._accounts = accounts
+        self._delimiter = config.smtp.recipient_delimiter
+        self._local = frozenset(domain.encode() for domain in config.domains.local)
+        self._relay = {domain.domain.encode(): _recipients_of(domain) for domain in config.relay_domains}
+        self._networks = _Networks(config.trusted_networks)
+        self._hostname = config.hostname.encode()
+        self._configured_postmaster = config.postmaster.encode()
+        self._postmaster = b""
+        self._addresses: frozenset[bytes] = frozenset()
+        self.reload_accounts()
+
+    def reload_accounts(self) -> None:
+        """Reads the account list again; cheap enough for once a second when ``accounts.changed()``."""
+        self._addresses = frozenset(address.lower() for address in self._accounts.addresses())
+        self._postmaster = self._configured_postmaster or min(self._addresses, default=b"")
+
+    def connect(self, session: SessionView) -> Answer:
+        """Calls clients in the trusted networks trusted."""
+        return TRUSTED if self._networks.hold(session.client_address) else None
+
+    def helo(self, session: SessionView, name: bytes) -> Answer:
+        """Takes every name: many honest clients do not know theirs (RFC 5321 4.1.4)."""
+        return None
+
+    def mail(self, session: SessionView, reverse_path: bytes) -> Answer:
+        """Refuses strangers on a submission listener (RFC 6409 4.3)."""
+        if session.is_submission and not session.is_trusted and not session.account:
+            return LOGIN_NEEDED
+        return None
+
+    def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
+        """Judges one recipient, ``local@domain`` with the domain in lower case, or ``postmaster`` alone."""
+        local, _, domain = recipient.rpartition(b"@")
+        if domain in self._local:
+            return self._at_local_domain(local, recipient)
+        if not local:
+            return self._to_postmaster(recipient)
+        may_send_anywhere = session.is_trusted or session.account
+        if domain in self._relay:
+            return self._at_relay_domain(local, domain, recipient, trusts=bool(may_send_anywhere))
+        if may_send_anywhere:
+            return None
+        return _no_relaying(recipient)
+
+    def data(self, session: SessionView, content: list[bytes]) -> Answer:
+        """Takes every content; what the RFCs forbid has been refused by the session."""
+        return None
+
+    def _at_local_domain(self, local: bytes, recipient: bytes) -> Answer:
+        if recipient in self._addresses:
+            return None
+        address = recipient.lower()
+        if address in self._addresses:
+            return None
+        if self._delimiter and base_address(address, self._delimiter) in self._addresses:
+            return None
+        if local.lower() == b"postmaster":
+            return self._to_postmaster(recipient)
+        return _unknown(recipient)
+
+    def _at_relay_domain(self, local: bytes, domain: bytes, recipient: bytes, *, trusts: bool) -> Answer:
+        known = self._relay[domain]
+        if known is None:
+            if trusts or not any(mark in local for mark in ROUTE_MARKS):
+                return None
+            return _no_relaying(recipient)
+        address = recipient.lower()
+        if address in known or local.lower() == b"postmaster":
+            return None
+        if self._delimiter and base_address(address, self._delimiter) in known:
+            return None
+        return _unknown(recipient)
+
+    def _to_postmaster(self, recipient: bytes) -> Answer:
+        """Postmaster without an account of its own goes to the configured address."""
+        if self._postmaster:
+            return Verdict(ANNOTATE, recipient=self._postmaster)
+        if b"@" in recipient:
+            return None
+        return Verdict(ANNOTATE, recipient=b"postmaster@" + min(self._local, default=self._hostname))
+
+
+class _Networks:
+    """The trusted networks as integer ranges."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        parsed = [ipaddress.ip_network(network, strict=False) for network in networks]
+        self._ranges = {
+            version: tuple(
+                (int(network.network_address), int(network.broadcast_address))
+                for network in parsed
+                if network.version == version
+            )
+            for version in (4, 6)
+        }
+        self._is_empty = not parsed
+
+    def hold(self, address: str) -> bool:
+        """Whether ``address`` is in one of them; an IPv4 address mapped into IPv6 counts as IPv4."""
+        if self._is_empty:
+            return False
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+            parsed = parsed.ipv4_mapped
+        number = int(parsed)
+        return any(first <= number <= last for first, last in self._ranges[parsed.version])
+
+
+def _recipients_of(domain: RelayDomain) -> frozenset[bytes] | None:
+    """All addresses that exist at a relay domain, in lower case; None when the next hop is to decide."""
+    if domain.recipients is None and domain.recipients_file is None:
+        return None
+    listed = {address.lower().encode() for address in domain.recipients or ()}
+    if domain.recipients_file is not None:
+        listed |= read_recipients(domain.recipients_file)
+    return frozenset(listed)
+
+
+def read_recipients(path: Path) -> set[bytes]:
+    """The addresses in ``path``, one a line, in lower case; ``#`` begins a comment. Raises OSError, and ValueError
+    naming file and line for one that has no ``@``."""
+    found = set()
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        address = line.partition(b"#")[0].strip().lower()
+        if address and b"@" not in address:
+            raise ValueError(f"{path}:{number}: not an address: {address.decode(errors='replace')}")
+        if address:
+            found.add(address)
+    return found
+
+
+def _unknown(recipient: bytes) -> Verdict:
+    return reject(_about(NO_SUCH_RECIPIENT, recipient))
+
+
+def _no_relaying(recipient: bytes) -> Verdict:
+    return reject(_about(RELAYING_DENIED, recipient))
+
+
+def _about(reply: Reply, recipient: bytes) -> Reply:
+    """``reply`` naming the recipient that it is about."""
+    return reply._replace(text=f"{reply.text}: <{recipient.decode(errors='backslashreplace')}>")

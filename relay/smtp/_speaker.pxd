@@ -1,0 +1,58 @@
+# cython: language_level=3
+"""C declarations of relay/smtp/_speaker.pyx."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from relay.smtp._context cimport ServerContext, Service
+from relay.smtp._transaction cimport Transaction
+
+cdef enum State:
+    GREETING        # connected, not greeted yet
+    COMMAND         # reads commands
+    CONTENT         # reads content
+    SPOOLING        # the content has ended; waits until it is judged and synced
+    OVER            # the last reply is said; what still comes in is thrown away
+    GONE            # the connection is no more
+
+cdef class Speaker:
+    cdef readonly Service service
+    cdef ServerContext context
+    # who
+    cdef readonly str client_address
+    cdef readonly int client_port
+    cdef object client_key
+    cdef readonly bint is_trusted
+    cdef readonly str account
+    cdef readonly str tls
+    cdef bytes helo_name
+    cdef uint64_t number
+    cdef bint is_esmtp
+    # where
+    cdef int state
+    cdef Transaction transaction
+    cdef int transactions
+    cdef int commands
+    cdef int errors
+    cdef bint closes_at_once            # no need to wait for the peer to read the last reply (QUIT)
+    # what is to be written
+    cdef list out
+    cdef Py_ssize_t out_size
+    # when
+    cdef int64_t now
+    cdef int64_t opened_at
+    cdef readonly int64_t deadline
+    cdef int64_t armed_at               # when the timer comes due
+    cdef object timer
+
+    cdef int64_t read_clock(self) noexcept
+    cdef int say(self, bytes wire) except -1
+    cdef int say_reply(self, object reply, str reason) except -1
+    cdef int refuse(self, str name, str detail=*) except -1
+    cdef int end(self, str name, str cause) except -1
+    cdef int over(self, str cause) except -1
+    cdef int arm(self) except -1
+    cdef int count_reason(self, str reason) except -1
+    cdef int end_transaction(self, str result, str stage, object reply, str reason) except -1
+    cdef int abort_transaction(self, str cause) except -1
+    cdef int log_refusal(self, str stage, object reply, str reason, bytes reverse_path) except -1
+    cdef int write_line(self, Transaction t, str result, str stage, object reply, str reason, bytes reverse_path) except -1

@@ -1,0 +1,48 @@
+# cython: language_level=3
+"""C declarations of relay/smtp/_transaction.pyx."""
+
+from libc.stdint cimport int64_t
+
+from relay._fastparse cimport ContentScan, HeaderScan
+from relay.smtp._context cimport Limits, ServerContext
+
+cdef class Transaction:
+    cdef ServerContext context
+    cdef readonly bytes reverse_path
+    cdef readonly dict recipients           # an ordered set
+    cdef readonly int number                # in its session, from 1
+    cdef readonly int refused               # RCPT commands that were refused
+    cdef tuple refusal                      # (Reply, reason) of the last of them, or None
+    cdef int flags                          # of relay.mail.envelope
+    cdef str queue_id                       # from DATA on
+    cdef int64_t started_at                 # monotonic microseconds: MAIL accepted
+    cdef int64_t data_at                    # DATA accepted
+    cdef int64_t ended_at                   # end of data read
+    cdef tuple fields                       # header fields that policy adds, or None
+    # the content
+    cdef ContentScan scan
+    cdef list pieces                        # what is held in memory
+    cdef Py_ssize_t read                    # octets read after DATA, the end of data included
+    cdef Py_ssize_t held                    # octets of them in memory, as counted by the context
+    cdef readonly Py_ssize_t size           # of the whole record's content, once it is known
+    cdef object large                       # LargeContent, or None
+    cdef int large_state                    # of the unstuffing
+    cdef HeaderScan head                    # of the whole header section, once it is known
+    cdef Py_ssize_t next_look               # octets held at which to look whether the header section is whole
+    cdef str trouble                        # name of the refusal that the content has earned, or None
+
+    cdef str stage(self)
+    cdef int take(self, bytes octets, Py_ssize_t start, Py_ssize_t stop, object on_drained) except -1
+    cdef int finish(self) except -1
+    cdef list parts(self, bytes received, bint adds_fields, int64_t wall)
+    cdef str check(self)
+    cdef int drop(self) except -1
+    cdef Py_ssize_t _most(self) noexcept
+    cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1
+    cdef int _save_memory(self, object on_drained) except -1
+    cdef int _open_file(self, object on_drained) except -1
+    cdef bint _look_at_header(self, bytes held) except -1
+    cdef int _to_file(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1
+    cdef str _fault_name(self)
+    cdef int _refuse(self, str trouble) except -1
+    cdef int _drop_pieces(self) except -1

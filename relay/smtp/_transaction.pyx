@@ -1,0 +1,240 @@
+# cython: language_level=3
+"""One transaction: its envelope and its content while it arrives (RFC 5321 3.3).
+
+Theory: the content is kept as the pieces it came in, and joined once. Above a size, or when the worker has no
+memory to spare, it goes to a file while it arrives (LargeContent) and only its header section stays here. A content
+that has earned a refusal is dropped at once, and read on to its true end, so that the session stays in step.
+
+**This is where it is decided what a content may be made of**: lines that end in CRLF, no bare CR, no bare LF, no NUL, and
+an end of data that is CRLF.CRLF and nothing else (RFC 5321 2.3.8, 4.1.1.4). All else is refused, never repaired, so no
+reader after us can see other message boundaries than we did.
+
+Invariants: every octet in memory is counted in the context until drop(); what take() was given is never looked at twice
+(but for the header section).
+
+Not here: the commands that build the envelope (_session.pyx).
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+
+from relay._fastparse cimport (
+    C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_scan_init, scan_header,
+     unstuff_into, unstuff_octets,
+)
+
+from relay.mail.envelope import BODY_8BIT, DOTS, LARGE
+
+cdef enum:
+    END_OF_DATA = 3             # octets of the final ".CRLF"
+    SMALL_PIECE = 4096          # shorter pieces are joined as they come, or a peer could make us hold an object per octet
+    WORTH_A_FILE = 16384        # octets; shorter contents stay in memory even when it is scarce
+
+    FLAG_8BIT = 1
+    FLAG_DOTS = 4
+    FLAG_LARGE = 8
+
+assert (FLAG_8BIT, FLAG_DOTS, FLAG_LARGE) == (BODY_8BIT, DOTS, LARGE)
+
+
+cdef class Transaction:
+    """From MAIL to the reply to end of data. Made by the session when MAIL is accepted."""
+
+    def __cinit__(self, ServerContext context not None, bytes reverse_path not None, int flags, int number):
+        self.context = context
+        self.reverse_path = reverse_path
+        self.flags = flags
+        self.number = number
+        self.recipients = {}
+        content_scan_init(&self.scan)
+        self.large_state = C_LINE_START
+        self.next_look = WORTH_A_FILE
+
+    cdef str stage(self):
+        """The command that it has come to, as the log names it."""
+        if self.ended_at:
+            return "spool"
+        if self.data_at:
+            return "content"
+        return "rcpt" if self.recipients or self.refused else "mail"
+
+    # --- while it arrives ---
+
+    cdef int take(self, bytes octets, Py_ssize_t start, Py_ssize_t stop, object on_drained) except -1:
+        """Takes the content octets[start:stop), which scan has just looked at. Returns 0 when the file cannot keep
+        up: stop reading until ``on_drained`` is called."""
+        self.read += stop - start
+        if self.trouble is not None:
+            return 1
+        if self.scan.fault != F_NONE:
+            self._refuse(self._fault_name())
+        elif self.read > self._most():
+            self._refuse("too_large")
+        elif self.large is not None:
+            return self._to_file(octets, start, stop)
+        else:
+            self._keep(octets, start, stop)
+            if self.held > self.context.limits.large_content:
+                return self._open_file(on_drained)
+            if self.context.is_over_budget():
+                return self._save_memory(on_drained)
+        return 1
+
+    cdef Py_ssize_t _most(self) noexcept:
+        """More octets than this cannot be a content within the limit: at most one in four octets is a stuffed dot
+        (in lines of two dots), and dots of the transparency procedure do not count (RFC 1870 5)."""
+        return self.context.limits.message_size + self.context.limits.message_size // 3 + 8
+
+    cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
+        cdef bytes piece = octets[start:stop]
+        cdef bytes last
+        cdef Py_ssize_t newest
+        if self.pieces is None:
+            self.pieces = [piece]
+        else:
+            newest = len(self.pieces) - 1
+            last = <bytes>self.pieces[newest]
+            if PyBytes_GET_SIZE(last) + PyBytes_GET_SIZE(piece) <= SMALL_PIECE:
+                self.pieces[newest] = last + piece
+            else:
+                self.pieces.append(piece)
+        self.held += stop - start
+        self.context.hold(stop - start)
+        return 0
+
+    cdef int _save_memory(self, object on_drained) except -1:
+        """The worker is over its budget: to a file with it, if it is worth one and its header section is whole."""
+        if self.held >= self.next_look:
+            self.next_look = 2 * self.held      # so that looking again and again costs no more than reading
+            if self._look_at_header(b"".join(self.pieces)):
+                return self._open_file(on_drained)
+        if self.context.is_far_over_budget():
+            self._refuse("memory")
+        return 1
+
+    cdef int _open_file(self, object on_drained) except -1:
+        """Moves what is held into a file, where the rest will follow; the header section stays here as well."""
+        cdef bytes held = b"".join(self.pieces)
+        cdef int goes_on
+        if not self._look_at_header(held):
+            self._refuse("header_too_large")
+            return 1
+        self.large = self.context.spool.open_large(self.queue_id, on_drained)
+        self.context.count(self.context.cells.large_contents)
+        goes_on = self._to_file(held, 0, PyBytes_GET_SIZE(held))
+        self._drop_pieces()
+        self.pieces = [held[:self.head.body]]
+        self.held = self.head.body
+        self.context.hold(self.held)
+        return goes_on
+
+    cdef bint _look_at_header(self, bytes held) except -1:
+        """Scans the header section into ``head``; whether it is whole, and within the size above which a file is made.
+
+        Only whole lines are judged: half of a field name looks like no field at all. Dots are still stuffed, but no
+        field begins with one.
+        """
+        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(held), self.context.limits.large_content)
+        cdef Py_ssize_t lines = held.rfind(b"\r\n", 0, size) + 2
+        if lines < 2:
+            return False
+        self.head = scan_header(PyBytes_AS_STRING(held), lines)
+        return self.head.body > self.head.end or self.head.end < lines
+
+    cdef int _to_file(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, stop - start + 1)
+        cdef Py_ssize_t size = unstuff_into(
+            &self.large_state, PyBytes_AS_STRING(octets), start, stop, PyBytes_AS_STRING(out))
+        return 1 if not size or self.large.write(out[:size]) else 0
+
+    cdef str _fault_name(self):
+        cdef int fault = self.scan.fault
+        if fault == F_BARE_CR:
+            return "content_bare_cr"
+        if fault == F_BARE_LF:
+            return "content_bare_lf"
+        return "content_nul"
+
+    cdef int _refuse(self, str trouble) except -1:
+        """Remembers why the content will be refused, and forgets the content."""
+        self.trouble = trouble
+        self.drop()
+        return 0
+
+    # --- at end of data ---
+
+    cdef int finish(self) except -1:
+        """Joins the pieces, without the end of data and unstuffed: ``pieces`` is then one whole content, or the
+        header section of a large one."""
+        cdef bytes content
+        cdef Py_ssize_t size
+        if self.trouble is not None or self.large is not None:
+            return 0
+        content = <bytes>self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+        size = PyBytes_GET_SIZE(content) - END_OF_DATA
+        if self.scan.dots:
+            content = unstuff_octets(PyBytes_AS_STRING(content), 0, size)
+        else:
+            content = content[:size]
+        self.pieces = [content]
+        self.head = scan_header(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+        return 0
+
+    cdef str check(self):
+        """The name of the refusal that the finished content has earned, or None."""
+        cdef Limits* limits = &self.context.limits
+        cdef Py_ssize_t size
+        if self.trouble is not None:
+            return self.trouble
+        size = self.large.size if self.large is not None else PyBytes_GET_SIZE(<bytes>self.pieces[0])
+        if size > limits.message_size:
+            return "too_large"
+        if limits.content_line and self.scan.longest_line > limits.content_line:
+            return "content_line_too_long"
+        if self.head.received > limits.hops:
+            return "loop"
+        return None
+
+    cdef list parts(self, bytes received, bint adds_fields, int64_t wall):
+        """What goes into the record, our fields first; sets ``size`` and ``flags``. The file of a large content
+        follows after them.
+
+        Where there is no header section at all, an empty line keeps the body from becoming part of ours.
+        """
+        cdef bytes top = received
+        if self.fields:
+            top = b"".join((top, *self.fields))
+        if adds_fields:
+            if not self.head.flags & H_MESSAGE_ID:
+                top += b"Message-ID: <%b@%b>\r\n" % (self.queue_id.encode(), self.context.hostname)
+            if not self.head.flags & H_DATE:
+                top += b"Date: %b\r\n" % self.context.date_at(wall)
+        if self.head.fields == 0 and self.head.body == self.head.end:
+            top += b"\r\n"
+        if self.scan.eight_bit:
+            self.flags |= FLAG_8BIT
+        if self.scan.dots_left:
+            self.flags |= FLAG_DOTS
+        if self.large is not None:
+            self.flags |= FLAG_LARGE
+            self.size = PyBytes_GET_SIZE(top) + <Py_ssize_t>self.large.size
+            return [top]
+        self.size = PyBytes_GET_SIZE(top) + PyBytes_GET_SIZE(<bytes>self.pieces[0])
+        return [top, self.pieces[0]]
+
+    # --- memory ---
+
+    cdef int _drop_pieces(self) except -1:
+        self.context.let_go(self.held)
+        self.held = 0
+        self.pieces = None
+        return 0
+
+    cdef int drop(self) except -1:
+        """Gives back all memory, and the file that is not part of a record."""
+        self.context.let_go(self.held)
+        self.held = 0
+        self.pieces = None
+        if self.large is not None:
+            large, self.large = self.large, None
+            large.abort()
+        return 0

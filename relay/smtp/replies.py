@@ -1,0 +1,122 @@
+"""What the session refuses: each refusal with its reply and the reason that it is counted under.
+
+Theory: the words are those of relay/mail/reply.py; here each gets a name by which the session refers to it, and a value
+of the label ``reason`` of relay_smtp_refusals_total. What was wrong is put behind the words, made safe to show.
+
+Not here: refusals of policy (relay/policy), which bring their own reply.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from relay.mail import reply as words
+from relay.mail.reply import PATH_REPLIES, Reply
+
+
+class Refusal(NamedTuple):
+    """A reply of 4yz or 5yz and why it is given."""
+
+    reply: Reply
+    reason: str
+    """A value of the label ``reason``; empty where something else is counted."""
+
+
+HEADER_TOO_LARGE: Final = Reply(552, "5.3.4", "Header section is longer than this server accepts")
+CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "Timeout waiting for more content")
+BUSY: Final = Reply(452, "4.3.1", "Not enough memory for more mail, try again later")
+INTERNAL: Final = Reply(421, "4.3.0", "Internal error, try again later")
+
+REFUSALS: Final[dict[str, Refusal]] = {
+    # --- lines and commands ---
+    "line_too_long": Refusal(words.LINE_TOO_LONG, "line_too_long"),
+    "bare_cr": Refusal(words.COMMAND_BARE_CR, "bare_cr"),
+    "bare_lf": Refusal(words.COMMAND_BARE_LF, "bare_lf"),
+    "nul": Refusal(words.COMMAND_NUL, "nul"),
+    "not_ascii": Refusal(words.COMMAND_NOT_ASCII, "not_ascii"),
+    "unknown_command": Refusal(words.UNKNOWN_COMMAND, "unknown_command"),
+    "not_implemented": Refusal(words.NOT_IMPLEMENTED, "unknown_command"),
+    "lmtp": Refusal(words.LMTP_SPOKEN, "unknown_command"),
+    "starttls": Refusal(words.TLS_NOT_OFFERED, "unknown_command"),
+    "auth": Refusal(words.AUTH_NOT_OFFERED, "unknown_command"),
+    "argument_missing": Refusal(words.ARGUMENT_WANTED, "syntax"),
+    "argument_unwanted": Refusal(words.NO_ARGUMENT_WANTED, "syntax"),
+    "bad_helo": Refusal(words.HOST_NAME_WANTED, "syntax"),
+    # --- order ---
+    "helo_first": Refusal(words.HELO_FIRST, "sequence"),
+    "mail_first": Refusal(words.MAIL_FIRST, "sequence"),
+    "mail_twice": Refusal(words.MAIL_TWICE, "sequence"),
+    "rcpt_first": Refusal(words.RCPT_FIRST, "sequence"),
+    "no_recipients": Refusal(words.NO_RECIPIENTS, "sequence"),
+    # --- MAIL and RCPT ---
+    "bad_parameters": Refusal(words.BAD_PARAMETERS, "parameter"),
+    "parameter_twice": Refusal(words.PARAMETER_TWICE, "parameter"),
+    "unknown_parameter": Refusal(words.UNKNOWN_PARAMETER, "parameter"),
+    "bad_size": Refusal(words.BAD_SIZE, "parameter"),
+    "bad_body": Refusal(words.BAD_BODY, "parameter"),
+    "needs_smtputf8": Refusal(words.NEEDS_SMTPUTF8, "smtputf8"),
+    "bad_domain": Refusal(words.BAD_DOMAIN, "syntax"),
+    "too_many_recipients": Refusal(words.TOO_MANY_RECIPIENTS, "too_many_recipients"),
+    "disk_low": Refusal(words.NO_ROOM, "disk_low"),
+    "memory": Refusal(BUSY, "memory"),
+    # --- content ---
+    "too_large": Refusal(words.TOO_LARGE, "too_large"),
+    "header_too_large": Refusal(HEADER_TOO_LARGE, "too_large"),
+    "content_bare_cr": Refusal(words.CONTENT_BARE_CR, "bare_cr"),
+    "content_bare_lf": Refusal(words.CONTENT_BARE_LF, "bare_lf"),
+    "content_nul": Refusal(words.CONTENT_NUL, "nul"),
+    "content_line_too_long": Refusal(words.CONTENT_LINE_TOO_LONG, "line_too_long"),
+    "loop": Refusal(words.LOOP, "loop"),
+    "spool_failed": Refusal(words.NOT_SPOOLED, "spool_failed"),
+    "policy_failed": Refusal(words.POLICY_FAILED, "internal"),
+    # --- ends of a session; counted in relay_smtp_sessions_closed_total ---
+    "too_many_errors": Refusal(words.TOO_MANY_ERRORS, "too_many_errors"),
+    "too_many_commands": Refusal(words.TOO_MANY_COMMANDS, "too_many_commands"),
+    "command_timeout": Refusal(words.TOO_SLOW, ""),
+    "content_timeout": Refusal(CONTENT_TIMEOUT, ""),
+    "slow": Refusal(words.CONTENT_TOO_SLOW, "rate"),
+    "session_timeout": Refusal(words.SESSION_TOO_LONG, ""),
+    "drained": Refusal(words.DRAINING, "draining"),
+    "internal": Refusal(INTERNAL, "internal"),
+    "http": Refusal(words.HTTP_SPOKEN, ""),
+    "tls": Refusal(words.TLS_SPOKEN, ""),
+    "early_talker": Refusal(words.SPOKE_TOO_EARLY, "sequence"),
+    # --- connections that are not greeted; counted in relay_smtp_connections_refused_total ---
+    "limit": Refusal(words.TOO_MANY_CONNECTIONS, ""),
+    "client_limit": Refusal(words.TOO_MANY_CONNECTIONS_FROM_YOU, ""),
+    "draining": Refusal(words.DRAINING, ""),
+}
+"""By the name that the session uses."""
+
+PATH_ERROR_NAMES: Final = (
+    "", "keyword", "no-angle", "unclosed", "after-path", "null", "local", "quoted", "no-domain", "domain", "literal",
+    "route", "utf8", "local-too-long", "label-too-long", "domain-too-long", "path-too-long",
+)  # fmt: skip
+"""In the order of relay._fastparse.PathError."""
+
+MAIL_PATH_REPLIES: Final = (None, *(PATH_REPLIES["MAIL"][name] for name in PATH_ERROR_NAMES[1:]))
+RCPT_PATH_REPLIES: Final = (None, *(PATH_REPLIES["RCPT"][name] for name in PATH_ERROR_NAMES[1:]))
+
+
+def worded(reply: Reply, detail: str) -> Reply:
+    """``reply`` with what was wrong behind its words."""
+    return reply._replace(text=f"{reply.text}: {detail}") if detail else reply
+
+
+def ehlo_reply(hostname: str, max_message_size: int) -> bytes:
+    """The reply to EHLO with the extensions that are there (RFC 5321 4.1.1.1)."""
+    lines = (
+        hostname,
+        "PIPELINING",  # RFC 2920
+        f"SIZE {max_message_size}",  # RFC 1870
+        "8BITMIME",  # RFC 6152
+        "ENHANCEDSTATUSCODES",  # RFC 2034
+        "SMTPUTF8",  # RFC 6531
+    )
+    return b"".join(f"250{'-' if line is not lines[-1] else ' '}{line}\r\n".encode() for line in lines)
+
+
+def shown(octets: bytes, limit: int = 60) -> str:
+    """``octets`` of a peer as text for a reply: printable ASCII, everything else as ``?``, cut at ``limit``."""
+    text = "".join(chr(octet) if 32 <= octet < 127 else "?" for octet in octets[:limit])
+    return text + "..." if len(octets) > limit else text

@@ -1,0 +1,254 @@
+"""A test stand for sessions: the real machine and policy, a fake spool and log, and a clock that stands still."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from array import array
+from pathlib import Path
+from typing import Any
+
+from relay.config.model import Config, DomainSettings, Listener, RelayDomain
+from relay.mail.envelope import Envelope, unpack
+from relay.mail.next_hop import NextHop
+from relay.net.wheel import TimingWheel
+from relay.policy.policy import Policy
+from relay.smtp import ServerContext, Service, Session
+from relay.telemetry import metrics
+
+SECOND = 1_000_000
+START = 1000 * SECOND
+"""Monotonic time at which every stand begins, in microseconds."""
+WALL = 1_795_000_000 * SECOND + 250_000
+"""The time since the epoch then: Thu, 18 Nov 2026 12:26:40 UTC."""
+
+
+class Accounts:
+    """An account list that is not a file."""
+
+    def __init__(self, *addresses: bytes) -> None:
+        self._addresses = frozenset(addresses)
+
+    def addresses(self) -> frozenset[bytes]:
+        return self._addresses
+
+    def changed(self) -> bool:
+        return False
+
+
+class LargeFile:
+    """A LargeContent in memory."""
+
+    def __init__(self, spool: Spool, queue_id: str, on_drained: Any) -> None:
+        self.spool = spool
+        self.queue_id = queue_id
+        self.on_drained = on_drained
+        self.octets = bytearray()
+        self.size = 0
+        self.state = "open"
+        self.committed: Any = None
+
+    def write(self, octets: bytes) -> bool:
+        assert self.state == "open"
+        self.octets += octets
+        self.size += len(octets)
+        return not self.spool.is_behind
+
+    def commit(self, committed: Any) -> None:
+        assert self.state == "open"
+        self.state = "committing"
+        self.committed = committed
+
+    def abort(self) -> None:
+        assert self.state != "appended", "the file of a record must not be removed"
+        self.state = "aborted"
+
+
+class Record:
+    """What was appended."""
+
+    def __init__(self, envelope: bytes, content: Any, waiter: Any, large: LargeFile | None) -> None:
+        self.envelope: Envelope = unpack(envelope)
+        self.parts = list(content)
+        self.waiter = waiter
+        self.large = large
+
+    @property
+    def content(self) -> bytes:
+        return b"".join(self.parts) + (bytes(self.large.octets) if self.large else b"")
+
+    @property
+    def received(self) -> bytes:
+        return bytes(self.parts[0])
+
+
+class Spool:
+    """A log in memory; records become durable when sync() is called, as with the real one never inside append()."""
+
+    number = 7
+
+    def __init__(self) -> None:
+        self.waiting: list[Record] = []
+        self.records: list[Record] = []
+        self.larges: list[LargeFile] = []
+        self.room = True
+        self.is_behind = False
+        self.error: Exception | None = None
+        self.raises: Exception | None = None
+
+    def append(self, envelope: bytes, content: Any, waiter: Any, large: LargeFile | None = None) -> None:
+        if self.raises:
+            raise self.raises
+        if large is not None:
+            assert large.state == "committed"
+            large.state = "appended"
+        self.waiting.append(Record(envelope, content, waiter, large))
+
+    def open_large(self, queue_id: str, on_drained: Any = None) -> LargeFile:
+        if self.raises:
+            raise self.raises
+        large = LargeFile(self, queue_id, on_drained)
+        self.larges.append(large)
+        return large
+
+    def has_room(self) -> bool:
+        return self.room
+
+    @property
+    def has_work(self) -> bool:
+        return bool(self.waiting) or any(large.state == "committing" for large in self.larges)
+
+    def sync(self) -> None:
+        """Everything that waits is now durable, or has failed with ``error``."""
+        for large in self.larges:
+            if large.state == "committing":
+                large.state = "aborted" if self.error else "committed"
+                large.committed(self.error)
+        waiting, self.waiting = self.waiting, []
+        for record in waiting:
+            if self.error is None:
+                self.records.append(record)
+            record.waiter.spooled(self.error)
+
+
+class Log:
+    """Log lines as the objects they spell."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+
+    def append(self, line: bytes) -> None:
+        assert line.endswith(b"\n")
+        self.lines.append(json.loads(line))
+
+    def event(self, level: str, event: str, /, **fields: Any) -> None:
+        self.events.append((level, event, fields))
+
+
+BASE = Config(
+    hostname="mx.relay.example",
+    data_dir=Path("/nonexistent"),
+    postmaster="anna@local.test",
+    listeners=(Listener("mx", "mx", "127.0.0.1", 0), Listener("submission", "submission", "127.0.0.1", 0)),
+    domains=DomainSettings(local=("local.test",)),
+    relay_domains=(
+        RelayDomain("relay.test", NextHop("smtp", "127.0.0.1", 2526)),
+        RelayDomain("listed.test", NextHop("smtp", "127.0.0.1", 2526), recipients=("known@listed.test",)),
+    ),
+)
+
+
+def configured(**settings: Any) -> Config:
+    """BASE with other settings of ``[smtp]``; ``trusted_networks`` and ``workers`` are taken at the top."""
+    top = {key: settings.pop(key) for key in ("trusted_networks", "hostname") if key in settings}
+    workers = dataclasses.replace(BASE.workers, smtp=settings.pop("smtp_workers", 1))
+    return dataclasses.replace(BASE, workers=workers, smtp=dataclasses.replace(BASE.smtp, **settings), **top)
+
+
+class Stand:
+    """One worker's context with a fake world around it."""
+
+    def __init__(
+        self, *, kind: str = "mx", policy: Any = None, spool: Any = None, banner_delay: float = 0.0, **settings: Any
+    ) -> None:
+        self.config = configured(**settings)
+        self.now = START
+        self.spool: Any = spool or Spool()
+        self.log = Log()
+        self.cells = array("Q", [0]) * metrics.ROW_CELLS
+        self.wheel: TimingWheel[Any] = TimingWheel(0.5, 64, START / SECOND)
+        self.policy = policy or Policy(self.config, Accounts(b"anna@local.test", b"bert@local.test"))
+        self.context = ServerContext(
+            self.config,
+            policy=self.policy,
+            spool=self.spool,
+            log=self.log,
+            wheel=self.wheel,
+            row=memoryview(self.cells),
+            banner_delay=banner_delay,
+        )
+        self.service = Service(self.context, kind, kind)
+        self.pass_time(0)
+
+    def pass_time(self, seconds: float) -> None:
+        """Moves the clock and lets the wheel turn."""
+        self.now += int(seconds * SECOND)
+        self.context.tick(self.now, WALL + self.now - START)
+
+    def connect(self, address: str = "192.0.2.1", port: int = 4025) -> Peer:
+        return Peer(self, address, port)
+
+    def count(self, name: str, *values: str) -> int:
+        """The value of a counter or gauge."""
+        return self.cells[metrics.index(name, *values)]
+
+
+class Peer:
+    """The other side of one session in memory."""
+
+    def __init__(self, stand: Stand, address: str, port: int) -> None:
+        self.stand = stand
+        self.session = Session(stand.service)
+        self.session.open(address, port, stand.now)
+        self.greeting = self.session.take_output()
+
+    def send(self, octets: bytes) -> bytes:
+        """Sends ``octets`` as one buffer and lets the spool sync; all replies."""
+        out = self.session.receive(octets, self.stand.now)
+        spool = self.stand.spool
+        while isinstance(spool, Spool) and spool.has_work:
+            spool.sync()
+            out += self.session.take_output()
+        return out
+
+    def say(self, *lines: str) -> list[str]:
+        """Sends lines, each with CRLF, as one buffer; the lines of the replies."""
+        return self.send("".join(f"{line}\r\n" for line in lines).encode()).decode().splitlines()
+
+    def hello(self) -> Peer:
+        assert self.say("EHLO client.example")[-1].startswith("250 ")
+        return self
+
+    def begin(self, *recipients: str, sender: str = "sender@elsewhere.example") -> Peer:
+        """EHLO, MAIL and RCPT, all accepted."""
+        self.hello()
+        assert self.say(f"MAIL FROM:<{sender}>") == ["250 2.1.0 Sender ok"]
+        for recipient in recipients or ("anna@local.test",):
+            assert self.say(f"RCPT TO:<{recipient}>") == ["250 2.1.5 Recipient ok"]
+        return self
+
+    def transmit(self, content: bytes, *recipients: str) -> str:
+        """A whole transaction with ``content`` (as sent, without the end of data); the last reply."""
+        self.begin(*recipients)
+        assert self.say("DATA") == ["354 End data with <CR><LF>.<CR><LF>"]
+        return self.send(content + b".\r\n").decode().strip()
+
+
+MESSAGE = b"From: sender@elsewhere.example\r\nTo: anna@local.test\r\nSubject: a test\r\n\r\nHello.\r\n"
+
+
+def without_ids(replies: bytes) -> bytes:
+    """``replies`` with queue ids made alike."""
+    return re.sub(rb"queued as [0-9A-Z]{13}", b"queued as <id>", replies)
