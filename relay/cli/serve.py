@@ -29,19 +29,17 @@ def command(config_path: Path | None) -> None:
 
     \b
     SIGHUP   reads the configuration again; one with errors is refused
-    SIGTERM  stops taking mail, lets sessions finish, and exits; a second one exits at once
+    SIGTERM  takes no more mail, lets sessions finish, and exits;
+             a second one exits at once
 
     Without a configuration it serves a demo on loopback ports, keeps its data in ./relay-data, and prints three things
     to try.
     """
+    source = configuration.source_of(config_path)
+    config = configuration.load_or_stop(config_path)  # before all that is imported next, so that errors come quickly
     from relay.supervisor.main import Bound, serve
     from relay.workers.roles import ROLES
 
-    source = configuration.source_of(config_path)
-    try:
-        config = source.load()
-    except ConfigErrors as errors:
-        configuration.stop_for(errors)
     if source.path is None:
         try:
             make_demo_account(config)

@@ -26,7 +26,7 @@ def verify(quiet: bool, config_path: Path | None) -> None:
 
     Meant for a stopped appliance; on a running one, what is being written at the moment may be reported.
     """
-    from relay.spool.verify import verify as findings
+    from relay.spool import verify as findings
 
     config = configuration.load_or_stop(config_path)
     _require_spool(config)
@@ -49,7 +49,7 @@ def verify(quiet: bool, config_path: Path | None) -> None:
 @configuration.config_option
 def dump(log: int | None, config_path: Path | None) -> None:
     """Print the head and envelope of every record, finished or not, one JSON object a line."""
-    from relay.spool.verify import dump as records
+    from relay.spool import dump as records
 
     config = configuration.load_or_stop(config_path)
     _require_spool(config)

@@ -1,0 +1,180 @@
+"""The relay command: what it prints, and what its exit codes mean."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from relay.cli import main
+from relay.config import ConfigErrors
+
+
+@pytest.fixture
+def relay(tmp_path, monkeypatch):
+    """Runs a command line with the current folder in tmp_path and no variables of ours."""
+    for name in [name for name in os.environ if name.startswith("RELAY_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("relay.cli.configuration.SYSTEM_FILE", tmp_path / "etc-relay.toml")
+
+    def run(*words, text=None):
+        return CliRunner().invoke(main, list(words), input=text, prog_name="relay")
+
+    return run
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "relay.toml"
+    path.write_text('hostname = "mx.example.org"\ndata_dir = "data"\ndomains.local = ["a.test"]\n')
+    return path
+
+
+def all_commands(command=main, words=()):
+    yield words
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            yield from all_commands(command.get_command(context, name), (*words, name))
+
+
+@pytest.mark.parametrize("words", list(all_commands()), ids=" ".join)
+def test_every_command_has_help_that_reads_well(relay, words):
+    result = relay(*words, "--help")
+    assert result.exit_code == 0
+    text = result.output.split("Options:")[0]
+    assert re.search(r"\n  [A-Z][^\n]{10,}", text), "a sentence that says what it does"
+    assert len(max(result.output.splitlines(), key=len)) <= 80
+
+
+def test_the_help_explains_the_exit_codes(relay):
+    assert "3  the configuration has errors" in relay("--help").output
+
+
+def test_a_misspelled_command_is_answered_with_the_right_one(relay):
+    result = relay("quue", "list")
+    assert result.exit_code == 2
+    assert "Did you mean 'queue'?" in result.output
+
+
+def test_check_reports_all_errors_and_exits_3(relay, tmp_path):
+    (tmp_path / "bad.toml").write_text("hostnam = 1\n[smtp]\nmax_line = 1\n")
+    result = relay("check", "--config", "bad.toml")
+    assert result.exit_code == 3
+    assert f"{tmp_path}/bad.toml:1: hostnam: " in result.output
+    assert f"{tmp_path}/bad.toml:3: smtp.max_line: " in result.output
+    assert "2 errors in the configuration" in result.output
+
+
+def test_check_of_a_good_file_says_what_it_means_and_changes_nothing(relay, config_file, tmp_path):
+    result = relay("check", "--config", str(config_file))
+    assert result.exit_code == 0
+    assert "mx.example.org" in result.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["relay.toml"]
+
+
+def test_check_reports_a_broken_account_file(relay, config_file, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "accounts").write_text("nonsense\n")
+    result = relay("check", "--config", str(config_file))
+    assert result.exit_code == 3
+    assert "accounts:1: not an account" in result.output
+
+
+def test_the_configuration_is_the_option_then_the_variable_then_the_system_file_then_the_demo(
+    relay, config_file, tmp_path, monkeypatch
+):
+    assert "the built-in demo" in relay("check").output
+    (tmp_path / "etc-relay.toml").write_text("")
+    assert "etc-relay.toml: no errors" in relay("check").output
+    (tmp_path / "other.toml").write_text("")
+    monkeypatch.setenv("RELAY_CONFIG", "other.toml")
+    assert "other.toml: no errors" in relay("check").output
+    assert "relay.toml: no errors" in relay("check", "-c", str(config_file)).output
+
+
+def test_accounts_are_added_changed_listed_and_removed(relay, config_file):
+    def account(*words, text=None):
+        return relay("account", *words, "--config", str(config_file), text=text)
+
+    assert account("add", "a@A.test", "--password-stdin", text="secret\n").output == "a@a.test added\n"
+    assert account("add", "b@a.test", text="secret\nsecret\n").exit_code == 0
+    generated = account("passwd", "a@a.test", "--generate")
+    assert re.search(r"password: \S{20}\n", generated.output)
+    assert account("list").output == "a@a.test\nb@a.test\n"
+    assert account("remove", "a@a.test").exit_code == 0
+    assert account("list").output == "b@a.test\n"
+    assert account("remove", "a@a.test").exit_code == 1
+    assert account("add", "b@a.test", "--password-stdin", text="x\n").exit_code == 1
+    assert account("add", "c@a.test", "--password-stdin", text="\n").exit_code == 1
+    assert account("add", "c@a.test", "--password-stdin", "--generate").exit_code == 2
+
+
+def test_an_account_at_a_domain_that_is_not_local_is_added_with_a_note(relay, config_file):
+    result = relay("account", "add", "a@b.test", "--generate", "--config", str(config_file))
+    assert result.exit_code == 0
+    assert "b.test is not in domains.local" in result.output
+
+
+def test_the_password_is_never_shown_when_it_was_given(relay, config_file):
+    result = relay("account", "add", "a@a.test", "--config", str(config_file), text="open sesame\nopen sesame\n")
+    assert "sesame" not in result.output
+
+
+def test_config_prints_the_documents(relay):
+    docs = Path(__file__).parents[2] / "docs"
+    assert relay("config", "example").output == (docs / "relay.toml").read_text()
+    assert relay("config", "reference").output == (docs / "CONFIG.md").read_text()
+
+
+def test_version_names_relay_first(relay):
+    assert re.match(r"relay \d+\.\d+\.\d+\n", relay("version").output)
+
+
+def test_serve_with_a_bad_configuration_exits_3(relay, tmp_path):
+    (tmp_path / "bad.toml").write_text("hostnam = 1\n")
+    assert relay("serve", "--config", "bad.toml").exit_code == 3
+
+
+def test_errors_of_the_configuration_are_an_exception_with_all_of_them(tmp_path):
+    with pytest.raises(ConfigErrors, match=r"(?s)no\.toml: cannot be read"):
+        raise_for(tmp_path / "no.toml")
+
+
+def raise_for(path):
+    from relay.cli.configuration import source_of
+
+    source_of(path).load()
+
+
+def test_spool_commands_without_a_spool_say_so(relay, config_file):
+    for command in ("verify", "dump"):
+        result = relay("spool", command, "--config", str(config_file))
+        assert result.exit_code == 1
+        assert "there is no spool at" in result.output
+
+
+def test_spool_dump_prints_json_and_verify_exits_1_for_damage(relay, config_file, tmp_path, monkeypatch):
+    from relay.mail.envelope import Client, Envelope
+    from relay.spool import Finding, Record
+
+    envelope = Envelope("06A00000000AA", 1, b"\xff@a.test", (b"b@a.test",), 0, 10, "s", Client(address="192.0.2.1"))
+    record = Record(1, 2, 3, 4, envelope, 5, 10, None)
+    (tmp_path / "data" / "spool").mkdir(parents=True)
+    monkeypatch.setattr("relay.spool.dump", lambda _folder, _log=None: iter([record]))
+    dumped = json.loads(relay("spool", "dump", "--config", str(config_file)).output)
+    assert dumped["queue_id"] == "06A00000000AA"
+    assert dumped["reverse_path"] == "\\xff@a.test"
+    assert dumped["client"] == {"address": "192.0.2.1"}
+    findings = [Finding("ok", "log-1", "fine"), Finding("damage", "log-2", "bad crc")]
+    monkeypatch.setattr("relay.spool.verify", lambda _folder: iter(findings))
+    result = relay("spool", "verify", "--config", str(config_file))
+    assert result.exit_code == 1
+    assert "damage log-2: bad crc" in result.output
+    assert "ok" not in relay("spool", "verify", "--quiet", "--config", str(config_file)).output
+    findings.pop()
+    assert relay("spool", "verify", "--config", str(config_file)).exit_code == 0
