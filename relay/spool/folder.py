@@ -108,9 +108,7 @@ def lock_data_dir(data_dir: Path, wait_seconds: float = 0.0, files: Files = OS) 
         _check_format(files, spool_dir)
         for name in ("journal", "corrupt"):
             files.make_folder(spool_dir / name)
-        for name in files.names(spool_dir):
-            if name.startswith("log-") and name.endswith(".new"):
-                remove_log_folder(files, spool_dir / name)
+        _remove_unfinished(files, spool_dir)
         run = next_number(spool_dir, "run", files)
         files.sync_folder(spool_dir)
         files.sync_folder(data_dir)
@@ -176,6 +174,17 @@ def _content(files: Files, path: Path) -> bytes | None:
         return files.read(fd, 4096, 0)
     finally:
         files.close(fd)
+
+
+def _remove_unfinished(files: Files, spool_dir: Path) -> None:
+    """What a crash left under a name that says it is not complete."""
+    for name in files.names(spool_dir):
+        if name.startswith("log-") and name.endswith(".new"):
+            remove_log_folder(files, spool_dir / name)
+    for folder in ("journal", "corrupt"):
+        for name in files.names(spool_dir / folder):
+            if name.endswith(".new"):
+                files.unlink(spool_dir / folder / name)
 
 
 def remove_log_folder(files: Files, folder: Path) -> None:

@@ -126,7 +126,7 @@ class JournalOctets:
 
 def _unpack_entries(body: bytes) -> list[Entry]:
     try:
-        entries: list[Entry] = list(msgpack.unpackb(body, use_list=False, raw=False, strict_map_key=False))
+        entries: list[Any] = list(msgpack.unpackb(body, use_list=False, raw=False, strict_map_key=False))
     except (ValueError, msgpack.UnpackException, TypeError):
         return []
     return [entry for entry in entries if isinstance(entry, tuple) and entry]

@@ -37,20 +37,29 @@ _SMALL: Final = 4 << 20
 
 
 class _File:
-    """One open journal file."""
+    """One open journal file; under a name that nobody reads until publish()."""
 
-    def __init__(self, files: Files, folder: Path, number: int, head: JournalHead, suffix: str = "") -> None:
+    def __init__(self, files: Files, folder: Path, number: int, head: JournalHead) -> None:
         self.number = number
         self.mark = new_mark()
-        self.path = folder / (journal_name(number) + suffix)
+        self.path = folder / journal_name(number)
+        self._new = self.path.with_suffix(".new")
         self._files = files
-        self.fd = files.open(self.path, CREATE)
+        self.fd = files.open(self._new, CREATE)
         try:
             self.end = write_all(files, self.fd, [pack_journal_head(self.mark, head)], 0)
         except OSError:
             files.close(self.fd)
             raise
         self.start = self.end
+        self.is_broken = False
+        """A sync has failed: what is in it cannot be trusted to be on the disk, now or later."""
+
+    def publish(self) -> None:
+        """Synced, renamed, folder synced. So a journal that is there always has a good head."""
+        self._files.sync(self.fd)
+        self._files.rename(self._new, self.path)
+        self._files.sync_folder(self.path.parent)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """*Written*; OSError, and then nothing of it stays."""
@@ -76,7 +85,8 @@ class Journal:
         self._folder = spool_dir / "journal"
         self._compacted_size = 0
         self._running: asyncio.Task[None] | None = None
-        self._is_broken = False
+        self._old: list[_File] = []
+        """What compact() has not replaced yet: to be synced together with the new file until it has."""
         try:
             self._absorbs = list_journals(spool_dir, files)
             self._head = JournalHead(current_run(spool_dir, files), generation, shard, shards, ())
@@ -97,7 +107,8 @@ class Journal:
     @property
     def wants_compaction(self) -> bool:
         """Whether the file has outgrown the state it describes, or a failed sync must be repaired."""
-        return self._is_broken or self.size > max(_SMALL, 2 * self._compacted_size)
+        is_broken = self._file.is_broken or any(file.is_broken for file in self._old)
+        return is_broken or self.size > max(_SMALL, 2 * self._compacted_size)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """*Written*, not synced, with one write: survives the death of the process, not of the machine.
@@ -122,15 +133,14 @@ class Journal:
         await asyncio.shield(self._running)
 
     async def _sync(self) -> None:
-        if self._is_broken:
-            raise SpoolError(f"{self._file.path}: an earlier sync failed")
-        file = self._file
-        try:
-            await asyncio.get_running_loop().run_in_executor(None, self._files.sync, file.fd)
-        except OSError as fault:
-            if file is self._file:
-                self._is_broken = True
-            raise SpoolError.of(f"{file.path}: sync failed", fault) from fault
+        for file in (*self._old, self._file):
+            if file.is_broken:
+                raise SpoolError(f"{file.path}: an earlier sync failed")
+            try:
+                await asyncio.get_running_loop().run_in_executor(None, self._files.sync, file.fd)
+            except OSError as fault:
+                file.is_broken = True
+                raise SpoolError.of(f"{file.path}: sync failed", fault) from fault
 
     async def compact(self, entries: Iterable[Entry]) -> None:
         """Replaces everything this journal said by ``entries``: this shard's share of the whole state as of the call.
@@ -141,36 +151,41 @@ class Journal:
         shard has absorbed them.
         """
         loop = asyncio.get_running_loop()
-        old = self._file
-        absorbed = (*self._absorbs, old.number)
         try:
             snapshot = next_number(self._spool_dir, "journal", self._files)
-            self._file = self._new()
-            await loop.run_in_executor(None, self._write_snapshot, snapshot, absorbed, iter(entries), self._file.fd)
+            fresh = self._new()
+            self._old.append(self._file)
+            self._file = fresh
+            absorbed = (*self._absorbs, *(file.number for file in self._old))
+            await loop.run_in_executor(None, self._write_snapshot, snapshot, absorbed, iter(entries))
         except OSError as fault:
-            self._absorbs = [*self._absorbs, *({old.number} - {self._file.number})]
             raise SpoolError.of(f"{self._folder}: cannot be compacted", fault) from fault
-        self._absorbs = [*absorbed, snapshot]
-        self._is_broken = False
-        self._files.close(old.fd)
+        existing = list_journals(self._spool_dir, self._files)
+        self._absorbs = [number for number in (*absorbed, snapshot) if number in existing]
+        old, self._old = self._old, []
+        if self._running is not None:  # a sync under way still uses the old descriptors
+            await asyncio.wait([self._running])
+        for file in old:
+            self._files.close(file.fd)
 
     def _new(self) -> _File:
         number = next_number(self._spool_dir, "journal", self._files)
         file = _File(self._files, self._folder, number, self._head)
-        self._files.sync_folder(self._folder)
+        try:
+            file.publish()
+        except OSError:
+            self._files.close(file.fd)
+            raise
         return file
 
-    def _write_snapshot(self, number: int, absorbed: tuple[int, ...], entries: Iterator[Entry], newest: int) -> None:
-        file = _File(self._files, self._folder, number, self._head._replace(absorbed=absorbed), ".new")
+    def _write_snapshot(self, number: int, absorbed: tuple[int, ...], entries: Iterator[Entry]) -> None:
+        file = _File(self._files, self._folder, number, self._head._replace(absorbed=absorbed))
         try:
             while some := list(islice(entries, _PER_FRAME)):
                 file.append(some)
-            self._files.sync(file.fd)
-            self._files.sync(newest)  # a reader must see its head, or it cannot tell whose it is
+            file.publish()
         finally:
             self._files.close(file.fd)
-        self._files.rename(file.path, self._folder / journal_name(number))
-        self._files.sync_folder(self._folder)
         self._compacted_size = file.end
         remove_absorbed(self._spool_dir, self._files)
 
@@ -179,7 +194,8 @@ class Journal:
         try:
             await self.sync()
         finally:
-            self._files.close(self._file.fd)
+            for file in (*self._old, self._file):
+                self._files.close(file.fd)
 
 
 def _read(files: Files, path: Path) -> bytes | None:
@@ -208,7 +224,7 @@ def read_journals(spool_dir: Path, files: Files = OS) -> Iterator[tuple[int, Jou
 
 
 def absorbed_journals(heads: Mapping[int, JournalHead]) -> set[int]:
-    """Which of the journals with these heads no longer have to be read. Pure.
+    """The numbers of journals that, by what the ``heads`` of all others say, no longer have to be read. Pure.
 
     A journal is superfluous when a later one of the same shard in the same epoch has absorbed it (it held only that
     shard's entries), or when all shards of one epoch have.
@@ -222,19 +238,20 @@ def absorbed_journals(heads: Mapping[int, JournalHead]) -> set[int]:
             if older is not None and old < number and (older.epoch, older.shard) == (head.epoch, head.shard):
                 gone.add(old)
     gone.update(old for (epoch, old), shards in by_epoch.items() if len(shards) == epoch[2])
-    return gone & heads.keys()
+    return gone
 
 
 def remove_absorbed(spool_dir: Path, files: Files = OS) -> list[int]:
     """Removes the journals that are absorbed; their numbers. OSError."""
     folder = spool_dir / "journal"
     heads: dict[int, JournalHead] = {}
-    for number in list_journals(spool_dir, files):
+    numbers = list_journals(spool_dir, files)
+    for number in numbers:
         if (octets := _read_start(files, folder / journal_name(number))) is None:
             continue
         if (head := JournalOctets(octets).head) is not None:
             heads[number] = head
-    gone = sorted(absorbed_journals(heads))
+    gone = [number for number in numbers if number in absorbed_journals(heads)]
     for number in gone:
         files.unlink(folder / journal_name(number))
     return gone

@@ -122,6 +122,7 @@ class SegmentPool:
 
     def _recycled(self, path: Path) -> tuple[int, int]:
         self._files.rename(self._folder / segment_name(self._old.popleft()), path)
+        self._files.sync_folder(self._folder)  # first: under its old name its octets must stay as they are
         fd = self._files.open(path, WRITE)
         return fd, self._finish(fd, self._size)
 
