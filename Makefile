@@ -50,10 +50,9 @@ crash: $(STAMPS)/dev ## Kill -9 at random under load: make crash ROUNDS=500
 	ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/crash --timeout 0 -s $(PYTEST_ARGS)
 
 fuzz: $(STAMPS)/fuzz ## Every fuzz target for a while: make fuzz FUZZ_SECONDS=600
-	@for target in tests/fuzz/fuzz_*.py; do \
-		echo "== $$target"; mkdir -p build/fuzz/$$(basename $$target .py); \
-		$(BIN)/python $$target -max_total_time=$(FUZZ_SECONDS) build/fuzz/$$(basename $$target .py) \
-			$$(ls -d tests/corpus/$$(basename $$target .py | sed s/^fuzz_//) 2>/dev/null) || exit 1; \
+	@for target in $$($(BIN)/python -m tests.fuzz 2>&1 | sed -n 's/^names: //p'); do \
+		echo "== $$target"; \
+		$(BIN)/python -m tests.fuzz $$target -max_total_time=$(FUZZ_SECONDS) || exit 1; \
 	done
 
 docs: $(STAMPS)/compiled ## docs/CONFIG.md and docs/relay.toml from the settings model
