@@ -1,22 +1,26 @@
 """Local delivery: a message into the maildirs of its recipients, with the header fields of final delivery.
 
 RFC 5321 4.4: the server that makes final delivery adds Return-Path. Delivered-To names the mailbox, for people and
-for loop tracing.
+for tracing loops.
 
-Theory: blocking work for a thread; a batch of messages is written and synced together, so that deliveries to one
-maildir share the syncing of its directory.
+Theory: blocking work for a thread. What waits is handed over as one batch while the batch before is being synced, so
+that deliveries share syncs the more, the more there are; several threads gain on top of that.
 
 Not here: choosing the mailbox (relay/queue/routing.py), the file itself (relay/mailbox/maildir.py).
 """
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from relay.mail.outcome import DELIVERED, Outcome, deferred, failed
+from relay.mailbox.maildir import Message, deliver, folder_of
+
 if TYPE_CHECKING:
     from relay.delivery._delivery import Delivery
-    from relay.mail.outcome import Outcome
 
 
 class LocalJob(NamedTuple):
@@ -24,8 +28,6 @@ class LocalJob(NamedTuple):
 
     delivery: Delivery
     """Its content and reverse-path; the recipients are not looked at."""
-    recipient: bytes
-    """The address as it was given in RCPT."""
     mailbox: bytes
     """The account it belongs to, ``local@domain``; names the folder."""
 
@@ -35,4 +37,41 @@ def deliver_local(mail_dir: Path, jobs: list[LocalJob]) -> list[Outcome]:
 
     Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
     """
-    raise NotImplementedError
+    outcomes: list[Outcome | None] = []
+    messages: list[Message] = []
+    for job in jobs:
+        try:
+            folder = folder_of(mail_dir, job.mailbox)
+        except ValueError:
+            text = "the address cannot name a mailbox here"
+            outcomes.append(failed("5.1.3", text, "store", next_hop=_shown(job.mailbox)))
+        else:
+            outcomes.append(None)
+            messages.append(_message(folder, job))
+    results = iter(deliver(messages))
+    return [outcome or _outcome(job, next(results)) for job, outcome in zip(jobs, outcomes, strict=True)]
+
+
+def _message(folder: Path, job: LocalJob) -> Message:
+    delivery = job.delivery
+    header = b"Return-Path: <" + delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
+    if delivery.content is None:
+        return Message(folder, (header,), delivery.path, delivery.size)
+    return Message(folder, (header, delivery.content))
+
+
+def _outcome(job: LocalJob, result: str | OSError) -> Outcome:
+    """Texts go to the sender in a DSN: no path of ours is in them."""
+    mailbox = _shown(job.mailbox)
+    if not isinstance(result, OSError):
+        return Outcome(DELIVERED, 0, "2.0.0", f"stored as {result}", "store", mailbox)
+    if result.errno == errno.EDQUOT:
+        return deferred("4.2.2", "the mailbox is full", "store", next_hop=mailbox)
+    if result.errno == errno.ENOSPC:
+        return deferred("4.3.1", "the mail system is full", "store", next_hop=mailbox)
+    cause = os.strerror(result.errno) if result.errno else type(result).__name__
+    return deferred("4.3.0", f"the mailbox cannot be written: {cause}", "store", next_hop=mailbox)
+
+
+def _shown(mailbox: bytes) -> str:
+    return mailbox.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Each stage x each kind of reply x each way of talking: the rules that hold for all of them, and the outcome of each."""
+"""Each stage x each kind of reply x each way of talking: the rules that hold for all, and the outcome of each."""
 
 from __future__ import annotations
 

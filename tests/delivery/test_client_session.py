@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import subprocess
-import sys
 
 import pytest
 
@@ -38,8 +38,8 @@ class Owner(RecordingOwner):
 
 
 def connector(wheel, limits: Limits | None = None, **settings) -> Connector:
-    settings = ConnectSettings("relay.test", limits or Limits(), **settings)
-    return Connector(settings, Resolver(servers=[("127.0.0.1", 1)]), wheel, shuffle=random.shuffle)
+    shared = ConnectSettings("relay.test", limits or Limits(), **settings)
+    return Connector(shared, Resolver(servers=[("127.0.0.1", 1)]), wheel, shuffle=random.shuffle)
 
 
 async def deliver(port: int, owner: Owner, limits: Limits | None = None) -> ClientSession | Outcome:
@@ -156,7 +156,7 @@ async def test_a_content_file_that_is_not_what_was_stored_is_never_delivered(tmp
 @pytest.mark.parametrize("stage", ["banner", "ehlo", "mail", "rcpt", "data", "reply"])
 async def test_a_peer_that_falls_silent_is_given_up_when_its_time_is_over(stage):
     """I10."""
-    short = Limits(**dict.fromkeys(("banner", "helo", "mail", "rcpt", "data", "content", "reply"), 0.1))
+    short = Limits(banner=0.1, helo=0.1, mail=0.1, rcpt=0.1, data=0.1, content=0.1, reply=0.1)
     owner = Owner([message(1, 1), message(2, 1)])
     async with serving(lambda: Peer({(stage, 0): STALL})) as port:
         client = await deliver(port, owner, short)
@@ -170,16 +170,16 @@ async def test_a_connection_cut_after_any_number_of_octets_loses_nothing(tmp_pat
     path.write_bytes(b"y: z\r\n" * 100)
     lost = 0
     for after in range(0, 1400, 23):
-        peer = Peer()
+        peers = [Peer()]
         owner = Owner([message(1, 2), Delivery(b"a@b", (b"c@d",), 0, 600, path=str(path)), message(3, 1)])
-        async with serving(lambda peer=peer: peer) as port, cutting(port, after) as proxied:
+        async with serving(peers.copy().pop) as port, cutting(port, after) as proxied:
             await deliver(proxied, owner)
         for delivery in owner.taken:
             kinds = {outcome.kind for outcome in owner.outcomes.get(id(delivery), [])}
             assert FAILED not in kinds
             lost += DEFERRED in kinds
             if DELIVERED in kinds:
-                assert any(delivery.reverse_path == reverse_path for reverse_path, _, _ in peer.delivered)
+                assert any(delivery.reverse_path == reverse_path for reverse_path, _, _ in peers[0].delivered)
     assert lost > 10, "the cuts must hit something"
 
 
@@ -298,8 +298,9 @@ SINK = shutil.which("smtp-sink", path="/usr/sbin:/usr/bin")
     "options", [[], ["-p"], ["-e"], ["-8"], ["-L"], ["-f", "."], ["-r", "."], ["-q", "."], ["-Q", "."]]
 )
 async def test_smtp_sink_takes_what_is_sent(options, unused_tcp_port):
-    """Another implementation at the other end: -p no pipelining, -e no EHLO, -L LMTP, -f/-r/-q/-Q faults after the dot."""
-    user = ["-u", "nobody"] if sys.platform == "linux" and __import__("os").getuid() == 0 else []
+    """Another implementation at the other end: -p no pipelining, -e no EHLO, -L LMTP, -f/-r/-q/-Q fail at the dot."""
+    assert SINK is not None
+    user = ["-u", "nobody"] if os.getuid() == 0 else []
     process = subprocess.Popen([SINK, *user, *options, f"127.0.0.1:{unused_tcp_port}", "100"])
     try:
         for _ in range(500):
@@ -310,9 +311,9 @@ async def test_smtp_sink_takes_what_is_sent(options, unused_tcp_port):
             except OSError:
                 await asyncio.sleep(0.01)
         owner = Owner(message(number, 2) for number in range(50))
-        transport = "lmtp" if "-L" in options else "smtp"
+        next_hop = NextHop("lmtp" if "-L" in options else "smtp", "127.0.0.1", unused_tcp_port)
         async with turning() as wheel:
-            client = await connector(wheel).open(NextHop(transport, "127.0.0.1", unused_tcp_port), owner)
+            client = await connector(wheel).open(next_hop, owner)
             assert isinstance(client, ClientSession), client
             await asyncio.wait_for(owner.is_closed.wait(), 20)
         kinds = [outcome.kind for outcomes in owner.outcomes.values() for outcome in outcomes]
