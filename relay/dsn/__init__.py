@@ -1,26 +1,15 @@
-"""Delivery status notifications (RFC 3461 to 3464, 6533). Signatures; the body follows."""
+"""Delivery status notifications: what a sender is told about recipients that were not reached.
 
-from __future__ import annotations
+A DSN (RFC 3464) is a multipart/report (RFC 6522) of three parts: words for people, fields for programs, and the
+header section or all of the message it is about. Addresses in UTF-8 take the forms of RFC 6533.
 
-from collections.abc import Sequence
+A DSN goes to the reverse-path with the null reverse-path; about a message that itself came from ``<>`` none is ever
+made (RFC 3464 2, RFC 5321 4.5.5), so two mail systems never bounce at each other.
 
-from relay.mail.envelope import Envelope
-from relay.mail.outcome import Outcome
+Not here: who is told when (relay/queue/settle.py); the NOTIFY, RET, ENVID and ORCPT parameters of RFC 3461, which are
+not offered yet; spooling (relay/workers).
+"""
 
+from relay.dsn.report import bounce, delay, flags
 
-def bounce(
-    envelope: Envelope, failures: Sequence[tuple[int, Outcome]], content: bytes, *, hostname: str, message_id: str, now: int, whole: bool
-) -> bytes:
-    """The content of a DSN about failed and expired recipients, CRLF, for ``envelope.reverse_path``.
-
-    ``content`` is the original content or (large) its beginning; ``whole``: return it whole, not only its header section. Its
-    envelope: reverse path b"", one recipient ``envelope.reverse_path``; flags from ``dsn.flags(content)``.
-    """
-    raise NotImplementedError
-
-
-def delay(
-    envelope: Envelope, delays: Sequence[tuple[int, Outcome]], content: bytes, *, hostname: str, message_id: str, now: int, expires_at: int
-) -> bytes:
-    """The content of a DSN about recipients not reached yet."""
-    raise NotImplementedError
+__all__ = ["bounce", "delay", "flags"]
