@@ -164,8 +164,9 @@ def _time(microseconds: int) -> str | None:
 
 # ---- what holds for every answer ------------------------------------------------------------------------------------
 
-_SECURITY: Final = {
+_EVERYWHERE: Final = {
     "Cache-Control": "no-store",
+    "Connection": "close",
     "Content-Security-Policy": f"default-src 'none'; style-src '{index.STYLE_HASH}'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -178,7 +179,7 @@ _SECURITY: Final = {
 
 
 async def _harden(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_SECURITY)
+    response.headers.update(_EVERYWHERE)
     # One request a connection: a scrape every few seconds does not need more, and no idle connection stays.
     response.force_close()
 

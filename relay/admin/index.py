@@ -80,9 +80,7 @@ def _state(facts: Facts, reasons: tuple[Reason, ...]) -> str:
     else:
         lines.append(f'<p class="good" role="status">Ready, generation {facts.generation}.</p>\n')
     if facts.is_reload_refused:
-        lines.append(
-            '<p class="bad">The last reload was refused (the log says why); the one before serves.</p>\n'
-        )
+        lines.append('<p class="bad">The last reload was refused (the log says why); the one before serves.</p>\n')
     return "".join(lines)
 
 

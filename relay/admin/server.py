@@ -38,7 +38,7 @@ class AdminServer:
             app,
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=max_seconds,
+            keepalive_timeout=2 * max_seconds,  # ours comes first
             lingering_time=1.0,
             max_line_size=4096,
             max_field_size=4096,

@@ -4,6 +4,10 @@
 from libc.stdint cimport int64_t
 
 
+cimport cython
+
+
+@cython.final
 cdef class Line:
     cdef readonly str kind
     cdef readonly tuple names

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, final
 
 from relay.telemetry.lines import Value
 
@@ -10,6 +10,7 @@ SECONDS: Final[int]
 TIME: Final[int]
 ALWAYS: Final[int]
 
+@final
 class Line:
     kind: str
     names: tuple[str, ...]

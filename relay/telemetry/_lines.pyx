@@ -1,4 +1,6 @@
 # cython: language_level=3
+# A line is not pickled, and there are no doctests in here:
+# cython: auto_pickle=False, autotestdict=False
 """Log lines: one JSON object and one LF each, built in a buffer on the stack from plain values.
 
 Theory: a kind of line has its fields declared once (relay/telemetry/lines.py); their names are escaped when the Line
@@ -351,6 +353,7 @@ cdef inline bint _is_empty(object value) except -1:
     return isinstance(value, (str, tuple, list)) and len(value) == 0
 
 
+@cython.final
 cdef class Line:
     """One kind of log line."""
 

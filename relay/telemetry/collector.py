@@ -54,7 +54,7 @@ class PageCollector(Collector):
 
 def registry(page: CountersPage) -> CollectorRegistry:
     """A registry with nothing in it but the page."""
-    registry = CollectorRegistry(auto_describe=False)
+    registry = CollectorRegistry(auto_describe=True)
     registry.register(PageCollector(page))
     return registry
 
