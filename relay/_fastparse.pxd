@@ -27,7 +27,7 @@ cdef enum Verb:
     V_STARTTLS
     V_AUTH
     V_HTTP          # the request line of HTTP: a browser, or a cross-protocol attack; hang up
-    V_TLS           # the first octet of a TLS handshake (0x16) on a port that speaks plain SMTP (it may never send a CRLF)
+    V_TLS           # the first octet of a TLS handshake (0x16) on a plain port (a CRLF may never come)
 
 cdef enum Fault:
     F_NONE = 0
@@ -100,7 +100,7 @@ cdef int path_argument(const char* p, Py_ssize_t start, Py_ssize_t end, int verb
 cdef int mailbox(const char* p, Py_ssize_t start, Py_ssize_t end, PathArgument* out) noexcept nogil
 
 # The address of a parsed path as envelopes keep it: domain in lower case (ASCII letters), local part with the fewest
-# quotes and escapes that RFC 5321 4.1.2 allows ("a"@b is a@b). b"" for the null path; local part alone for <postmaster>.
+# quotes and escapes that RFC 5321 4.1.2 allows ("a"@b is a@b). b"" for the null path; the local part for <postmaster>.
 cdef bytes path_address(const char* p, const PathArgument* path)
 
 cdef enum HostKind:
@@ -173,12 +173,12 @@ cdef void content_scan_init(ContentScan* s) noexcept nogil
 # it was one buffer, p[start:result-3), to be unstuffed only if ``dots``.
 cdef Py_ssize_t scan_content(ContentScan* s, const char* p, Py_ssize_t start, Py_ssize_t n) noexcept nogil
 
-# Unstuffs a stream: ``state`` begins as C_LINE_START; ``out`` needs room for n - start + 1 octets; returns how many were
-# written. Feed exactly what scan_content was fed, up to its result: the final ".CRLF" is dropped, also when it is split.
+# Unstuffs a stream: ``state`` begins as C_LINE_START; ``out`` needs room for n - start + 1 octets; returns how many
+# were written. Feed what scan_content was fed, up to its result: the final ".CRLF" is dropped, also when it is split.
 cdef Py_ssize_t unstuff_into(int* state, const char* p, Py_ssize_t start, Py_ssize_t n, char* out) noexcept nogil
 
-# Stuffs a stream: ``state`` begins as C_LINE_START; ``out`` needs room for 2 * (n - start) octets; returns how many were
-# written. The final ".CRLF" is the caller's.
+# Stuffs a stream: ``state`` begins as C_LINE_START; ``out`` needs room for 2 * (n - start) octets; returns how many
+# were written. The final ".CRLF" is the caller's.
 cdef Py_ssize_t stuff_into(int* state, const char* p, Py_ssize_t start, Py_ssize_t n, char* out) noexcept nogil
 
 # The same for a whole content (without the final ".CRLF").
@@ -202,7 +202,7 @@ cdef enum HeaderFlag:
     H_CONTENT_TYPE = 1024
 
 cdef struct HeaderScan:
-    Py_ssize_t end          # where the header section ends: the offset of the empty line or of the first line that is no field
+    Py_ssize_t end          # the offset of the empty line, or of the first line that is no field
     Py_ssize_t body         # where the body begins: past the empty line; equal to ``end`` when there is none
     int fields              # how many fields
     int received            # how many of them are Received (loops: RFC 5321 6.3)

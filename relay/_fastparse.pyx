@@ -4,17 +4,17 @@
 """The byte work of mail: lines, commands, paths, content, header section, replies, log text.
 
 Theory: each scanner takes a pointer and offsets and returns offsets; none owns, keeps or allocates a buffer, none does
-I/O, none raises. What is wrong with the input is a value (an enum of _fastparse.pxd, where every function is described).
+I/O, none raises. What is wrong with the input is a value (an enum of _fastparse.pxd, which describes every function).
 Three decisions are made here and nowhere else:
   - a line ends at CRLF and at nothing else (RFC 5321 2.3.8); a bare CR, a bare LF or a NUL is a fault;
   - the content ends at CRLF.CRLF and at nothing else (RFC 5321 4.1.1.4), whatever faults came before it;
   - a path is what RFC 5321 4.1.2 and RFC 6531 3.3 say, with these differences: spaces before "<" and underscores in
-    domains are tolerated (both are common), numbers in IPv4 literals have no leading zeros (their meaning differs between
-    readers) and the last label of a domain is not all digits (RFC 3696 2: such a name looks like an IP address).
+    domains are tolerated (both are common), numbers in IPv4 literals have no leading zeros (their meaning differs
+    between readers) and the last label of a domain is not all digits (RFC 3696 2: such a name looks like an IP address).
 Invariants: no octet at or beyond ``n`` (``end``) is read; a scan gives the same result however its input was cut.
 
-Not here: what a fault is answered with (relay/smtp), limits on lines and sizes (the sessions), IDNA (relay/mail/address.py),
-MIME. The ``def`` functions at the end are for Python callers off the hot path, and for the tests, which compare each
+Not here: what a fault is answered with (relay/smtp), limits on lines and sizes (the sessions), IDNA
+(relay/mail/address.py), MIME. The ``def`` functions at the end are for Python callers off the hot path, and for the tests, which compare each
 parser with a slow twin.
 """
 
@@ -194,7 +194,7 @@ cdef bint equals(const char* p, Py_ssize_t start, Py_ssize_t end, const char* up
 
 cdef inline unsigned int four(const char* p) noexcept nogil:
     """Four octets as a number; letters in upper case. No octet but a letter becomes one: 0xDF only clears bit 5."""
-    return (((<unsigned char>p[0] & 0xDF) << 24) | ((<unsigned char>p[1] & 0xDF) << 16)
+    return ((<unsigned int>(<unsigned char>p[0] & 0xDF) << 24) | ((<unsigned char>p[1] & 0xDF) << 16)
             | ((<unsigned char>p[2] & 0xDF) << 8) | (<unsigned char>p[3] & 0xDF))
 
 
@@ -1152,7 +1152,8 @@ PATH_ERRORS = ("", "keyword", "no-angle", "unclosed", "after-path", "null", "loc
                "literal", "route", "utf8", "local-too-long", "label-too-long", "domain-too-long", "path-too-long")
 PATH_FLAGS = ("null", "postmaster", "quoted", "literal", "utf8", "routed")
 HOST_KINDS = ("", "domain", "literal")
-KEYWORDS = ("", "SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "NOTIFY", "ORCPT", "AUTH", "BY", "MT-PRIORITY", "REQUIRETLS")
+KEYWORDS = ("", "SIZE", "BODY", "SMTPUTF8", "RET", "ENVID", "NOTIFY", "ORCPT", "AUTH", "BY", "MT-PRIORITY",
+            "REQUIRETLS")
 HEADER_FLAGS = ("date", "message-id", "from", "to", "cc", "bcc", "sender", "subject", "return-path", "mime-version",
                 "content-type")
 REPLY_FAULTS = ("", "syntax", "code-changed", "bare-lf", "too-long")
