@@ -115,7 +115,7 @@ def _action(operation: str, help_text: str) -> None:
 
 
 _action("retry", "Try the chosen entries now, without waiting for their next try.")
-_action("hold", "Keep the chosen entries and do not try them until they are released. They still expire.")
+_action("hold", "Keep the chosen entries and do not try them until they are released. They do not expire meanwhile.")
 _action("release", "Let held entries go on.")
 _action("remove", "Throw the chosen entries away. Nobody is told: no bounce is sent.")
 
