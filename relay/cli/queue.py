@@ -158,7 +158,7 @@ def _look(config: Config, operation: str, selections: list[Selection], on_entry:
 
 
 def _look_at_stopped(config: Config, selections: list[Selection], on_entry: Callable[[Entry], None]) -> int:
-    from relay.spool.errors import SpoolError
+    from relay.spool import MissingRecord, SpoolError
 
     click.echo(f"Not running; read from {config.spool_dir}.", err=True)
     count = 0
@@ -167,7 +167,7 @@ def _look_at_stopped(config: Config, selections: list[Selection], on_entry: Call
             for entry in read_stopped(config, selection):
                 on_entry(entry)
                 count += 1
-    except (OSError, SpoolError) as fault:
+    except (OSError, SpoolError, MissingRecord) as fault:
         exits.stop(exits.PROBLEM, f"{config.spool_dir} cannot be read: {fault}")
     return count
 
