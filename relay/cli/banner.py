@@ -13,10 +13,10 @@ import relay
 from relay.cli.check import show_endpoint
 from relay.config import Config
 from relay.config.demo import DEMO_ACCOUNT, DEMO_DOMAIN, DEMO_RELAY_DOMAIN
+from relay.mail.next_hop import NextHop
 
 Bound = Mapping[str, tuple[str, int]]
 """By the listener's name: the address and port in use."""
-RECEIVE: Final = "smtp-sink -c 127.0.0.1:2526 100"
 _SENDER: Final = "you@example.org"
 _MESSAGE: Final = r"Subject: hello\r\n\r\nHello.\r\n"
 
@@ -32,6 +32,7 @@ class Surroundings(NamedTuple):
     """The relay command, as it can be typed."""
     password_file: str = ""
     """Where the demo account's generated password is."""
+    is_root: bool = False
 
 
 def banner(config: Config, bound: Bound, source: str, *, is_demo: bool, surroundings: Surroundings) -> str:
@@ -60,11 +61,12 @@ def _place(bound: Bound, name: str, address: str, port: int) -> str:
 def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]:
     mailbox = config.mail_dir / DEMO_DOMAIN / DEMO_ACCOUNT.partition("@")[0] / "new"
     metrics = f"http://{_place(bound, 'admin', config.admin.address, config.admin.port)}/metrics"
+    next_hop = config.relay_domains[0].next_hop
     first = config.listeners[0]
     server = bound.get(first.name, (first.address, first.port))
     return [
         f"  The account {DEMO_ACCOUNT} has a generated password: see {surroundings.password_file}",
-        f"  Mail for {DEMO_RELAY_DOMAIN} is handed to {config.relay_domains[0].next_hop}. {_receiver(surroundings)}",
+        f"  Mail for {DEMO_RELAY_DOMAIN} is handed to {next_hop}. {_receiver(next_hop, surroundings)}",
         "",
         "Try from another terminal, in this folder:",
         "",
@@ -82,10 +84,11 @@ def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]
     ]
 
 
-def _receiver(surroundings: Surroundings) -> str:
+def _receiver(next_hop: NextHop, surroundings: Surroundings) -> str:
     if "smtp-sink" in surroundings.programs:
-        return f"Receive it with: {RECEIVE}"
-    return "While nothing receives there, it waits in the queue and is tried again."
+        user = "-u nobody " if surroundings.is_root else ""  # it refuses to run as root
+        return f"Receive it with:\n  smtp-sink {user}-c {show_endpoint(next_hop.host, next_hop.port)} 100"
+    return "While nothing\n  receives there, it waits in the queue and is tried again."
 
 
 def _send(server: tuple[str, int], recipient: str, surroundings: Surroundings) -> str:

@@ -82,6 +82,7 @@ def surroundings_of(config: Config) -> Surroundings:
         if os.access(sys.argv[0], os.X_OK)
         else f"{_typed(Path(sys.executable))} -m relay.cli",
         password_file=_typed(config.data_dir / DEMO_FILE),
+        is_root=os.geteuid() == 0,
     )
 
 

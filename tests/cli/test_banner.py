@@ -11,8 +11,10 @@ from relay.config import Config, demo
 from relay.config.model import Listener
 
 
-def text_of(config, programs=(), *, bound=None, is_demo=True):
-    surroundings = Surroundings(frozenset(programs), ".venv/bin/python", ".venv/bin/relay", "relay-data/demo-password")
+def text_of(config, programs=(), *, bound=None, is_demo=True, is_root=False):
+    surroundings = Surroundings(
+        frozenset(programs), ".venv/bin/python", ".venv/bin/relay", "relay-data/demo-password", is_root
+    )
     return banner(config, bound or {}, "the built-in demo", is_demo=is_demo, surroundings=surroundings)
 
 
@@ -54,6 +56,10 @@ def test_it_says_how_to_receive_only_when_the_program_is_there(tmp_path):
     assert "smtp-sink -c 127.0.0.1:2526 100" in text_of(demo(tmp_path), ["smtp-sink"])
     assert "smtp-sink" not in text_of(demo(tmp_path))
     assert "waits in the queue" in text_of(demo(tmp_path))
+
+
+def test_the_receiver_runs_for_root_too_which_it_refuses_without_a_user(tmp_path):
+    assert "smtp-sink -u nobody -c 127.0.0.1:2526 100" in text_of(demo(tmp_path), ["smtp-sink"], is_root=True)
 
 
 def test_python_programs_in_it_are_python(tmp_path):
