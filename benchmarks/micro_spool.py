@@ -3,7 +3,8 @@
     python benchmarks/micro_spool.py [--folder DIR] [--seconds 3] [--size 1024]
 
 Prints records/s and commit latency for 1, 10, 50 and 200 waiters that each append again as soon as they are told that
-their record is synced; then what one append, one record of a tail and one load cost in microseconds. The folder must be on the disk to be measured.
+their record is synced; then what one append, one record of a tail and one load cost in microseconds. The folder must
+be on the disk that is to be measured.
 """
 
 from __future__ import annotations
@@ -104,6 +105,8 @@ async def run(spool_dir: Path, waiters: int, seconds: float, size: int) -> None:
 
 
 class Nobody:
+    """Waits for nothing."""
+
     def spooled(self, error: SpoolError | None) -> None:
         pass
 
@@ -117,7 +120,7 @@ def each(label: str, count: int, call: Callable[[], object]) -> None:
 async def parts(spool_dir: Path, size: int) -> None:
     ends: dict[int, int] = {}
 
-    def committed(segment: int, start: int, end: int, count: int, closed: bool) -> None:
+    def committed(segment: int, _start: int, end: int, _count: int, _closed: bool) -> None:
         ends[segment] = end
 
     writer = LogWriter(spool_dir, Settings(), asyncio.get_running_loop(), committed)
@@ -138,7 +141,12 @@ async def parts(spool_dir: Path, size: int) -> None:
 
     each("tail, per record", count, read)
     reader = LogReader(spool_dir)
-    each("load, per record", count, lambda: [reader.load(r.log, r.segment, r.offset) for r in records])
+
+    def load() -> None:
+        for record in records:
+            reader.load(record.log, record.segment, record.offset)
+
+    each("load, per record", count, load)
     tail.close()
     reader.close()
 

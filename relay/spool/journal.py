@@ -77,9 +77,7 @@ class Journal:
     To be opened after load_journals: all that existed then counts as absorbed by the first compact().
     """
 
-    def __init__(
-        self, spool_dir: Path, *, shard: int, shards: int, generation: int, files: Files = OS
-    ) -> None:
+    def __init__(self, spool_dir: Path, *, shard: int, shards: int, generation: int, files: Files = OS) -> None:
         self._files = files
         self._spool_dir = spool_dir
         self._folder = spool_dir / "journal"

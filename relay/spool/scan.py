@@ -207,14 +207,10 @@ class Segment:
         return min(end, at + (head.size if head else _TORN_KEPT))
 
     def _find(self, at: int, end: int) -> int | None:
-        """Where the next good head is that continues what was read: not one of an earlier record."""
+        """Where the next good head is."""
         while at < end:
             octets = self.octets(at, min(at + WINDOW + HEAD_SIZE, end))
-            place = 0
-            while (place := find_head(octets, place, self._identity, at)) >= 0:
-                head = unpack_head(octets, place, self._identity, at + place)
-                if head is not None and head.sequence >= self.next_sequence:
-                    return at + place
-                place += 1
+            if (place := find_head(octets, 0, self._identity, at)) >= 0:
+                return at + place
             at += WINDOW
         return None

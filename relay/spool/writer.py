@@ -113,6 +113,7 @@ class LogWriter:
         self._is_preparing_failed = False
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._tasks: SimpleQueue[Callable[[], None] | bool] = SimpleQueue()
+        self._tasks.put(True)
         self._writing = threading.Thread(target=self._write_forever, name="spool-write", daemon=True)
         self._tending = threading.Thread(target=self._tend_forever, name="spool-tend", daemon=True)
         self._writing.start()
@@ -144,9 +145,7 @@ class LogWriter:
 
     def open_large(self, queue_id: str, on_drained: Callable[[], None] | None = None) -> LargeContent:
         """A content that goes to a file of its own while it arrives; see LargeContent."""
-        return LargeContent(
-            self._files, self._large_folder, queue_id, self._loop, self._large_executor(), on_drained
-        )
+        return LargeContent(self._files, self._large_folder, queue_id, self._loop, self._large_executor(), on_drained)
 
     def link_large(self, message: Message, committed: Callable[[SpoolError | None], None]) -> LargeContent:
         """For copying forward: the large file of ``message`` under a second name, in this log (a hard link, published).
@@ -263,11 +262,12 @@ class LogWriter:
 
     def _write_forever(self) -> None:
         is_open = True
+        segment = 0
         while is_open:
             is_open = self._wake.get()
             while True:
                 if batch := self._gather():
-                    self._write(batch)
+                    segment = self._write(batch, segment)
                     continue
                 self._is_idle = True
                 if not self._waiting:
@@ -284,18 +284,21 @@ class LogWriter:
             size += item[3]
         return batch
 
-    def _write(self, batch: list[Item]) -> None:
+    def _write(self, batch: list[Item], segment: int) -> int:
+        """Commits a batch; asks for another spare when one was taken. ``segment`` was the last one written to."""
         while batch:
             started = time.perf_counter()
             commit = self._log.commit(batch)
             seconds = time.perf_counter() - started
             items, batch = batch[: commit.taken], batch[commit.taken :]
             self._post(self._committed, items, commit, seconds)
-            if commit.closed:
+            if commit.segment != segment:
+                segment = commit.segment
                 self._tasks.put(True)
             if self._log.is_failing and self._is_accepting:
                 self._is_accepting = False
                 self._post(partial(self._event, "error", "spool.not_accepting"))
+        return segment
 
     def _post(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends, nobody was told 250

@@ -77,7 +77,7 @@ class Disk(Files):
         self.is_crashed = False
         self.fail: Callable[[int, str], int] = lambda _number, _name: 0
         """(number, name of the operation) -> errno, or 0 to succeed."""
-        self.rng = random.Random(1)  # noqa: S311 - a reproducible die
+        self.rng = random.Random(1)
         self.room = (1 << 40, -1)
         self._open: dict[int, Inode] = {}
         self._locks: dict[int, int] = {}
@@ -253,7 +253,7 @@ class Disk(Files):
             raise OSError(errno.ENOTEMPTY, "not empty", str(path))
         self._change("remove_folder", self._folder(path.parent), lambda names: names.pop(path.name, None))
 
-    def free(self, path: Path) -> tuple[int, int]:  # noqa: ARG002 - one file system
+    def free(self, path: Path) -> tuple[int, int]:
         return self.room
 
 

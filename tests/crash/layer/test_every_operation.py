@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import random
 
@@ -26,10 +27,8 @@ TOTAL = total_operations()
 def live(disk: Disk, name: str = "A") -> Life:
     """A life that ends with its story or with a crash."""
     life = Life(disk, name)
-    try:
+    with contextlib.suppress(Crash):
         life.story()
-    except Crash:
-        pass
     return life
 
 
@@ -133,10 +132,8 @@ def test_one_operation_fails_for_every_operation(code: int) -> None:
         disk = Disk()
         disk.fail = lambda operation, _name, at=number: code if operation == at else 0  # type: ignore[misc]
         life = Life(disk, "A")
-        try:
+        with contextlib.suppress(SpoolError, OSError, IndexError):  # the story cannot go on: the worker has ended
             life.story()
-        except (SpoolError, OSError, IndexError):
-            pass  # the story could not go on: as if the worker had ended
         refused += len(life.refused)
         after = disk.after_power_failure(random.Random(number), 0.5)
         check([life], after)
