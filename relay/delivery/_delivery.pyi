@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class Delivery:
     """One content for one or more recipients at one next hop: what a session takes from its owner.
 

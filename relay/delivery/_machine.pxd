@@ -19,7 +19,6 @@ cdef class ClientMachine(Transactions):
         int stuff_state
         Py_ssize_t streamed
         bytes stream_tail
-        Py_ssize_t content_out  # octets of contents in ``out``
 
     cdef int feed(self, bytes octets) except -1
     cdef int expired(self) except -1

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from relay.delivery._transactions import Transactions
 from relay.delivery.owner import Limits
 from relay.mail.outcome import Outcome
 
+@disjoint_base
 class ClientMachine(Transactions):
     """The pure client session. Each method returns what is to be written, and ``is_closed`` tells when to hang up."""
 

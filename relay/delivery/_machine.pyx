@@ -1,4 +1,5 @@
-# cython: language_level=3
+# cython: language_level=3, auto_pickle=False, autotestdict=False
+# (a session is not for pickling; the stub describes the module, and neither directive leaves names in it)
 """The client's side of SMTP (RFC 5321) and LMTP (RFC 2033) as a pure machine: octets in, octets and outcomes out.
 
 Theory: with PIPELINING (RFC 2920) MAIL, RCPT and DATA of the next transaction ride behind the content of the one
@@ -20,7 +21,7 @@ from relay._fastparse cimport C_LINE_START, ReplyScan, decimal, equals, next_rep
 from relay.delivery._delivery cimport BODY_8BIT, DOTS, SMTPUTF8, Delivery, objection
 from relay.delivery._transactions cimport BANNER, DEAD, EHLO, HELO, QUIT, READY, Transactions
 
-from relay.mail.outcome import FAILED
+from relay.mail.outcome import FAILED as _FAILED
 
 
 cdef class ClientMachine(Transactions):
@@ -41,7 +42,7 @@ cdef class ClientMachine(Transactions):
 
     def output(self):
         """What is to be written; forgets it."""
-        out, self.out, self.content_out = self.out, [], 0
+        out, self.out = self.out, []
         return b"".join(out)
 
     def eof(self, double now=0.0):
@@ -290,7 +291,7 @@ cdef class ClientMachine(Transactions):
             refusal = objection(delivery, self.smtputf8, self.eight_bit_mime, self.size_limit)
             if refusal is None:
                 return self.send_mail(delivery)
-            outcome = self.new_outcome(FAILED, 0, refusal[0], refusal[1], "mail")
+            outcome = self.new_outcome(_FAILED, 0, refusal[0], refusal[1], "mail")
             self.finish(delivery, [outcome] * len(delivery.recipients))
         return 0
 
@@ -346,7 +347,6 @@ cdef class ClientMachine(Transactions):
             octets = stuff(content if isinstance(content, bytes) else bytes(content))
             content = octets
         self.out.append(content)
-        self.content_out += len(content)
         return self.send_end(not _ends_lines(content))
 
     cdef int send_end(self, bint needs_crlf) except -1:

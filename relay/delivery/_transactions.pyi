@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 from relay.delivery.owner import Limits
 from relay.mail.outcome import Outcome
 
+@disjoint_base
 class Transactions:
     """The state of a session. ``owner`` is as relay.delivery.owner.Owner, for the kind of session it is given."""
 

@@ -1,4 +1,5 @@
-# cython: language_level=3
+# cython: language_level=3, auto_pickle=False, autotestdict=False
+# (a session is not for pickling; the stub describes the module, and neither directive leaves names in it)
 """What a client session has in hand, and how it is settled: every delivery taken gets its outcomes or goes back.
 
 Theory: a session has at most two transactions. ``finishing`` has had its content sent and waits for the reply to its
@@ -19,7 +20,7 @@ from cpython.bytes cimport PyBytes_AS_STRING
 from relay._fastparse cimport ReplyScan, reply_text
 from relay.delivery._delivery cimport Delivery
 
-from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
+from relay.mail.outcome import DEFERRED as _DEFERRED, DELIVERED as _DELIVERED, FAILED as _FAILED, Outcome as _Outcome
 
 cdef object new_tuple = tuple.__new__
 cdef Py_ssize_t TEXT_LIMIT = 1000
@@ -86,7 +87,7 @@ cdef class Transactions:
     # --- outcomes ---
 
     cdef object new_outcome(self, str kind, int code, str status, str text, str stage):
-        return new_tuple(Outcome, (kind, code, status, text, stage, self.next_hop))
+        return new_tuple(_Outcome, (kind, code, status, text, stage, self.next_hop))
 
     cdef int greeted(self) except -1:
         self.phase = READY
@@ -133,12 +134,12 @@ cdef class Transactions:
         text = octets[:TEXT_LIMIT].decode("utf-8", "backslashreplace")
         if not text.isprintable():
             text = "".join([letter if letter.isprintable() else "?" for letter in text])
-        return new_tuple(Outcome, (
-            DELIVERED if kind == 2 else FAILED if kind == 5 else DEFERRED, reply.code, status, text, stage, self.next_hop))
+        return new_tuple(_Outcome, (
+            _DELIVERED if kind == 2 else _FAILED if kind == 5 else _DEFERRED, reply.code, status, text, stage, self.next_hop))
 
     cdef object own_fault(self, str status, str text):
         """A temporary outcome in our own words, at the present stage."""
-        return self.new_outcome(DEFERRED, 0, status, text, self.stage())
+        return self.new_outcome(_DEFERRED, 0, status, text, self.stage())
 
     # --- ends ---
 

@@ -19,7 +19,7 @@ from relay.delivery._client import ClientSession
 from relay.delivery.mx import leads_back, literal_address, mx_hosts, no_addresses
 from relay.delivery.owner import Limits, Owner
 from relay.mail.outcome import FAILED, Outcome, deferred, failed
-from relay.net.dns import Addresses, Resolver
+from relay.net.dns import FOUND, Addresses, Resolver
 
 if TYPE_CHECKING:
     from relay.config.model import Config
@@ -110,8 +110,8 @@ class Connector:
         without: list[Addresses] = []
         attempt = _Attempt(failed("5.4.6", f"mail for {domain} would come back to this host", "dns"))
         tries = self._settings.max_addresses
-        for host in hosts:
-            found = Addresses("found", (literal,)) if literal else await self._resolver.addresses(host)
+        for host in hosts[:tries]:
+            found = Addresses(FOUND, (literal,)) if literal else await self._resolver.addresses(host)
             if not found.addresses:
                 without.append(found)
             for address in found.addresses:
@@ -120,7 +120,7 @@ class Connector:
                     attempt.note(await self._try(owner, host, address, self._settings.mx_port))
                 if attempt.session is not None:
                     return attempt.session
-        if len(without) == len(hosts):
+        if len(without) == len(hosts[: self._settings.max_addresses]):
             return no_addresses(without, domain)
         if without and attempt.outcome.kind == FAILED:
             attempt.note(no_addresses(without, domain))

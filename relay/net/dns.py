@@ -159,7 +159,7 @@ class Resolver:
         try:
             async with asyncio.timeout(self._timeout + 1.0):
                 found = await question
-        except (dns.exception.DNSException, OSError, EOFError, TimeoutError) as fault:
+        except Exception as fault:  # noqa: BLE001  # whatever octets of a stranger do in the library: unknown is temporary
             found = _Found(TEMPORARY, (), f"{kind} lookup of {name} failed: {_cause(fault)}", self._temporary_ttl)
         self._remember((kind, name), found)
         return found

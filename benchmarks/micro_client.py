@@ -1,0 +1,149 @@
+"""What the client session costs per message of 1 KiB: python -m benchmarks.micro_client
+
+1. The machine alone, in memory, pipelined: one read with four replies in, one write out. A trivial owner included.
+2. One write on uvloop three ways, into a Unix socket pair drained by a thread: joined to one ``bytes``, ``writelines``,
+   one ``write`` per part. The parts are those of a real transaction (content, end of data, next envelope).
+3. A whole session on uvloop against a sink that only counts octets and answers (same loop: its cost is included).
+
+CPU time of this process, best of five.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import uvloop
+
+from relay.delivery._client import ClientSession
+from relay.delivery._delivery import Delivery
+from relay.delivery._machine import ClientMachine
+from relay.delivery.owner import Limits
+from relay.net.wheel import TimingWheel
+
+CONTENT = b"Subject: benchmark\r\n\r\n" + b"x" * 76 + b"\r\n" + b"y" * 922 + b"\r\n"
+HELLO = b"250-sink\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-ENHANCEDSTATUSCODES\r\n250 8BITMIME\r\n"
+ENVELOPE_REPLIES = b"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 End data with <CR><LF>.<CR><LF>\r\n"
+REPLIES = b"250 2.0.0 Ok: queued as 06F1Z9S8Y0000\r\n" + ENVELOPE_REPLIES
+LIMITS = Limits(max_messages=10**9)
+
+
+class Source:
+    """An owner with ``count`` messages to give."""
+
+    def __init__(self, count: int, on_done: Callable[[], object] = lambda: None) -> None:
+        self.left = count
+        self.on_done = on_done
+
+    def take(self, _client: Any) -> Delivery | None:
+        if not self.left:
+            return None
+        self.left -= 1
+        return Delivery(b"sender@bench.test", (b"recipient@relay.test",), 0, len(CONTENT), CONTENT)
+
+    def finished(self, client: Any, _delivery: Delivery, _outcomes: Any) -> None:
+        if not self.left and client.is_idle:
+            self.on_done()
+
+    def closed(self, _client: Any, _unsent: Delivery | None, _why: Any) -> None: ...
+
+
+def machine(count: int) -> float:
+    """Seconds of CPU for ``count`` messages."""
+    client = ClientMachine(b"bench.test", LIMITS, Source(count + 2), "sink")
+    for octets in (b"220 sink\r\n", HELLO, ENVELOPE_REPLIES):
+        client.receive(octets)
+    begin = time.process_time()
+    for _ in range(count):
+        client.receive(REPLIES)
+    return time.process_time() - begin
+
+
+def writes(how: str, count: int) -> float:
+    """Seconds of CPU of this thread for ``count`` writes of one transaction's parts, one per turn of the loop."""
+    client = ClientMachine(b"bench.test", LIMITS, Source(10), "sink")
+    client.receive(b"220 sink\r\n")
+    envelope = client.receive(HELLO).split(b"bench.test")
+    parts = [CONTENT, b".\r\n", envelope[0], b"bench.test", *envelope[1:]]
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        drain = threading.Thread(target=lambda: [None for _ in iter(lambda: theirs.recv(1 << 20), b"")])
+        drain.start()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        begin = time.thread_time()
+        for _ in range(count):
+            if how == "join":
+                transport.write(b"".join(parts))
+            elif how == "writelines":
+                transport.writelines(parts)
+            else:
+                for part in parts:
+                    transport.write(part)
+            await asyncio.sleep(0)
+        spent = time.thread_time() - begin
+        transport.close()
+        await loop.run_in_executor(None, drain.join)
+        theirs.close()
+        return spent
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())
+
+
+class Sink(asyncio.Protocol):
+    """Answers a pipelining client, one read per message."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(b"220 sink\r\n")
+
+    def data_received(self, octets: bytes) -> None:
+        if octets.startswith(b"EHLO"):
+            self.transport.write(HELLO)
+        elif octets.startswith(b"MAIL"):
+            self.transport.write(ENVELOPE_REPLIES)
+        else:
+            self.transport.write(REPLIES if octets.endswith(b"DATA\r\n") else REPLIES[: REPLIES.index(b"\n") + 1])
+
+
+def session(count: int) -> float:
+    """Seconds of CPU of this process, client and sink, for ``count`` messages over TCP."""
+
+    async def run() -> float:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(Sink, "127.0.0.1", 0)
+        done = asyncio.Event()
+        source = Source(count, done.set)
+        wheel: TimingWheel[ClientSession] = TimingWheel(1.0, 1024, loop.time())
+        begin = time.process_time()
+        make: Any = lambda: ClientSession(b"bench.test", LIMITS, source, wheel, loop, "sink")  # noqa: E731
+        transport, _ = await loop.create_connection(make, *server.sockets[0].getsockname()[:2])
+        await done.wait()
+        spent = time.process_time() - begin
+        transport.close()
+        server.close()
+        return spent
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(run())
+
+
+def main() -> None:
+    def best(run: Callable[[], float], count: int) -> float:
+        return min(run() for _ in range(5)) / count * 1e6
+
+    print(f"machine, in memory        {best(lambda: machine(50_000), 50_000):6.2f} us per message")
+    for how in ("join", "writelines", "write"):
+        print(f"uvloop, {how:<17} {best(partial(writes, how, 20_000), 20_000):6.2f} us per message")
+    print(f"session and sink over TCP {best(lambda: session(20_000), 20_000):6.2f} us per message")
+
+
+if __name__ == "__main__":
+    main()
