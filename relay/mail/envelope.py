@@ -82,7 +82,8 @@ class Envelope(NamedTuple):
 
     def pack(self) -> bytes:
         """The msgpack array that goes into a record."""
-        return _packer.pack(self)
+        packed: bytes = _packer.pack(self)
+        return packed
 
 
 _packer: Final = msgpack.Packer(use_bin_type=True)
@@ -94,6 +95,7 @@ def unpack(octets: bytes | memoryview) -> Envelope:
         fields: Any = msgpack.unpackb(octets, use_list=False, raw=False)
         client = Client(*fields[7][:6]) if len(fields) > 7 else Client()
         carried = Carried(*fields[8][:10]) if len(fields) > 8 and fields[8] is not None else None
-        return Envelope(*fields[:7], client=client, carried=carried)
+        session_id = fields[6] if len(fields) > 6 else ""
+        return Envelope._make((*fields[:6], session_id, client, carried))
     except (TypeError, IndexError, ValueError, msgpack.UnpackException) as fault:
         raise ValueError(f"not an envelope: {fault}") from fault

@@ -7,7 +7,8 @@ Theory: a worker is forked by the supervisor with everything it needs in a ``Wor
         ...                                     # open what is needed; raise StartError when that cannot work
         await worker.listen("mx", factory)      # accepts on the slot's sockets from now on
         worker.ready()                          # a reload goes on when all workers of the generation have said so
-        await worker.activated.wait()           # exclusive roles only: now no other process holds the queue
+        if await worker.activation():           # exclusive roles only: now no other process holds the queue
+            ...
         await worker.draining.wait()            # the skeleton has stopped accepting before this is set
         ...                                     # finish what is begun, within worker.seconds_left(); then return
 
@@ -168,6 +169,16 @@ class Worker:
             self.is_ready = True
             self._tell(("ready",))
 
+    async def activation(self) -> bool:
+        """For exclusive roles: waits until no other process holds what is ours; False when it is to drain instead."""
+        waits = [self.loop.create_task(event.wait()) for event in (self.activated, self.draining)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return self.activated.is_set()
+
     def status(self, text: str) -> None:
         """A line about this worker for the supervisor's event log."""
         self._tell(("status", text))
@@ -205,6 +216,8 @@ class Worker:
         self._task = self.loop.create_task(main(self), name=self.context.role)
         self.loop.add_signal_handler(signal.SIGTERM, self._terminated)
         await self.loop.create_unix_connection(self._connect, sock=self.context.control)
+        if self.is_ready:  # said before there was a connection to say it on
+            self._tell(("ready",))
         code = EXIT_DRAINED
         try:
             await self._task

@@ -1,0 +1,418 @@
+"""A delivery worker: owns the queue shards that hash to it, and delivers.
+
+It wires intake, scheduler, connections and journal together and decides nothing. A worker of a new generation stands
+by until its predecessor is gone (``worker.activated``); only then does it read the journals and the logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from typing import Any, Final
+
+from relay.auth import AccountError, AccountFile
+from relay.delivery.connect import Connector, ConnectSettings
+from relay.delivery.mx import mx_hosts
+from relay.delivery.owner import Limits
+from relay.mail.outcome import FAILED, Outcome, deferred
+from relay.net.dns import Resolver
+from relay.net.frames import FrameError, FrameProtocol, Message
+from relay.net.wheel import TimingWheel
+from relay.queue.action import Action, Connect, Quit, Resolve, Settle, Settled, Wake
+from relay.queue.group import Settings
+from relay.queue.intake import Intake as QueueIntake
+from relay.queue.recovery import Recovery
+from relay.queue.retry import RetryPolicy
+from relay.queue.routing import Router, shard_of
+from relay.queue.scheduler import Scheduler
+from relay.spool import Damage, Journal, LogReader, Record, SpoolError, load_journals
+from relay.telemetry import metrics
+from relay.telemetry.sink import LogSink
+from relay.workers import parts
+from relay.workers.clock import now_us
+from relay.workers.copying import Copier
+from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
+from relay.workers.links import LogLinks
+from relay.workers.outbound import Outbound
+from relay.workers.process import StartError, Worker, WorkerContext, run_worker
+from relay.workers.queue_control import QueueControl
+from relay.workers.queue_meter import QueueMeter
+from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
+from relay.workers.settle import Settler
+
+RESOLVED_SECONDS: Final = 300
+"""How long a domain keeps the group that DNS gave it; the resolver's cache keeps to the TTLs."""
+CATCH_UP_SECONDS: Final = 5.0
+"""How long the first attempt waits for the owners of logs to say how far these go."""
+COMPACT_SECONDS: Final = 10.0
+COPY_SECONDS: Final = 30.0
+
+
+async def main(worker: Worker) -> None:
+    """Runs until drained; the skeleton is in process.py."""
+    sink = parts.make_sink(worker)
+    parts.private_folder(worker.config.run_dir)
+    worker.ready()
+    if await worker.activation():
+        delivery = DeliveryWorker(worker, sink)
+        try:
+            await delivery.start()
+            await worker.draining.wait()
+        finally:
+            await delivery.stop()
+    await sink.close()
+
+
+class Mailboxes:
+    """The mailboxes there are: the accounts, and a postmaster where none was made."""
+
+    def __init__(self, accounts: AccountFile, sink: LogSink) -> None:
+        self._accounts = accounts
+        self._sink = sink
+        self._addresses: frozenset[bytes] = frozenset()
+        self.refresh()
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._addresses or (isinstance(address, bytes) and address.startswith(b"postmaster@"))
+
+    def refresh(self) -> None:
+        """Takes over a changed account file."""
+        try:
+            self._addresses = self._accounts.addresses()
+        except (AccountError, OSError) as fault:
+            self._sink.event("warning", "accounts not read", cause=str(fault))
+
+    def look(self) -> None:
+        """Once a second or so."""
+        if self._accounts.changed():
+            self.refresh()
+
+
+class DeliveryWorker:
+    """The parts of one shard."""
+
+    def __init__(self, worker: Worker, sink: LogSink) -> None:
+        self._worker = worker
+        self._config = config = worker.config
+        self._sink = sink
+        self._shard, self._shards = worker.context.slot, config.workers.delivery
+        row = worker.context.row
+        now = now_us()
+        self._meter = parts.SpoolMeter(row)
+        self._scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now)
+        self._links = LogLinks(
+            worker.loop, config.run_dir, self._shards, on_other=self._heard, on_lost=self._link_lost
+        )
+        self._writer = parts.open_log(worker, sink, self._meter, self._links.committed)
+        self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)
+        router = Router.from_config(config, self._mailboxes)
+        self._reader = LogReader(config.spool_dir)
+        self._journal = self._open_journal()
+        self._recovery: Recovery | None = Recovery(self._scheduler.ledger)
+        self._settler = Settler(
+            config, self._scheduler, self._journal, self._writer, self._reader, sink, row, self._spawn
+        )
+        self._foreign = ForeignEntries(self._scheduler, self._reader)
+        self._remote = RemoteFeeds(self._scheduler, self._links, self._settled_far, self._changed)
+        self._wheel: TimingWheel[Any] = TimingWheel(0.1, 4096, worker.loop.time())
+        self._resolver = make_resolver(config.delivery)
+        self._own_names = frozenset({config.hostname.lower()})
+        self._outbound = Outbound(
+            self._scheduler,
+            self._reader,
+            Connector(connect_settings(worker), self._resolver, self._wheel, shuffle=random.shuffle, loop=worker.loop),
+            self._settler,
+            self._foreign,
+            self._remote,
+            router,
+            self._mailboxes,
+            config.mail_dir,
+            row,
+            self._changed,
+        )
+        self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
+        self._control = QueueControl(self._scheduler, self._reader, self._settler, sink, self._changed)
+        self._copier = Copier(self._scheduler, self._reader, self._writer, self._settler, sink, row)
+        self._queue_meter = QueueMeter(self._scheduler, row)
+        self._intake = Intake(
+            config.spool_dir,
+            config.run_dir,
+            self._shard,
+            self._shards,
+            worker.context.generation,
+            sink,
+            take_in=self._take_in,
+            outstanding=self._scheduler.ledger.outstanding,
+            changed_logs=self._scheduler.ledger.changed_logs,
+            on_other=self._asked,
+            on_link_closed=self._foreign.lost,
+            on_damage=self._damaged,
+        )
+        self._recovered = metrics.index("relay_spool_recovered_records_total")
+        self._corrupt = metrics.index("relay_spool_corrupt_records_total")
+        self._row = row
+        self._is_pumping = False
+        self._is_pump_due = False
+        self._wakeup: asyncio.TimerHandle | None = None
+        self._compacting: asyncio.Task[None] | None = None
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Reads journals and logs, then begins to deliver."""
+        worker = self._worker
+        recovery = self._recovery
+        assert recovery is not None
+        self._journal_from_before(recovery)
+        await self._intake.open()
+        self._links.open(self._writer, self._writer.snapshot)
+        worker.repeat(REPORT_SECONDS, self._intake.report)
+        worker.repeat(RESCAN_SECONDS, self._second)
+        worker.repeat(0.1, self._expire)
+        worker.repeat(COMPACT_SECONDS, self._compact_if_wanted)
+        worker.repeat(COPY_SECONDS, self._copy)
+        began = worker.loop.time()
+        while not self._intake.has_caught_up and worker.loop.time() - began < CATCH_UP_SECONDS:
+            if worker.draining.is_set():
+                return
+            await asyncio.sleep(0.005)
+        self._sink.event("info", "queue read", entries=self._scheduler.ledger.total(),
+                         seconds=round(worker.loop.time() - began, 3), all_logs=self._intake.has_caught_up)  # fmt: skip
+        if self._intake.has_caught_up:
+            self._recovery_over()
+        self._is_pumping = True
+        self._changed()
+
+    async def stop(self) -> None:
+        """Lets attempts end, journals their outcomes, gives everything up."""
+        await self._outbound.drain(min(self._worker.seconds_left(), self._config.drain_timeout))
+        self._is_pumping = False
+        if self._wakeup is not None:
+            self._wakeup.cancel()
+        self._settler.flush()
+        if self._compacting is not None:
+            self._compacting.cancel()
+        self._intake.report()
+        await self._writer.close()
+        await self._journal.close()
+        self._intake.close()
+        self._links.close()
+        self._reader.close()
+
+    def _open_journal(self) -> Journal:
+        context = self._worker.context
+        try:
+            return Journal(
+                self._config.spool_dir, shard=self._shard, shards=self._shards, generation=context.generation
+            )
+        except SpoolError as fault:
+            raise StartError(f"cannot open a journal: {fault}") from fault
+
+    def _journal_from_before(self, recovery: Recovery) -> None:
+        recovery.apply(load_journals(self._config.spool_dir))
+
+    def _recovery_over(self) -> None:
+        """Every log that was there at the start has been read: what the journals said is used up."""
+        recovery, self._recovery = self._recovery, None
+        if recovery is not None:
+            self._settler.journal(recovery.finish(self._scheduler, now_us()))
+            self._compact()
+
+    # ---- the pump: scheduler -> actions -----------------------------------------------------------------------------
+
+    def _changed(self) -> None:
+        """Something happened: the scheduler is asked once the present batch of events is through."""
+        if not self._is_pump_due and self._is_pumping:
+            self._is_pump_due = True
+            self._worker.loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._is_pump_due = False
+        if not self._is_pumping:
+            return
+        now = now_us()
+        for action in self._scheduler.actions(now):
+            self._do(action)
+        self._settler.flush()
+        if self._wakeup is not None:
+            self._wakeup.cancel()
+            self._wakeup = None
+        at = self._scheduler.next_wakeup()
+        if at is not None and not self._is_pump_due:
+            wait = max(0.0, (at - now) / 1_000_000)
+            self._wakeup = self._worker.loop.call_later(wait, self._changed)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case Connect(connection):
+                self._outbound.connect(connection)
+            case Wake(connection):
+                self._outbound.wake(connection)
+            case Quit(connection):
+                self._outbound.quit(connection)
+            case Resolve(key, domain):
+                self._spawn(self._resolve(key, domain))
+            case Settle(settled):
+                if not self._foreign.settled(settled):
+                    self._settler.settled(settled, None, None, 0)
+
+    async def _resolve(self, key: str, domain: str) -> None:
+        try:
+            answer = await self._resolver.mx(domain)
+            hosts: tuple[str, ...] | Outcome = mx_hosts(domain, answer, self._own_names, random.shuffle)
+        except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
+            hosts = deferred("4.4.3", f"internal error: {type(fault).__name__}: {fault}", "dns")
+        now = now_us()
+        until = now + RESOLVED_SECONDS * 1_000_000
+        if isinstance(hosts, Outcome):
+            if hosts.kind == FAILED:
+                self._scheduler.rejected(key, hosts, until)
+            else:
+                self._scheduler.unresolved(key, hosts, now, random.random())
+        else:
+            group_key = "mx-set:" + ",".join(sorted(hosts))
+            shard = shard_of(group_key, self._shards)
+            here = MxHosts(hosts)
+            hop: object = here if shard == self._shard else RemoteGroup(shard, group_key, here)
+            self._scheduler.resolved(key, group_key, hop, until, now)
+        self._changed()
+
+    def _settled_far(self, settled: Settled) -> None:
+        self._settler.settled(settled, None, None, 0)
+
+    def _spawn(self, work: Any) -> None:
+        self._outbound.spawn(work)
+
+    # ---- records in -------------------------------------------------------------------------------------------------
+
+    def _take_in(self, records: list[Record]) -> None:
+        now = now_us()
+        recovery = self._recovery
+        for record in records:
+            size = record.content_offset + record.content_size - record.offset
+            notice = self._queue_intake.record(
+                record.log, record.segment, record.offset, size, record.envelope, now, recovery
+            )
+            if notice is not None:
+                self._settler.owed(notice)
+        if recovery is not None:
+            self._row[self._recovered] += len(records)
+        self._changed()
+
+    def _damaged(self, damage: Damage) -> None:
+        if damage.is_torn:
+            self._sink.event("info", "torn record passed over", log=damage.log, segment=damage.segment,
+                             offset=damage.offset, octets=damage.size)  # fmt: skip
+            return
+        self._row[self._corrupt] += 1
+        self._sink.event("error", "corrupt record", log=damage.log, segment=damage.segment, offset=damage.offset,
+                         octets=damage.size, reason=damage.reason, queue_id=damage.queue_id or None,
+                         saved=damage.saved or None)  # fmt: skip
+
+    # ---- frames -----------------------------------------------------------------------------------------------------
+
+    def _asked(self, link: FrameProtocol, message: Message) -> None:
+        """What comes on our socket and is not about logs."""
+        match message:
+            case ("queue", str() as operation, dict() as selection):
+                self._spawn(self._control.answer(link, operation, selection))
+            case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts):
+                self._foreign.deliver(link, token, (log, segment, offset), indexes, key, hosts)
+                self._changed()
+            case _:
+                raise FrameError(f"unknown message {message[:1]!r}")
+
+    def _heard(self, shard: int, message: Message) -> None:
+        """What another delivery worker answers on the link that we opened."""
+        match message:
+            case ("outcomes", int() as token, told):
+                self._remote.outcomes(token, told)
+            case _:
+                raise FrameError(f"unknown message {message[:1]!r}")
+
+    def _link_lost(self, shard: int) -> None:
+        self._remote.lost(shard)
+        self._changed()
+
+    # ---- duties -----------------------------------------------------------------------------------------------------
+
+    def _second(self) -> None:
+        self._intake.rescan()
+        self._meter.look(self._writer)
+        self._mailboxes.look()
+        self._queue_meter.look(now_us())
+        self._links.catch_up()
+        if self._recovery is not None and self._is_pumping and self._intake.has_caught_up:
+            self._recovery_over()
+
+    def _expire(self) -> None:
+        now = self._worker.loop.time()
+        for client in self._wheel.expire(now):
+            client.expire(now)
+
+    def _compact_if_wanted(self) -> None:
+        if self._journal.wants_compaction:
+            self._compact()
+
+    def _compact(self) -> None:
+        if self._compacting is None and self._recovery is None:
+            self._compacting = asyncio.ensure_future(self._rewrite_journal())
+
+    async def _rewrite_journal(self) -> None:
+        try:
+            self._settler.flush()
+            there = set(self._segments_there())
+            said = self._scheduler.ledger.snapshot(
+                self._scheduler.places.entries(), lambda log, segment: (log, segment) in there
+            )
+            began = time.monotonic()
+            await self._journal.compact(said)
+            self._row[metrics.index("relay_spool_journal_compactions_total")] += 1
+            self._sink.event("debug", "journal compacted", seconds=round(time.monotonic() - began, 3))
+        except SpoolError as fault:
+            self._sink.event("warning", "journal not compacted", cause=str(fault))
+        finally:
+            self._compacting = None
+
+    def _segments_there(self) -> Iterator[tuple[int, int]]:
+        for path in self._config.spool_dir.glob("log-*/*.seg"):
+            yield int(path.parent.name.removeprefix("log-")), int(path.stem)
+
+    def _copy(self) -> None:
+        if self._recovery is None and self._is_pumping:
+            self._spawn(self._copier.run(self._intake.tails()))
+
+
+def make_resolver(settings: Any) -> Resolver:
+    """The resolver of ``config.delivery``."""
+    return Resolver(servers=settings.dns_servers, timeout=settings.dns_timeout, cache_size=settings.dns_cache_size)
+
+
+def connect_settings(worker: Worker) -> ConnectSettings:
+    """What all connections of this worker share."""
+    settings = worker.config.delivery
+    limits = Limits(
+        banner=settings.helo_timeout,
+        helo=settings.helo_timeout,
+        mail=settings.mail_timeout,
+        rcpt=settings.rcpt_timeout,
+        data=settings.data_timeout,
+        content=settings.content_timeout,
+        reply=settings.reply_timeout,
+        idle=settings.idle_timeout,
+        max_messages=settings.connection_reuse,
+    )
+    return ConnectSettings(
+        hostname=worker.config.hostname,
+        limits=limits,
+        connect_timeout=settings.connect_timeout,
+        mx_port=settings.mx_port,
+        source_address=settings.source_address,
+    )
+
+
+def run(context: WorkerContext) -> int:
+    """The process's exit code."""
+    return run_worker(context, main)

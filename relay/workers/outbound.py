@@ -1,0 +1,365 @@
+"""Connections out: carries out what the scheduler asks for, feeds client sessions, hands outcomes on.
+
+One ``Feed`` stands between one client session (which pulls) and the scheduler (which decides); one ``LocalFeed`` does
+the same for a lane of mailboxes, whose deliveries run in a small thread pool.
+
+Not here: which entry is next (relay/queue), how it is sent (relay/delivery), what an outcome changes (settle.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol
+
+from relay.delivery._client import ClientSession
+from relay.delivery._delivery import Delivery
+from relay.delivery.connect import Connector
+from relay.delivery.local import LocalJob, deliver_local
+from relay.mail.envelope import Envelope
+from relay.mail.next_hop import NextHop
+from relay.mail.outcome import Outcome, deferred, failed
+from relay.queue.entry import Entry
+from relay.queue.group import Connection
+from relay.queue.routing import Router
+from relay.queue.scheduler import Scheduler
+from relay.spool import LogReader, Message, MissingRecord
+from relay.telemetry import metrics
+from relay.workers.clock import now_us
+from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
+from relay.workers.settle import Attempt, Settler
+
+LOCAL_BATCH: Final = 32
+"""Messages for one lane that are written and synced together."""
+LOCAL_THREADS: Final = 4
+
+
+class Mailboxes(Protocol):
+    """What tells whether a mailbox exists."""
+
+    def __contains__(self, address: bytes, /) -> bool: ...
+
+
+class Outbound:
+    """All connections of one delivery worker."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        reader: LogReader,
+        connector: Connector,
+        settler: Settler,
+        foreign: ForeignEntries,
+        remote: RemoteFeeds,
+        router: Router,
+        mailboxes: Mailboxes,
+        mail_dir: Any,
+        row: memoryview[int],
+        changed: Callable[[], None],
+    ) -> None:
+        self.scheduler = scheduler
+        self.reader = reader
+        self.connector = connector
+        self.settler = settler
+        self.foreign = foreign
+        self.remote = remote
+        self.router = router
+        self.mailboxes = mailboxes
+        self.mail_dir = mail_dir
+        self.row = row
+        self.changed = changed
+        """Tells the worker that scheduler.actions() should be asked again soon."""
+        self.is_draining = False
+        self.feeds: set[Feed | LocalFeed] = set()
+        self.threads = ThreadPoolExecutor(LOCAL_THREADS, thread_name_prefix="mailbox")
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opened = metrics.index("relay_delivery_connections_total", "opened")
+        self._failed = metrics.index("relay_delivery_connections_total", "failed")
+        self._open = metrics.index("relay_delivery_connections_open")
+
+    def connect(self, connection: Connection) -> None:
+        """Carries out Connect."""
+        if connection.group.hop is None:
+            feed = LocalFeed(self, connection)
+            self.feeds.add(feed)
+            self.spawn(feed.run())
+        elif isinstance(connection.group.hop, RemoteGroup):
+            self.remote.connect(connection, connection.group.hop)
+        else:
+            self.spawn(self._open_session(connection))
+
+    def wake(self, connection: Connection) -> None:
+        """Carries out Wake."""
+        tag: Any = connection.tag
+        if tag is not None:
+            tag.wake()
+
+    def quit(self, connection: Connection) -> None:
+        """Carries out Quit."""
+        tag: Any = connection.tag
+        if tag is not None:
+            tag.quit()
+
+    def spawn(self, work: Any) -> None:
+        """Runs a coroutine that is waited for when the worker ends."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "delivery task", "exception": fault})
+
+    async def drain(self, seconds: float) -> None:
+        """Takes nothing more, lets what is being sent end, for ``seconds`` at most; then cuts what is left."""
+        self.is_draining = self.remote.is_draining = True
+        for feed in list(self.feeds):
+            feed.quit()
+        deadline = time.monotonic() + seconds
+        while self.feeds and time.monotonic() < deadline:
+            await asyncio.sleep(0.01)
+        for feed in list(self.feeds):
+            feed.abort()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.sleep(0)
+        self.threads.shutdown(wait=False)
+
+    async def _open_session(self, connection: Connection) -> None:
+        feed = Feed(self, connection)
+        hop = connection.group.hop
+        began = time.monotonic()
+        try:
+            if isinstance(hop, MxHosts):
+                answer = await self.connector.open_hosts(hop, feed)
+            else:
+                assert isinstance(hop, NextHop)
+                answer = await self.connector.open(hop, feed)
+        except asyncio.CancelledError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
+            answer = deferred("4.3.0", f"internal error: {type(fault).__name__}: {fault}", "connect")
+        if isinstance(answer, Outcome):
+            self.row[self._failed] += 1
+            if feed.is_open:  # greeted, and lost before open() returned: closed() has told the scheduler
+                return
+            self.settler.connect_failed(connection.group.key, answer)
+            self.scheduler.connection_failed(connection, answer, now_us(), random.random())
+            self.changed()
+        else:
+            self.settler.connected(time.monotonic() - began)
+
+    def count_open(self, change: int) -> None:
+        self.row[self._open] = max(0, self.row[self._open] + change)
+        if change > 0:
+            self.row[self._opened] += 1
+
+    def load(self, entry: Entry) -> Attempt | Outcome:
+        """The entry's record, ready to be sent; or the outcome when the record is not there any more."""
+        try:
+            message: Message = self.reader.load(entry.log, entry.segment, entry.offset)
+        except MissingRecord as fault:
+            return failed("5.3.0", f"the message was damaged on our disk: {fault}", "store")
+        except OSError as fault:
+            return deferred("4.3.0", f"cannot read the spool: {fault.strerror}", "store")
+        envelope = message.record.envelope
+        indexes = entry.indexes
+        recipients = (
+            envelope.recipients if indexes is None else tuple([envelope.recipients[index] for index in indexes])
+        )
+        return Attempt(entry, envelope, recipients, message)
+
+
+def delivery_of(attempt: Attempt) -> Delivery:
+    """What a client session wants."""
+    envelope: Envelope = attempt.envelope
+    message = attempt.message
+    large = message.record.large
+    return Delivery(
+        envelope.reverse_path,
+        attempt.recipients,
+        envelope.flags,
+        envelope.size,
+        message.content,
+        str(large.path) if large is not None else None,
+        attempt,
+    )
+
+
+class Feed:
+    """The owner of one client session (relay.delivery.owner.Owner)."""
+
+    __slots__ = ("_outbound", "client", "connection", "is_open")
+
+    def __init__(self, outbound: Outbound, connection: Connection) -> None:
+        self._outbound = outbound
+        self.connection = connection
+        self.client: ClientSession | None = None
+        self.is_open = False
+        connection.tag = self
+
+    def take(self, client: ClientSession) -> Delivery | None:
+        outbound = self._outbound
+        if not self.is_open:
+            self._opened(client)
+        while not outbound.is_draining:
+            entry = outbound.scheduler.take(self.connection, now_us())
+            if entry is None:
+                outbound.changed()
+                return None
+            attempt = outbound.load(entry)
+            if isinstance(attempt, Attempt):
+                return delivery_of(attempt)
+            self._settle_unread(entry, attempt)
+        client.quit()
+        return None
+
+    def finished(self, client: ClientSession, delivery: Delivery, outcomes: list[Outcome]) -> None:
+        outbound = self._outbound
+        attempt: Attempt = delivery.tag
+        settled = outbound.scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random.random())
+        if not outbound.foreign.settled(settled):
+            outbound.settler.settled(settled, attempt, delivery, client.messages)
+        outbound.changed()
+
+    def closed(self, client: ClientSession, unsent: Delivery | None, why: Outcome | None) -> None:
+        outbound = self._outbound
+        if not self.is_open:
+            return
+        now = now_us()
+        if unsent is not None:
+            outbound.scheduler.put_back(self.connection, unsent.tag.entry, now)
+        outbound.scheduler.connection_closed(self.connection, why, now, random.random())
+        outbound.feeds.discard(self)
+        outbound.count_open(-1)
+        outbound.changed()
+
+    def wake(self) -> None:
+        if self.client is not None:
+            self.client.wake()
+
+    def quit(self) -> None:
+        if self.client is not None:
+            self.client.quit()
+
+    def abort(self) -> None:
+        if self.client is not None:
+            self.client.abort("delivery was stopped here")
+
+    def _opened(self, client: ClientSession) -> None:
+        outbound = self._outbound
+        self.is_open = True
+        self.client = client
+        outbound.feeds.add(self)
+        outbound.count_open(1)
+        outbound.scheduler.connection_opened(self.connection, now_us())
+
+    def _settle_unread(self, entry: Entry, outcome: Outcome) -> None:
+        outbound = self._outbound
+        settled = outbound.scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random.random())
+        if not outbound.foreign.settled(settled):
+            outbound.settler.settled(settled, None, None, 0)
+
+
+class LocalFeed:
+    """A "connection" to a lane of mailboxes: takes a batch, has it written and synced in a thread, and so on."""
+
+    __slots__ = ("_outbound", "_quits", "_wake", "connection")
+
+    def __init__(self, outbound: Outbound, connection: Connection) -> None:
+        self._outbound = outbound
+        self.connection = connection
+        self._wake = asyncio.Event()
+        self._quits = False
+        connection.tag = self
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def quit(self) -> None:
+        self._quits = True
+        self._wake.set()
+
+    def abort(self) -> None:
+        """Nothing to cut: a batch that a thread writes now ends by itself and may then be delivered again."""
+
+    async def run(self) -> None:
+        """Until told to quit."""
+        outbound = self._outbound
+        outbound.scheduler.connection_opened(self.connection, now_us())
+        try:
+            while not self._quits and not outbound.is_draining:
+                self._wake.clear()
+                batch = self._take()
+                if batch:
+                    await self._deliver(batch)
+                else:
+                    outbound.changed()
+                    await self._wake.wait()
+        finally:
+            outbound.scheduler.connection_closed(self.connection, None, now_us(), random.random())
+            outbound.feeds.discard(self)
+            outbound.changed()
+
+    def _take(self) -> list[Attempt]:
+        outbound = self._outbound
+        batch: list[Attempt] = []
+        while len(batch) < LOCAL_BATCH:
+            entry = outbound.scheduler.take(self.connection, now_us())
+            if entry is None:
+                break
+            attempt = outbound.load(entry)
+            if isinstance(attempt, Attempt):
+                batch.append(attempt)
+            else:
+                self._done(entry, [attempt] * entry.count, None, None)
+        return batch
+
+    async def _deliver(self, batch: list[Attempt]) -> None:
+        outbound = self._outbound
+        outcomes: list[list[Outcome | None]] = []
+        jobs: list[LocalJob] = []
+        places: list[tuple[int, int]] = []
+        deliveries: list[Delivery] = []
+        for number, attempt in enumerate(batch):
+            delivery = delivery_of(attempt)
+            deliveries.append(delivery)
+            row: list[Outcome | None] = []
+            for recipient in attempt.recipients:
+                mailbox = outbound.router.route(recipient).mailbox
+                if mailbox in outbound.mailboxes:
+                    places.append((number, len(row)))
+                    jobs.append(LocalJob(delivery, mailbox))
+                    row.append(None)
+                else:
+                    row.append(failed("5.1.1", "no such mailbox here", "store", code=550))
+            outcomes.append(row)
+        began = time.monotonic()
+        results = await self._write(jobs)
+        outbound.settler.stored(len(jobs), time.monotonic() - began)
+        for (number, place), result in zip(places, results, strict=True):
+            outcomes[number][place] = result
+        for attempt, delivery, row in zip(batch, deliveries, outcomes, strict=True):
+            self._done(attempt.entry, [outcome for outcome in row if outcome is not None], attempt, delivery)
+
+    async def _write(self, jobs: list[LocalJob]) -> list[Outcome]:
+        outbound = self._outbound
+        if not jobs:
+            return []
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(outbound.threads, deliver_local, outbound.mail_dir, jobs)
+        except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
+            return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
+
+    def _done(
+        self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None, delivery: Delivery | None
+    ) -> None:
+        outbound = self._outbound
+        settled = outbound.scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
+        outbound.settler.settled(settled, attempt, delivery, self.connection.messages)
+        outbound.changed()

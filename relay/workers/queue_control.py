@@ -1,0 +1,144 @@
+"""``relay queue`` on a running appliance: what the command line asks of one delivery worker.
+
+    request   ("queue", operation, {"id": ..., "domain": ..., "older_than": seconds})   all keys optional
+    answer    ("entry", {...}) for each, then ("end", {"count": entries}), or ("error", text)
+
+Operations: list, show, retry, hold, release, remove. The loop turns between portions, so that a command over a million
+entries holds up no delivery.
+
+Not here: the words of the command line (relay/cli), what an operation does (relay/queue/commands.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from relay.mail.envelope import Envelope
+from relay.net.frames import FrameProtocol
+from relay.queue import commands
+from relay.queue.entry import ACTIVE, COPYING, DEFERRED, HELD, IS_FOREIGN, Entry, queue_number, reason_of
+from relay.queue.scheduler import Scheduler
+from relay.spool import LogReader, MissingRecord
+from relay.telemetry.sink import LogSink
+from relay.workers.clock import now_us
+from relay.workers.settle import Settler
+
+OPERATIONS: Final = ("list", "show", "retry", "hold", "release", "remove")
+PORTION: Final = 100
+
+
+class QueueControl:
+    """Answers for one shard."""
+
+    def __init__(
+        self, scheduler: Scheduler, reader: LogReader, settler: Settler, sink: LogSink, changed: Callable[[], None]
+    ) -> None:
+        self._scheduler = scheduler
+        self._reader = reader
+        self._settler = settler
+        self._sink = sink
+        self._changed = changed
+
+    async def answer(self, link: FrameProtocol, operation: str, selection: Mapping[str, Any]) -> None:
+        """Carries out one request and sends the answer."""
+        if operation not in OPERATIONS:
+            link.send(("error", f"no such operation: {operation}"))
+            return
+        try:
+            count = await self._answer(link, operation, selection)
+        except ValueError as fault:
+            link.send(("error", str(fault)))
+            return
+        if operation not in ("list", "show") and count:
+            self._sink.event("info", "queue command", operation=operation, entries=count, **selection)
+        link.send(("end", {"count": count}))
+
+    async def _answer(self, link: FrameProtocol, operation: str, selection: Mapping[str, Any]) -> int:
+        domain = str(selection.get("domain", "")).encode()
+        count = 0
+        for number, entry in enumerate(self._select(selection)):
+            if number % PORTION == PORTION - 1:
+                await asyncio.sleep(0)
+                while not link.is_writable and link.is_connected:
+                    await asyncio.sleep(0.01)
+                if not link.is_connected:
+                    return count
+            envelope = self._envelope(entry)
+            if envelope is None or not entry.count:
+                continue
+            indexes = commands.matching(entry, envelope.recipients, domain) if domain else None
+            if domain and not indexes:
+                continue
+            before = describe(self._scheduler, entry, envelope)
+            if not self._do(operation, entry, indexes):
+                continue
+            link.send(("entry", before if operation in ("list", "show", "remove")
+                       else describe(self._scheduler, entry, envelope)))  # fmt: skip
+            count += 1
+        self._settler.flush()
+        self._changed()
+        return count
+
+    def _select(self, selection: Mapping[str, Any]) -> list[Entry]:
+        number = queue_number(selection["id"]) if selection.get("id") else 0
+        older_than = float(selection.get("older_than", 0.0))
+        before = now_us() - round(older_than * 1_000_000) if older_than else 0
+        found = self._scheduler.places.find(number, before)
+        return sorted((each for each in found if not each.flags & IS_FOREIGN), key=lambda each: each.number)
+
+    def _envelope(self, entry: Entry) -> Envelope | None:
+        try:
+            return self._reader.load(entry.log, entry.segment, entry.offset).record.envelope
+        except (MissingRecord, OSError):
+            return None
+
+    def _do(self, operation: str, entry: Entry, indexes: tuple[int, ...] | None) -> bool:
+        scheduler, now = self._scheduler, now_us()
+        if operation in ("list", "show"):
+            return True
+        if operation == "retry":
+            commands.retry(scheduler, entry, now)
+            return True
+        if operation == "remove":
+            journal = commands.remove(scheduler, entry, indexes, now)
+        elif operation == "hold":
+            journal = commands.hold(scheduler, entry, now)
+        else:
+            journal = commands.release(scheduler, entry, now)
+        self._settler.journal(journal or ())
+        return bool(journal)
+
+
+def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope) -> dict[str, Any]:
+    """One entry for the command line."""
+    indexes = entry.indexes if entry.indexes is not None else range(len(envelope.recipients))
+    blocked = scheduler.places.blocked_by(entry)
+    reason = blocked or reason_of(entry, 0)
+    if entry.state == HELD:
+        state = "hold"
+    elif entry.state in (ACTIVE, COPYING):
+        state = "active"
+    elif entry.state == DEFERRED or blocked is not None:
+        state = "deferred"
+    else:
+        state = "incoming"
+    return {
+        "queue_id": entry.queue_id,
+        "state": state,
+        "reverse_path": shown(envelope.reverse_path),
+        "recipients": [shown(envelope.recipients[index]) for index in indexes],
+        "size": envelope.size,
+        "received_at": envelope.received_at,
+        "due_at": entry.due_at if entry.state == DEFERRED else 0,
+        "attempts": entry.attempts,
+        "status": reason.status if reason else "",
+        "text": reason.text if reason else "",
+        "next_hop": (reason.next_hop if reason else "") or entry.group.key,
+    }
+
+
+def shown(address: bytes) -> str:
+    """An address as text."""
+    return address.decode("utf-8", "backslashreplace")

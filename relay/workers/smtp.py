@@ -1,0 +1,91 @@
+"""An smtp worker: sessions on the slot's sockets, into a spool log of its own.
+
+It wires smtp, policy and spool together and decides nothing. What is committed is told to the delivery workers
+(links.py). Slot 0 also adopts the logs of processes that are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+from relay.auth import AccountError, AccountFile
+from relay.net.wheel import TimingWheel
+from relay.policy.policy import Policy
+from relay.smtp import ServerContext, Service, make_protocol_factory
+from relay.telemetry.sink import LogSink
+from relay.workers import parts
+from relay.workers.links import LogLinks
+from relay.workers.process import StartError, Worker, WorkerContext, run_worker
+
+TICK_SECONDS: Final = 1.0
+
+
+async def main(worker: Worker) -> None:
+    """Runs until drained; the skeleton is in process.py."""
+    config = worker.config
+    sink = parts.make_sink(worker)
+    accounts = AccountFile(config.accounts_path)
+    policy = make_policy(worker, accounts)
+    meter = parts.SpoolMeter(worker.context.row)
+    links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery)
+    writer = parts.open_log(worker, sink, meter, links.committed)
+    links.open(writer, writer.snapshot)
+    wheel: TimingWheel[object] = TimingWheel(0.5, 1024, time.monotonic())
+    context = ServerContext(config, policy=policy, spool=writer, log=sink, wheel=wheel, row=worker.context.row)
+    adopter = parts.Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
+
+    def tick() -> None:
+        context.tick(time.monotonic_ns() // 1000, time.time_ns() // 1000)
+        meter.look(writer)
+        links.catch_up()
+        refresh_accounts(accounts, policy, sink)
+
+    tick()
+    worker.repeat(TICK_SECONDS, tick)
+    if adopter is not None:
+        adopter.look()
+        worker.repeat(parts.ADOPT_SECONDS, adopter.look)
+    for listener in config.listeners:
+        service = Service(context, listener.name, listener.kind)
+        await worker.listen(listener.name, make_protocol_factory(service))
+    worker.ready()
+    await worker.draining.wait()
+
+    try:
+        empty = asyncio.Event()
+        context.drain(empty.set)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(empty.wait(), worker.seconds_left())
+    finally:
+        context.abort()
+        await writer.close()
+        if adopter is not None:
+            adopter.close()
+        links.close()
+        await sink.close()
+
+
+def make_policy(worker: Worker, accounts: AccountFile) -> Policy:
+    """The tables; a file that cannot be read refuses this configuration."""
+    try:
+        return Policy(worker.config, accounts)
+    except (OSError, ValueError, AccountError) as fault:
+        raise StartError(str(fault)) from fault
+
+
+def refresh_accounts(accounts: AccountFile, policy: Policy, sink: LogSink) -> None:
+    """Takes over a changed account file; a broken one is reported and the old tables stay."""
+    try:
+        if accounts.changed():
+            policy.reload_accounts()
+            sink.event("info", "accounts read again")
+    except (AccountError, OSError) as fault:
+        sink.event("warning", "accounts not read", cause=str(fault))
+
+
+def run(context: WorkerContext) -> int:
+    """The process's exit code."""
+    return run_worker(context, main)

@@ -1,0 +1,194 @@
+"""Runs the real ``relay serve`` for a test: own data directory, own ports, own configuration file."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+CONFIG = """\
+hostname = "mx.relay.example"
+data_dir = "{data}"
+trusted_networks = ["127.0.0.0/8"]
+drain_timeout = "10s"
+{top}
+
+[domains]
+local = ["local.test"]
+
+[[listener]]
+name = "mx"
+kind = "mx"
+address = "127.0.0.1"
+port = {smtp}
+
+[admin]
+address = "127.0.0.1"
+port = {admin}
+
+[[relay_domain]]
+domain = "relay.test"
+next_hop = "smtp://127.0.0.1:{sink}"
+
+[workers]
+smtp = {smtp_workers}
+delivery = {delivery_workers}
+
+[spool]
+segment_size = "{segment_size}"
+
+{more}
+"""
+
+
+class Appliance:
+    """One appliance below ``root``; use as a context manager, which ends it whatever happened."""
+
+    def __init__(self, root: Path, sink_port: int, *, smtp_workers: int = 2, delivery_workers: int = 1,
+                 segment_size: str = "4MiB", top: str = "", more: str = "", wrap: tuple[str, ...] = (),
+                 data: Path | None = None) -> None:
+        self.root = root
+        self.data = data or root / "data"
+        self.smtp_port, self.admin_port, self.sink_port = free_port(), free_port(), sink_port
+        self.settings = {"smtp_workers": smtp_workers, "delivery_workers": delivery_workers,
+                         "segment_size": segment_size, "more": more, "top": top}
+        self.wrap = wrap
+        self.config = root / "relay.toml"
+        self.log = root / "relay.log"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.write_config()
+
+    def write_config(self, **changes: object) -> None:
+        """Writes the configuration file, with some settings changed."""
+        self.settings.update(changes)
+        self.config.write_text(CONFIG.format(data=self.data, smtp=self.smtp_port, admin=self.admin_port,
+                                             sink=self.sink_port, **self.settings))
+
+    def __enter__(self) -> Appliance:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def command(self, *words: str) -> list[str]:
+        """The words that run ``relay`` with this appliance's configuration."""
+        return [sys.executable, "-m", "relay.cli", *words, "--config", str(self.config)]
+
+    def run(self, *words: str, check: bool = True, text: str | None = None) -> str:
+        """Standard output of ``relay WORDS``; raises CalledProcessError on another exit code than 0."""
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, check=False,
+                              input=text)
+        if check and done.returncode:
+            raise AssertionError(f"{words} exited {done.returncode}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self, *, wait: bool = True) -> None:
+        """Starts the appliance; returns when /readyz is green."""
+        environ = dict(os.environ, RELAY_ALLOW_ROOT="true")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen([*self.wrap, *self.command("serve")], stdin=subprocess.DEVNULL,
+                                            stdout=log, stderr=log, env=environ, cwd=self.root)
+        if wait:
+            self.wait_ready()
+
+    def wait_ready(self, timeout: float = 30) -> None:
+        deadline = time.monotonic() + timeout
+        why = ""
+        while time.monotonic() < deadline:
+            if self.process is not None and self.process.poll() is not None:
+                raise AssertionError(f"relay exited {self.process.returncode}:\n{self.tail()}")
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=2) as answer:
+                    if answer.status == 200:
+                        return
+            except urllib.error.HTTPError as fault:
+                why = fault.read().decode("utf-8", "replace")
+            except OSError as fault:
+                why = str(fault)
+            time.sleep(0.05)
+        raise AssertionError(f"not ready in {timeout} s: {why}\n{self.tail()}")
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+    def events(self) -> list[dict[str, Any]]:
+        """Every JSON line logged so far."""
+        found = []
+        for line in self.log.read_text("utf-8", "replace").splitlines():
+            if line.startswith("{"):
+                found.append(json.loads(line))
+        return found
+
+    def metrics(self) -> dict[str, float]:
+        """/metrics by sample name with its labels."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+                for line in text.splitlines() if line and not line.startswith("#")}
+
+    def workers(self) -> dict[int, str]:
+        """pid -> process title of the supervisor's children."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        titles = {}
+        for child in children:
+            try:
+                titles[int(child)] = Path(f"/proc/{child}/comm").read_text().strip()
+            except OSError:
+                continue
+        return titles
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's pid, also when it runs below a wrapper such as strace."""
+        assert self.process is not None
+        if not self.wrap:
+            return self.process.pid
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
+    def terminate(self, timeout: float = 20) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor; returns when it and its workers are gone."""
+        assert self.process is not None
+        children = list(self.workers())
+        self.process.kill()
+        self.process.wait(10)
+        deadline = time.monotonic() + 10
+        while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+
+def wait_for(condition: Any, timeout: float, what: str) -> None:
+    """Polls ``condition()`` until it is true; AssertionError naming ``what`` after ``timeout`` seconds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
+        time.sleep(0.02)

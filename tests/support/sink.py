@@ -1,0 +1,138 @@
+"""A small SMTP sink for tests: takes everything, remembers every message, and can be told to misbehave.
+
+It runs its own event loop in a thread, so that a test stays plain blocking code. Deliberately unlike Relay's own
+code: simple, slow, and sharing nothing with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Received:
+    """One message as the sink got it, dots unstuffed."""
+
+    reverse_path: str
+    recipients: tuple[str, ...]
+    content: bytes
+
+
+@dataclass
+class Sink:
+    """``answer(stage, argument)`` may return a reply line instead of the usual one; stages: mail, rcpt, data, content."""
+
+    extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES", "SMTPUTF8")
+    answer: Callable[[str, str], str | None] = lambda stage, argument: None
+    port: int = 0
+    messages: list[Received] = field(default_factory=list)
+    connections: int = 0
+
+    def __enter__(self) -> Sink:
+        self._loop = asyncio.new_event_loop()
+        started = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
+        self._thread.start()
+        if not started.wait(10):
+            raise RuntimeError("the sink did not start")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def _run(self, started: threading.Event) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Session(self), "127.0.0.1", self.port, backlog=1024, reuse_address=True)
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        started.set()
+        self._loop.run_forever()
+        server.close()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+
+class _Session(asyncio.Protocol):
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.buffer = bytearray()
+        self.in_content = False
+        self.reverse_path = ""
+        self.recipients: list[str] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self.sink.connections += 1
+        self.reply("220 sink.test ESMTP")
+
+    def data_received(self, octets: bytes) -> None:
+        self.buffer += octets
+        while self.step():
+            pass
+
+    def step(self) -> bool:
+        if self.in_content:
+            whole = b"\r\n" + self.buffer
+            end = whole.find(b"\r\n.\r\n")
+            if end < 0:
+                return False
+            content = bytes(whole[2 : end + 2]).replace(b"\r\n..", b"\r\n.")
+            if content.startswith(b".."):
+                content = content[1:]
+            del self.buffer[: end + 3]
+            self.in_content = False
+            self.finish(content)
+            return True
+        end = self.buffer.find(b"\r\n")
+        if end < 0:
+            return False
+        line = self.buffer[:end].decode("utf-8", "surrogateescape")
+        del self.buffer[: end + 2]
+        self.command(line)
+        return True
+
+    def finish(self, content: bytes) -> None:
+        special = self.sink.answer("content", self.reverse_path)
+        if special is None or special.startswith("2"):
+            self.sink.messages.append(Received(self.reverse_path, tuple(self.recipients), content))
+        self.reply(special or "250 2.0.0 taken")
+        self.recipients = []
+
+    def command(self, line: str) -> None:
+        verb = line[:4].upper()
+        if verb in ("EHLO", "LHLO"):
+            lines = ("sink.test", *self.sink.extensions)
+            self.transport.write("".join(
+                f"250{'-' if n < len(lines) - 1 else ' '}{text}\r\n" for n, text in enumerate(lines)).encode())
+        elif verb == "MAIL":
+            self.reverse_path = line[line.find("<") + 1 : line.find(">")]
+            self.recipients = []
+            self.reply(self.sink.answer("mail", self.reverse_path) or "250 2.1.0 ok")
+        elif verb == "RCPT":
+            recipient = line[line.find("<") + 1 : line.rfind(">")]
+            special = self.sink.answer("rcpt", recipient)
+            if special is None or special.startswith("2"):
+                self.recipients.append(recipient)
+            self.reply(special or "250 2.1.5 ok")
+        elif verb == "DATA":
+            special = self.sink.answer("data", self.reverse_path)
+            if special is None and not self.recipients:
+                special = "554 5.5.1 no valid recipients"
+            self.in_content = special is None
+            self.reply(special or "354 go on")
+        elif verb == "QUIT":
+            self.reply("221 2.0.0 bye")
+            self.transport.close()
+        else:
+            self.reply("250 2.0.0 ok")
+
+    def reply(self, text: str) -> None:
+        self.transport.write(text.encode() + b"\r\n")
