@@ -36,6 +36,7 @@ __all__ = [
     "GONE",
     "HELD",
     "IS_DELAY_NOTIFIED",
+    "IS_FOREIGN",
     "IS_HELD",
     "IS_LAST_CHANCE",
     "IS_NULL_PATH",
@@ -57,6 +58,8 @@ IS_DELAY_NOTIFIED: Final = 2
 """The delay DSN has been made."""
 IS_HELD: Final = 4
 """An operator wants it kept and not tried."""
+IS_FOREIGN: Final = 16
+"""Another delivery worker answers for it; only the attempt is made here (relay/workers/remote.py)."""
 IS_LAST_CHANCE: Final = 8
 """Its lifetime is over, and it waits for one more attempt for a bounded time."""
 

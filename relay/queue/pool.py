@@ -231,16 +231,25 @@ class Pool:
         """When fire() has something to do."""
         return self._timers[0][0] if self._timers else None
 
+    @property
+    def has_work(self) -> bool:
+        """Whether there are actions to hand out or turns to give."""
+        return bool(self.out) or (bool(self._turns) and self._has_room()) or self._may_probe()
+
+    def _has_room(self) -> bool:
+        return self.total < self._settings.max_connections
+
+    def _may_probe(self) -> bool:
+        return bool(self._probe_turns) and self._probing < self._probes_allowed and self._has_room()
+
     def give_turns(self) -> None:
         """Opens connections, one per group and turn, up to the bounds; makes room when groups have none."""
-        while self._turns and self.total < self._settings.max_connections:
+        while self._turns and self._has_room():
             self._turn(self._turns)
-        while (
-            self._probe_turns and self._probing < self._probes_allowed and self.total < self._settings.max_connections
-        ):
+        while self._may_probe():
             self._turn(self._probe_turns)
         self._starving = 0
-        if self.total >= self._settings.max_connections and (self._turns or self._probe_turns):
+        if not self._has_room() and (self._turns or self._probe_turns):
             self._make_room()
 
     def _turn(self, turns: deque[Group]) -> None:

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from relay.mail.outcome import DEFERRED, DELIVERED, Outcome
+from relay.mail.outcome import DEFERRED, DELIVERED, Outcome, deferred
 from relay.queue.action import Action, JournalEntry, Notice, Settle, Settled
 from relay.queue.domains import Domains
 from relay.queue.entry import (
     ACTIVE,
     COPYING,
     IS_DELAY_NOTIFIED,
+    IS_FOREIGN,
     IS_HELD,
     IS_LAST_CHANCE,
     IS_NULL_PATH,
@@ -42,6 +43,9 @@ from relay.queue.settle import delay, end, expire, settle
 _BUDGET: Final = 2_000
 """Entries moved in one call of actions() by each cause, so that one call never takes long."""
 _SILENCE: Final = (0, 421)
+_NOTICES_AHEAD: Final = 500
+"""DSNs asked for and not spooled: above it deadlines wait, so that a million messages that expire together are
+bounced at the speed of the spool and not all at once."""
 
 
 class Scheduler:
@@ -58,6 +62,7 @@ class Scheduler:
         self._sweep_above = 1_000
         self.places = Places(policy, self.pool, self.domains, self.ledger, now)
         self._is_behind = False
+        self._notices = 0
 
     # entries
 
@@ -129,6 +134,9 @@ class Scheduler:
     def done(self, connection: Connection, entry: Entry, outcomes: Sequence[Outcome], now: int, draw: float) -> Settled:
         """The attempt is over, with one outcome per recipient of the entry, in order."""
         self._given_back(connection, now)
+        if entry.flags & IS_FOREIGN:
+            self._feed_back(connection.group, tuple(outcomes), now, draw)
+            return self._send_home(entry, outcomes, now)
         if len(outcomes) == 1 and entry.count == 1 and outcomes[0].kind == DELIVERED:
             self.pool.succeeded(connection.group)
             journal: list[JournalEntry] = [("finished", entry.log, entry.segment, entry.offset, entry.indexes)]
@@ -141,6 +149,11 @@ class Scheduler:
             self._feed_back(connection.group, settled.outcomes, now, draw)
         self._follow(settled, now)
         return settled
+
+    def _send_home(self, entry: Entry, outcomes: Sequence[Outcome], now: int) -> Settled:
+        """A foreign entry is over here, whatever came of it: its own worker journals, retries and tells."""
+        self.places.forget(entry, now)
+        return Settled(entry, [], None, tuple(outcomes), entry.indexes)
 
     def _feed_back(self, group: Group, outcomes: tuple[Outcome, ...], now: int, draw: float) -> None:
         if not all(outcome.kind == DEFERRED and outcome.code in _SILENCE for outcome in outcomes):
@@ -159,19 +172,24 @@ class Scheduler:
         """Puts the entry where ``settled`` says, and keeps the ledger."""
         entry = settled.entry
         self.ledger.finished(settled.journal)
-        if settled.notice is not None and settled.notice.kind == "bounce":
-            self.ledger.owe(settled.notice)
+        if settled.notice is not None:
+            self.owe(settled.notice)
         if entry.count:
             self.places.place(entry, now)
         else:
             self.places.forget(entry, now)
 
     def owe(self, notice: Notice) -> None:
-        """A bounce owed since before a restart (relay/queue/recovery.py)."""
-        self.ledger.owe(notice)
+        """A DSN is owed; from outside only for one of before a restart (relay/queue/intake.py)."""
+        self._notices += 1
+        if notice.kind == "bounce":
+            self.ledger.owe(notice)
 
     def notice_spooled(self, notice: Notice, now: int) -> list[JournalEntry]:
-        """The journal entries to append once the DSN of ``notice`` is spooled, or cannot be made for ever."""
+        """The journal entries to append once the DSN of ``notice`` is spooled, or can never be made. Call it once for
+        each notice that was handed out."""
+        self._notices -= 1
+        self._is_behind = self._is_behind or bool(self.domains.rejected)
         indexes = tuple(index for index, _ in notice.failures)
         if notice.kind == "delay":
             return [("notified", notice.log, notice.segment, notice.offset, indexes)]
@@ -246,22 +264,20 @@ class Scheduler:
 
     def actions(self, now: int) -> list[Action]:
         """What is to be done now. Called after each batch of events, and when next_wakeup() has come."""
-        self._is_behind = False
         if len(self._groups) > self._sweep_above:
             self._sweep()
         due = self.places.due.expire(now, _BUDGET)
         for entry in due:
             self.places.ready(entry, now)
-        late = self.places.deadlines.expire(now, _BUDGET)
+        late = self.places.deadlines.expire(now, self._notices_left())
         for entry in late:
             self._deadline(entry, now)
         self.domains.fire(now)
         for group in self.pool.fire(now):
             self.domains.refresh(group, now)
+        self._is_behind = len(due) == _BUDGET
         if self.domains.rejected:
             self._reject(now)
-        if len(due) == _BUDGET or len(late) == _BUDGET:
-            self._is_behind = True
         self.pool.give_turns()
         out = self.pool.out[:]
         # Cleared in place: the domains write into the same list.
@@ -270,11 +286,15 @@ class Scheduler:
 
     def next_wakeup(self) -> int | None:
         """When actions() must be called even if nothing happens: 0 for at once, None for never."""
-        if self._is_behind or self.pool.out:
+        if self._is_behind or self.pool.has_work:
             return 0
-        places = self.places
-        times = (places.due.next_at(), places.deadlines.next_at(), self.pool.next_at(), self.domains.next_at())
+        times = [self.places.due.next_at(), self.pool.next_at(), self.domains.next_at()]
+        if self._notices_left():
+            times.append(self.places.deadlines.next_at())
         return min((at for at in times if at is not None), default=None)
+
+    def _notices_left(self) -> int:
+        return max(0, _NOTICES_AHEAD - self._notices)
 
     def _reject(self, now: int) -> None:
         for domain in list(self.domains.rejected):
@@ -283,11 +303,11 @@ class Scheduler:
             if outcome is None or not waiting:
                 del self.domains.rejected[domain]
                 continue
-            for entry in waiting.take(None, _BUDGET):
+            for entry in waiting.take(None, self._notices_left()):
                 settled = end(entry, [outcome] * entry.count, self.policy)
                 self._follow(settled, now)
                 self.pool.out.append(Settle(settled))
-            self._is_behind = True
+            self._is_behind = self._is_behind or self._notices_left() > 0
             return
 
     def _deadline(self, entry: Entry, now: int) -> None:
@@ -298,14 +318,24 @@ class Scheduler:
             return
         end_at = entry.received_at + self.policy.lifetime
         reason = self.places.blocked_by(entry)
+        if entry.flags & IS_FOREIGN:
+            why = reason.outcome() if reason is not None else deferred("4.4.7", "its lifetime is over", "queue")
+            self.pool.out.append(Settle(self._send_home(entry, [why] * entry.count, now)))
+            return
         if now < end_at:
             if not entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED):
                 entry.flags |= IS_DELAY_NOTIFIED
-                self.pool.out.append(Settle(delay(entry, self.policy, reason)))
+                settled = delay(entry, self.policy, reason)
+                if settled.notice is not None:
+                    self.owe(settled.notice)
+                self.pool.out.append(Settle(settled))
             self.places.deadlines.set(entry, end_at)
         elif reason is None and not entry.flags & IS_LAST_CHANCE:
             entry.flags |= IS_LAST_CHANCE
             self.places.deadlines.set(entry, now + self._settings.grace)
+        elif entry.flags & IS_FOREIGN:
+            late = deferred("4.4.7", "its time is over", "route") if reason is None else reason.outcome()
+            self.pool.out.append(Settle(self._send_home(entry, [late] * entry.count, now)))
         else:
             entry.unlink()
             settled = expire(entry, self.policy, reason)

@@ -1,0 +1,111 @@
+"""Where recipients go."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.mail.next_hop import NextHop
+from relay.queue.routing import LOCAL_LANES, Router, shard_of
+
+HOP = NextHop("smtp", "10.0.0.1", 2526)
+LMTP = NextHop("lmtp", path="/run/lmtp")
+SMART = NextHop("smtp", "smart.example", 587)
+
+
+def router(smarthost: NextHop | None = None, accounts: frozenset[bytes] = frozenset()) -> Router:
+    return Router(
+        ["demo.test", "xn--bcher-kva.test"],
+        {"relay.test": HOP, "other.test": HOP, "box.test": LMTP},
+        smarthost,
+        postmaster="demo@demo.test",
+        delimiter="+",
+        accounts=accounts,
+    )
+
+
+def test_a_local_address_goes_to_its_mailbox_without_sub_address():
+    route = router().route(b"demo+lists@demo.test")
+    assert (route.kind, route.mailbox) == ("local", b"demo@demo.test")
+    assert route.key == router().route(b"demo@demo.test").key
+
+
+def test_an_account_that_holds_the_delimiter_wins():
+    accounts = frozenset({b"a+b@demo.test", b"a@demo.test"})
+    assert router(accounts=accounts).route(b"a+b@demo.test").mailbox == b"a+b@demo.test"
+    assert router(accounts=accounts).route(b"a+c@demo.test").mailbox == b"a@demo.test"
+    assert router(accounts=accounts).route(b"A+c@demo.test").mailbox == b"a@demo.test"
+
+
+@pytest.mark.parametrize("recipient", [b"postmaster", b"Postmaster@demo.test", b"PostMaster+x@demo.test"])
+def test_postmaster_in_any_case_and_without_domain_is_ours(recipient: bytes):
+    """RFC 5321 4.5.1."""
+    route = router().route(recipient)
+    assert (route.kind, route.mailbox) == ("local", b"demo@demo.test")
+
+
+def test_a_real_postmaster_account_gets_its_own_mail():
+    assert router(accounts=frozenset({b"postmaster@demo.test"})).route(b"postmaster@demo.test").mailbox == (
+        b"postmaster@demo.test"
+    )
+
+
+def test_domains_with_one_next_hop_share_a_group():
+    one, two = router().route(b"a@relay.test"), router().route(b"b@other.test")
+    assert one.key == two.key == "smtp://10.0.0.1:2526"
+    assert one.next_hop == HOP
+    assert router().route(b"a@box.test") == ("lmtp", "lmtp:///run/lmtp", LMTP, b"", "")
+
+
+def test_all_else_goes_by_mx_or_to_the_smarthost():
+    assert router().route(b"a@example.org") == ("mx", "mx:example.org", None, b"", "example.org")
+    assert router(SMART).route(b"a@example.org").key == "smtp://smart.example:587"
+
+
+@pytest.mark.parametrize(
+    ("recipient", "key"),
+    [
+        (b"a@[192.0.2.1]", "smtp://192.0.2.1:25"),
+        (b"a@[IPv6:2001:db8::1]", "smtp://[2001:db8::1]:25"),
+        (b"a@[ipv6:2001:DB8::1]", "smtp://[2001:db8::1]:25"),
+        (b"a@[tag:thing]", "mx:[tag:thing]"),
+    ],
+)
+def test_an_address_literal_is_its_own_next_hop(recipient: bytes, key: str):
+    """RFC 5321 4.1.3."""
+    assert router().route(recipient).key == key
+
+
+def test_u_labels_and_a_labels_are_one_domain():
+    """RFC 5890 2.3.2."""
+    assert router().route("x@bücher.test".encode()).kind == "local"
+
+
+def test_an_at_sign_in_a_quoted_local_part_is_not_the_domain():
+    assert router().route(b'"a@relay.test"@example.org').key == "mx:example.org"
+    assert router().route(b'"a+b"@demo.test').mailbox == b'"a+b"@demo.test'
+
+
+def test_lanes_are_few():
+    keys = {router().route(b"user%d@demo.test" % n).key for n in range(500)}
+    assert len(keys) == LOCAL_LANES
+
+
+@given(st.binary(max_size=80))
+def test_any_octets_have_a_route_and_a_shard(recipient: bytes):
+    route = router().route(recipient)
+    assert 0 <= shard_of(route.key, 3) < 3
+
+
+def test_the_shard_of_a_key_never_changes():
+    """Journals and copies rely on it between versions."""
+    assert shard_of("mx:example.org", 1000) == 970
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("relay.queue.routing._CACHE_LIMIT", 10)
+    small = router()
+    for n in range(100):
+        assert small.route(b"a@d%d.example" % n).key == f"mx:d{n}.example"
+    assert len(small._known) <= 10
