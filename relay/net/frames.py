@@ -17,7 +17,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, cast
 
 import msgpack
 
@@ -128,8 +128,7 @@ class FrameProtocol(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not of the class
         if self._on_connected is not None:
             self._on_connected(self)
 

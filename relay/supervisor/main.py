@@ -21,6 +21,7 @@ from collections.abc import Callable, MutableMapping, Sequence
 from typing import Final
 
 from relay.config.model import Config
+from relay.net import kernel
 from relay.net.listeners import Endpoint
 from relay.net.notify import Notifier
 from relay.spool import DataLock, SpoolError, lock_data_dir
@@ -112,6 +113,7 @@ class Supervisor:
     # ---- the start --------------------------------------------------------------------------------------------------
 
     def _start(self, config: Config) -> None:
+        kernel.set_name("relay")
         os.umask(0o027)
         gc.disable()  # the parent makes no cycles worth looking for; a child turns it on again
         self._signals.install()

@@ -136,7 +136,7 @@ class Worker:
         self.is_ready = False
         self._beat_interval: Final = context.config.workers.beat_timeout * 1e6 / BEAT_PARTS  # microseconds
         self._lag: Final = metrics.histogram_cells("relay_worker_loop_lag_seconds")
-        self._cut_code: int | None = None
+        self._cut_code = EXIT_DRAINED  # anything else: the main coroutine was cut, for this reason
         self._drain_until: float | None = None
         self._servers: list[asyncio.AbstractServer] = []
         self._timers: dict[object, asyncio.TimerHandle] = {}
@@ -213,11 +213,11 @@ class Worker:
         """Runs ``main`` to its end under the supervisor's orders; returns the exit code."""
         self._beat()
         self.repeat(self._beat_interval / 1e6, self._beat)
-        self._task = self.loop.create_task(main(self), name=self.context.role)
         self.loop.add_signal_handler(signal.SIGTERM, self._terminated)
         await self.loop.create_unix_connection(self._connect, sock=self.context.control)
-        if self.is_ready:  # said before there was a connection to say it on
-            self._tell(("ready",))
+        if self._cut_code:
+            return self._cut_code
+        self._task = self.loop.create_task(main(self), name=self.context.role)
         code = EXIT_DRAINED
         try:
             await self._task
@@ -231,8 +231,9 @@ class Worker:
                 self._tell(("failed", f"{type(fault).__name__}: {fault}"))
             self._report_fault("its main coroutine failed")
             code = EXIT_FAULT
+        code = self._cut_code or code  # before the unwinding, which closes the control connection
         await self._unwind()
-        return code if self._cut_code is None else self._cut_code
+        return code
 
     def _connect(self) -> FrameProtocol:
         self._control = FrameProtocol(self._told, self._orphaned)
@@ -267,13 +268,16 @@ class Worker:
 
     def _orphaned(self, _protocol: FrameProtocol, _fault: Exception | None) -> None:
         """The control connection ended: the supervisor is dead, or one of us talks nonsense. Either way: out."""
-        self._control = None
-        self._cut(EXIT_ORPHANED)
+        if self._control is not None:  # else we closed it ourselves
+            self._control = None
+            self._cut(EXIT_ORPHANED)
 
     def _cut(self, code: int) -> None:
         """Ends the main coroutine now; what it had not finished is not lost (I1 and I2 hold at any instant)."""
-        if self._cut_code is None and self._task is not None and not self._task.done():
-            self._cut_code = code
+        if self._cut_code:
+            return
+        self._cut_code = code
+        if self._task is not None and not self._task.done():
             self._task.cancel()
             # A main that will not be cancelled must not keep the process alive.
             self._timers[self._task] = self.loop.call_later(UNWIND_SECONDS, os._exit, code)
@@ -305,7 +309,7 @@ def run_worker(context: WorkerContext, main: Callable[[Worker], Coroutine[Any, A
     waits for a slow disk must not hold it up.
     """
     faulthandler.enable()  # a hung worker is ended with SIGABRT: the stacks of its threads go to stderr
-    kernel.set_name(f"relay:{context.role}-{context.slot}")
+    kernel.set_name(f"{context.role}-{context.slot}@relay")
     for terminal in (signal.SIGINT, signal.SIGHUP):
         signal.signal(terminal, signal.SIG_IGN)  # sent to the whole group; the supervisor says what to do about it
     loop = uvloop.new_event_loop()

@@ -456,10 +456,10 @@ class AnyOrder(RuleBasedStateMachine):
         """Left alone with workers that do as they are told, it serves whole; asked to end, it ends."""
         world = self.world
         for _ in range(200):
-            if world.exit_code is not None:
+            if world.is_over:
                 return
             world.goes(*[worker for worker in list(world.alive) if world.has_to_go(worker) or worker in world.killed])
-            if world.exit_code is not None:
+            if world.is_over:
                 return
             world.all_ready()
             world.passes(1.0)

@@ -117,6 +117,10 @@ class World:
             if spawn.generation == generation and role in {None, spawn.role}
         ]
 
+    @property
+    def is_over(self) -> bool:
+        return self.exit_code is not None
+
     def has_to_go(self, worker: int) -> bool:
         return any(message[0] in {"drain", "stop"} for message in self.told.get(worker, ()))
 
