@@ -215,25 +215,28 @@ class Worker:
         self.repeat(self._beat_interval / 1e6, self._beat)
         self.loop.add_signal_handler(signal.SIGTERM, self._terminated)
         await self.loop.create_unix_connection(self._connect, sock=self.context.control)
+        code = await self._carry_out(main)
+        code = self._cut_code or code  # before the unwinding, which closes the control connection
+        await self._unwind()
+        return code
+
+    async def _carry_out(self, main: Callable[[Worker], Coroutine[Any, Any, None]]) -> int:
         if self._cut_code:
             return self._cut_code
         self._task = self.loop.create_task(main(self), name=self.context.role)
-        code = EXIT_DRAINED
         try:
             await self._task
         except asyncio.CancelledError:
-            code = EXIT_FAULT  # unless it was cut, see below
+            return EXIT_FAULT  # unless it was cut
         except StartError as fault:
             self._tell(("failed", str(fault)))
-            code = EXIT_CANNOT_START
+            return EXIT_CANNOT_START
         except Exception as fault:  # noqa: BLE001 - whatever it is ends this process, and is seen
             if not self.is_ready:
                 self._tell(("failed", f"{type(fault).__name__}: {fault}"))
             self._report_fault("its main coroutine failed")
-            code = EXIT_FAULT
-        code = self._cut_code or code  # before the unwinding, which closes the control connection
-        await self._unwind()
-        return code
+            return EXIT_FAULT
+        return EXIT_DRAINED
 
     def _connect(self) -> FrameProtocol:
         self._control = FrameProtocol(self._told, self._orphaned)

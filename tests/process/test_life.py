@@ -122,7 +122,7 @@ def test_a_worker_has_no_descriptors_but_its_own(tmp_path):
             """What its descriptors above stderr lead to."""
             folder = Path(f"/proc/{pid}/fd")
             links = {os.readlink(folder / fd) for fd in os.listdir(folder) if int(fd) > 2}
-                return {link for link in links if not link.startswith(("anon_inode:", "/dev/null"))}
+            return {link for link in links if not link.startswith(("anon_inode:", "/dev/null"))}
 
         pids = appliance.pids()
         lock = str(tmp_path / "data" / "spool" / "lock")
