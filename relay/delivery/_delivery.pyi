@@ -8,7 +8,8 @@ from typing_extensions import disjoint_base
 class Delivery:
     """One content for one or more recipients at one next hop: what a session takes from its owner.
 
-    ``content`` is the content as stored (CRLF lines, not stuffed), or None when it is the file at ``path``.
+    ``content`` is the content as stored (CRLF lines, not stuffed). With a ``path``, the file there follows it;
+    ``content`` may then be None.
     ``flags`` are those of relay.mail.envelope (BODY_8BIT, SMTPUTF8, DOTS count here). ``size`` is the content's
     size in octets. ``tag`` is the owner's own; the session does not look at it.
     """

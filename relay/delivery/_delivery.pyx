@@ -26,8 +26,8 @@ cdef class Delivery:
                  content=None, str path=None, tag=None):
         if not recipients:
             raise ValueError("a delivery without recipients")
-        if (content is None) == (path is None):
-            raise ValueError("a delivery has either a content or the path of one")
+        if content is None and path is None:
+            raise ValueError("a delivery has a content, the path of one, or its beginning and the path of the rest")
         self.reverse_path = reverse_path
         self.recipients = recipients
         self.flags = flags

@@ -337,11 +337,13 @@ cdef class ClientMachine(Transactions):
         cdef bytes octets
         cdef object content = self.current.content
         self.current.content_at = self.now
-        if content is None:
+        if self.current.path is not None:
             self.streaming = True
             self.streamed = 0
             self.stuff_state = C_LINE_START
             self.stream_tail = b"\r\n"
+            if content is not None:
+                self.out.append(self.stream_chunk(bytes(content)))
             return 0
         if self.current.flags & DOTS:
             octets = stuff(content if isinstance(content, bytes) else bytes(content))

@@ -96,21 +96,31 @@ class Connector:
                 break
         return attempt.result
 
+    async def exchangers(self, domain: str) -> tuple[str, ...] | Outcome:
+        """The hosts that take mail for ``domain`` (a domain name or an address literal), best first, or why not."""
+        if literal_address(domain) is not None:
+            return (domain,)
+        if domain.startswith("["):
+            return failed("5.1.2", f"{domain} is not an address literal", "dns")
+        return mx_hosts(domain, await self._resolver.mx(domain), self._own_names, self._shuffle)
+
     async def open_mx(self, domain: str, owner: Owner) -> ClientSession | Outcome:
         """A greeted session with a mail exchanger of ``domain`` (a domain name or an address literal), or why not."""
-        literal = literal_address(domain)
-        if domain.startswith("[") and literal is None:
-            return failed("5.1.2", f"{domain} is not an address literal", "dns")
-        if literal is not None:
-            hosts: tuple[str, ...] | Outcome = (domain,)
-        else:
-            hosts = mx_hosts(domain, await self._resolver.mx(domain), self._own_names, self._shuffle)
-        if isinstance(hosts, Outcome):
-            return hosts
+        hosts = await self.exchangers(domain)
+        return hosts if isinstance(hosts, Outcome) else await self.open_hosts(hosts, owner, domain)
+
+    async def open_hosts(self, hosts: tuple[str, ...], owner: Owner, domain: str = "") -> ClientSession | Outcome:
+        """A greeted session with one of ``hosts`` (names or address literals), tried in order, or why not.
+
+        ``domain``, or else the first host, is named in the outcome.
+        """
+        domain = domain or hosts[0]
+        hosts = hosts[: self._settings.max_addresses]
         without: list[Addresses] = []
         attempt = _Attempt(failed("5.4.6", f"mail for {domain} would come back to this host", "dns"))
         tries = self._settings.max_addresses
-        for host in hosts[:tries]:
+        for host in hosts:
+            literal = literal_address(host)
             found = Addresses(FOUND, (literal,)) if literal else await self._resolver.addresses(host)
             if not found.addresses:
                 without.append(found)
@@ -120,7 +130,7 @@ class Connector:
                     attempt.note(await self._try(owner, host, address, self._settings.mx_port))
                 if attempt.session is not None:
                     return attempt.session
-        if len(without) == len(hosts[: self._settings.max_addresses]):
+        if len(without) == len(hosts):
             return no_addresses(without, domain)
         if without and attempt.outcome.kind == FAILED:
             attempt.note(no_addresses(without, domain))

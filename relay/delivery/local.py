@@ -55,9 +55,8 @@ def deliver_local(mail_dir: Path, jobs: list[LocalJob]) -> list[Outcome]:
 def _message(folder: Path, job: LocalJob) -> Message:
     delivery = job.delivery
     header = b"Return-Path: <" + delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
-    if delivery.content is None:
-        return Message(folder, (header,), delivery.path, delivery.size)
-    return Message(folder, (header, delivery.content))
+    beginning = delivery.content if delivery.content is not None else b""
+    return Message(folder, (header, beginning), delivery.path, delivery.size - len(beginning))
 
 
 def _outcome(job: LocalJob, result: str | OSError) -> Outcome:

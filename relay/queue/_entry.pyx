@@ -92,11 +92,23 @@ cdef inline void _unlink(Node* node) noexcept:
 cdef class Entry:
     cdef Node queue
     cdef Node guard
-    cdef void* chain                    # the Chain the queue node is in, borrowed: a chain empties itself before it
-    goes cdef public object group cdef public object indexes cdef public object reason cdef readonly uint64_t number
-    cdef public int64_t due_at cdef public uint32_t log cdef public uint32_t segment cdef public uint32_t offset cdef
-    public uint32_t size cdef uint32_t received cdef uint32_t deadline cdef public uint32_t count cdef public uint16_t
-    attempts cdef public uint8_t flags cdef public uint8_t state
+    # The Chain the queue node is in, borrowed: a chain empties itself before it goes.
+    cdef void* chain
+    cdef public object group
+    cdef public object indexes
+    cdef public object reason
+    cdef readonly uint64_t number
+    cdef public int64_t due_at
+    cdef public uint32_t log
+    cdef public uint32_t segment
+    cdef public uint32_t offset
+    cdef public uint32_t size
+    cdef uint32_t received
+    cdef uint32_t deadline
+    cdef public uint32_t count
+    cdef public uint16_t attempts
+    cdef public uint8_t flags
+    cdef public uint8_t state
 
     def __cinit__(self, uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id not None,
                   int64_t received_at, object group, object indexes, uint32_t count, int flags=0, int attempts=0,

@@ -14,8 +14,6 @@ from typing import Any, Final
 
 from relay.auth import AccountError, AccountFile
 from relay.delivery.connect import Connector, ConnectSettings
-from relay.delivery.mx import mx_hosts
-from relay.delivery.owner import Limits
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net.dns import Resolver
 from relay.net.frames import FrameError, FrameProtocol, Message
@@ -117,12 +115,18 @@ class DeliveryWorker:
         self._foreign = ForeignEntries(self._scheduler, self._reader)
         self._remote = RemoteFeeds(self._scheduler, self._links, self._settled_far, self._changed)
         self._wheel: TimingWheel[Any] = TimingWheel(0.1, 4096, worker.loop.time())
-        self._resolver = make_resolver(config.delivery)
-        self._own_names = frozenset({config.hostname.lower()})
+        resolver = Resolver(
+            servers=config.delivery.dns_servers,
+            timeout=config.delivery.dns_timeout,
+            cache_size=config.delivery.dns_cache_size,
+        )
+        self._connector = Connector(
+            ConnectSettings.of(config), resolver, self._wheel, shuffle=random.shuffle, loop=worker.loop
+        )
         self._outbound = Outbound(
             self._scheduler,
             self._reader,
-            Connector(connect_settings(worker), self._resolver, self._wheel, shuffle=random.shuffle, loop=worker.loop),
+            self._connector,
             self._settler,
             self._foreign,
             self._remote,
@@ -260,8 +264,7 @@ class DeliveryWorker:
 
     async def _resolve(self, key: str, domain: str) -> None:
         try:
-            answer = await self._resolver.mx(domain)
-            hosts: tuple[str, ...] | Outcome = mx_hosts(domain, answer, self._own_names, random.shuffle)
+            hosts = await self._connector.exchangers(domain)
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             hosts = deferred("4.4.3", f"internal error: {type(fault).__name__}: {fault}", "dns")
         now = now_us()
@@ -383,34 +386,6 @@ class DeliveryWorker:
     def _copy(self) -> None:
         if self._recovery is None and self._is_pumping:
             self._spawn(self._copier.run(self._intake.tails()))
-
-
-def make_resolver(settings: Any) -> Resolver:
-    """The resolver of ``config.delivery``."""
-    return Resolver(servers=settings.dns_servers, timeout=settings.dns_timeout, cache_size=settings.dns_cache_size)
-
-
-def connect_settings(worker: Worker) -> ConnectSettings:
-    """What all connections of this worker share."""
-    settings = worker.config.delivery
-    limits = Limits(
-        banner=settings.helo_timeout,
-        helo=settings.helo_timeout,
-        mail=settings.mail_timeout,
-        rcpt=settings.rcpt_timeout,
-        data=settings.data_timeout,
-        content=settings.content_timeout,
-        reply=settings.reply_timeout,
-        idle=settings.idle_timeout,
-        max_messages=settings.connection_reuse,
-    )
-    return ConnectSettings(
-        hostname=worker.config.hostname,
-        limits=limits,
-        connect_timeout=settings.connect_timeout,
-        mx_port=settings.mx_port,
-        source_address=settings.source_address,
-    )
 
 
 def run(context: WorkerContext) -> int:

@@ -21,7 +21,7 @@ from relay.delivery.connect import Connector
 from relay.delivery.local import LocalJob, deliver_local
 from relay.mail.envelope import Envelope
 from relay.mail.next_hop import NextHop
-from relay.mail.outcome import Outcome, deferred, failed
+from relay.mail.outcome import FAILED, Outcome, deferred, failed
 from relay.queue.entry import Entry
 from relay.queue.group import Connection
 from relay.queue.routing import Router
@@ -35,6 +35,8 @@ from relay.workers.settle import Attempt, Settler
 LOCAL_BATCH: Final = 32
 """Messages for one lane that are written and synced together."""
 LOCAL_THREADS: Final = 4
+REFUSED_SECONDS: Final = 60
+"""How long a permanent refusal by all hosts of a domain counts for further messages."""
 
 
 class Mailboxes(Protocol):
@@ -148,10 +150,18 @@ class Outbound:
             if feed.is_open:  # greeted, and lost before open() returned: closed() has told the scheduler
                 return
             self.settler.connect_failed(connection.group.key, answer)
+            if answer.kind == FAILED and isinstance(hop, MxHosts):
+                self._refuse_domains(connection, answer)
             self.scheduler.connection_failed(connection, answer, now_us(), random.random())
             self.changed()
         else:
             self.settler.connected(time.monotonic() - began)
+
+    def _refuse_domains(self, connection: Connection, outcome: Outcome) -> None:
+        """None of the hosts will ever take mail for these domains, they say: their messages fail now."""
+        until = now_us() + REFUSED_SECONDS * 1_000_000
+        for domain in list(connection.group.domains):
+            self.scheduler.rejected(domain.key, outcome, until)
 
     def count_open(self, change: int) -> None:
         self.row[self._open] = max(0, self.row[self._open] + change)

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ class Appliance:
             time.sleep(0.01)
 
 
-def wait_for(condition: Any, timeout: float, what: str) -> None:
+def wait_for(condition: Callable[[], object], timeout: float, what: str | Callable[[], str]) -> None:
     """Polls ``condition()`` until it is true; AssertionError naming ``what`` after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
