@@ -60,7 +60,8 @@ def _recipient(recipient: bytes, outcome: Outcome, action: str, until: int, limi
     said = _printable(safe_text(outcome.text, limit), utf8=utf8)
     if outcome.code:
         # Replies often begin with their status; it is not said twice.
-        status = "" if said.startswith(outcome.status) or not outcome.status else outcome.status + " "
+        is_said = said.startswith(outcome.status) or not _STATUS.fullmatch(outcome.status)
+        status = "" if is_said else outcome.status + " "
         lines.append(f"Diagnostic-Code: smtp; {outcome.code} {status}{said}")
     else:
         lines.append(f"Diagnostic-Code: x-relay; {said}")
