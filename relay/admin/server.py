@@ -67,6 +67,14 @@ class AdminServer:
             return _Refusal()
         return server()
 
+    async def drain(self, within: float = 2.0) -> None:
+        """Waits until the connections that are open have had their answer, ``within`` seconds at most. The listener
+        must be closed before: a client whose connection was accepted a moment ago has not sent its request yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + within
+        while (server := self._runner.server) is not None and server.connections and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+
     async def close(self, within: float = 2.0) -> None:
         """Ends all connections, those with a request in work after ``within`` seconds at most."""
         if self._timer is not None:

@@ -23,6 +23,7 @@ async def main(worker: Worker) -> None:
     await worker.listen(LISTENER, server.factory)
     worker.ready()
     await worker.draining.wait()
+    await server.drain()
     await server.close()
     await sink.close()
 

@@ -154,7 +154,7 @@ class Settler:
             self._is_journal_refusing = False
             self._sink.event("info", "journal is written again")
         self._row[self._journaled] += len(self._entries)
-        self._entries.clear()
+        self._entries = []  # not cleared: a journal that is being compacted keeps the list
 
     # ---- DSNs -------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ class Sink:
     port: int = 0
     messages: list[Received] = field(default_factory=list)
     connections: int = 0
+    open: set[_Session] = field(default_factory=set)
 
     def __enter__(self) -> Sink:
         self._loop = asyncio.new_event_loop()
@@ -53,9 +54,9 @@ class Sink:
         started.set()
         self._loop.run_forever()
         server.close()
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        for session in list(self.open):
+            session.transport.abort()
+        self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.close()
 
 
@@ -71,7 +72,11 @@ class _Session(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.sink.connections += 1
+        self.sink.open.add(self)
         self.reply("220 sink.test ESMTP")
+
+    def connection_lost(self, fault: Exception | None) -> None:
+        self.sink.open.discard(self)
 
     def data_received(self, octets: bytes) -> None:
         self.buffer += octets

@@ -55,8 +55,10 @@ class Source:
     def _session(self) -> None:
         while (name := self._next()) is not None:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection:
-                    peer = connection.makefile("rwb")
+                with (
+                    socket.create_connection(("127.0.0.1", self.port), timeout=20) as connection,
+                    connection.makefile("rwb") as peer,
+                ):
                     self._converse(peer, name)
             except (OSError, EOFError):
                 time.sleep(0.02)
