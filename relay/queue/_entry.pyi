@@ -8,6 +8,8 @@ reference. Times are microseconds since the epoch.
 from collections.abc import Iterator
 from typing import Any, Final, final
 
+from typing_extensions import disjoint_base
+
 NEW: Final[int]
 READY: Final[int]
 ACTIVE: Final[int]
@@ -16,7 +18,7 @@ HELD: Final[int]
 COPYING: Final[int]
 GONE: Final[int]
 
-def queue_number(queue_id: str, /) -> int:
+def queue_number(queue_id: str) -> int:
     """``queue_id`` as the 64-bit integer it is; ValueError when it is none."""
 
 @final
@@ -78,6 +80,7 @@ class Entry:
     def unlink(self) -> bool:
         """Takes it out of the list or wheel it waits in; False when it was in none. O(1)."""
 
+@disjoint_base
 class Chain:
     """What entries can be in; ``len()`` counts them."""
 
@@ -87,8 +90,8 @@ class Chain:
 class EntryList(Chain):
     """A queue of entries without memory of its own. ValueError when an entry waits somewhere else already."""
 
-    def append(self, entry: Entry, /) -> int: ...
-    def appendleft(self, entry: Entry, /) -> int: ...
+    def append(self, entry: Entry) -> int: ...
+    def appendleft(self, entry: Entry) -> int: ...
     def popleft(self) -> Entry | None:
         """The first entry, or None when there is none."""
     def __iter__(self) -> Iterator[Entry]:
@@ -101,7 +104,7 @@ class DueWheel(Chain):
     """Deferred entries by ``due_at``: never early, at most 131 ms late. add and unlink are O(1)."""
 
     def __init__(self, now: int) -> None: ...
-    def add(self, entry: Entry, /) -> int: ...
+    def add(self, entry: Entry) -> int: ...
     def expire(self, now: int, limit: int) -> list[Entry]:
         """Takes out what is due, up to ``limit``; the rest comes with the next call."""
     def next_at(self) -> int | None:
@@ -112,9 +115,9 @@ class DeadlineWheel(Chain):
     """Entries by the time at which something must be decided about them whatever they wait for. Whole seconds."""
 
     def __init__(self, now: int) -> None: ...
-    def set(self, entry: Entry, at: int, /) -> int:
+    def set(self, entry: Entry, at: int) -> int:
         """Puts ``entry`` in, or moves it, to ``at`` rounded up to whole seconds."""
-    def remove(self, entry: Entry, /) -> bool: ...
+    def remove(self, entry: Entry) -> bool: ...
     def expire(self, now: int, limit: int) -> list[Entry]:
         """Takes out what has come, up to ``limit``."""
     def next_at(self) -> int | None:

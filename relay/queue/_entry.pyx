@@ -1,4 +1,4 @@
-# cython: embedsignature=False
+# cython: autotestdict=False
 """Entries, the lists they wait in, and the timing wheel of their times. Documented in _entry.pyi.
 
 Memory is the reason for C here: a million deferred messages are a million entries. An entry is one object of 128
@@ -89,6 +89,7 @@ cdef inline void _unlink(Node* node) noexcept:
 
 @cython.no_gc
 @cython.final
+@cython.auto_pickle(False)
 cdef class Entry:
     cdef Node queue
     cdef Node guard
@@ -165,6 +166,7 @@ cdef void _measure():
     GUARD_AT = <char*>&sample.guard - <char*><void*>sample
 
 
+@cython.auto_pickle(False)
 cdef class Chain:
     """What entries can be in: counts them."""
 
@@ -208,6 +210,7 @@ cdef inline int _enter(Chain chain, Entry entry, Node* before) except -1:
 
 @cython.final
 @cython.no_gc
+@cython.auto_pickle(False)
 cdef class EntryList(Chain):
     cdef Node head
 
@@ -253,6 +256,7 @@ cdef class EntryList(Chain):
         return entries
 
 
+@cython.auto_pickle(False)
 cdef class _Slots(Chain):
     """Three levels of 256 slots. ``current`` is the next tick to expire; a level-1 slot is spread over level 0 when
     its first tick comes, a level-2 slot over level 1. Beyond 2**24 ticks an item sits in the last slot and is placed
@@ -355,6 +359,7 @@ cdef class _Slots(Chain):
 
 @cython.final
 @cython.no_gc
+@cython.auto_pickle(False)
 cdef class DueWheel(_Slots):
     def __cinit__(self, int64_t now):
         self.current = now >> DUE_SHIFT
@@ -396,6 +401,7 @@ cdef class DueWheel(_Slots):
 
 @cython.final
 @cython.no_gc
+@cython.auto_pickle(False)
 cdef class DeadlineWheel(_Slots):
     def __cinit__(self, int64_t now):
         self.current = now // 1000000

@@ -102,6 +102,7 @@ class Group:
         """Connections that were greeted and are not over."""
         self.idle: dict[Connection, None] = {}
         self.waking = 0
+        """Connections that were woken or have just opened, and have not called take() yet."""
         self.ceiling = settings.per_lane if self.is_lane else settings.per_group
         self.window = float(min(settings.initial, self.ceiling))
         self.failures = 0
@@ -200,6 +201,7 @@ class Connection:
         self.is_idle = False
         """take() said None: it waits for Wake."""
         self.is_waking = False
+        """take() is expected."""
         self.is_quitting = False
 
     def __repr__(self) -> str:

@@ -124,6 +124,9 @@ class Pool:
         group.connecting -= 1
         group.open += 1
         connection.is_open = True
+        # It is about to take: no other connection is needed for that entry.
+        connection.is_waking = True
+        group.waking += 1
         if group.failures:
             self._probing -= 1
             self._resume(group)
@@ -231,6 +234,13 @@ class Pool:
         """When fire() has something to do."""
         return self._timers[0][0] if self._timers else None
 
+    def hand_out(self) -> list[Action]:
+        """The actions since the last call, without those that events have overtaken."""
+        out = [action for action in self.out if not _is_overtaken(action)]
+        # Cleared in place: the domains write into the same list.
+        self.out.clear()
+        return out
+
     @property
     def has_work(self) -> bool:
         """Whether there are actions to hand out or turns to give."""
@@ -279,3 +289,12 @@ class Pool:
         # Only a group without any connection makes others give way.
         without = sum(1 for group in turns if not group.open + group.connecting) + wanting - len(turns)
         self._starving = max(0, min(spare, without - self._quitting))
+
+
+def _is_overtaken(action: Action) -> bool:
+    match action:
+        case Wake(connection):
+            return not connection.is_waking
+        case Quit(connection):
+            return not connection.is_open
+    return False

@@ -279,10 +279,7 @@ class Scheduler:
         if self.domains.rejected:
             self._reject(now)
         self.pool.give_turns()
-        out = self.pool.out[:]
-        # Cleared in place: the domains write into the same list.
-        self.pool.out.clear()
-        return out
+        return self.pool.hand_out()
 
     def next_wakeup(self) -> int | None:
         """When actions() must be called even if nothing happens: 0 for at once, None for never."""
