@@ -83,6 +83,9 @@ class Journal:
         self._folder = spool_dir / "journal"
         self._compacted_size = 0
         self._running: asyncio.Task[None] | None = None
+        self._compacting = asyncio.Lock()
+        self._repeat: list[Sequence[Entry]] | None = None
+        """What is appended between the call of compact() and the new file: it must stand in that one as well."""
         self._old: list[_File] = []
         """What compact() has not replaced yet: to be synced together with the new file until it has."""
         try:
@@ -117,6 +120,8 @@ class Journal:
             self._file.append(entries)
         except OSError as fault:
             raise SpoolError.of(f"{self._file.path}: cannot be written", fault) from fault
+        if self._repeat is not None:
+            self._repeat.append(entries)
 
     async def sync(self) -> None:
         """*Synced* when it returns: everything appended before the call. Callers share syncs.
@@ -148,16 +153,30 @@ class Journal:
         again. Then removes all journals that are absorbed: our own older ones, and those of earlier lives once every
         shard has absorbed them.
         """
+        async with self._compacting:
+            try:
+                await self._compact(iter(entries))
+            except OSError as fault:
+                raise SpoolError.of(f"{self._folder}: cannot be compacted", fault) from fault
+            finally:
+                self._repeat = None
+
+    async def _compact(self, entries: Iterator[Entry]) -> None:
         loop = asyncio.get_running_loop()
+        self._repeat = []
+        snapshot, fresh = await loop.run_in_executor(None, self._next_files)
         try:
-            snapshot = next_number(self._spool_dir, "journal", self._files)
-            fresh = self._new()
-            self._old.append(self._file)
-            self._file = fresh
-            absorbed = (*self._absorbs, *(file.number for file in self._old))
-            await loop.run_in_executor(None, self._write_snapshot, snapshot, absorbed, iter(entries))
-        except OSError as fault:
-            raise SpoolError.of(f"{self._folder}: cannot be compacted", fault) from fault
+            for some in self._repeat:
+                fresh.append(some)
+        except OSError:
+            self._absorbs.append(fresh.number)
+            self._files.close(fresh.fd)
+            raise
+        self._repeat = None
+        self._old.append(self._file)
+        self._file = fresh
+        absorbed = (*self._absorbs, *(file.number for file in self._old))
+        await loop.run_in_executor(None, self._write_snapshot, snapshot, absorbed, entries, fresh)
         existing = list_journals(self._spool_dir, self._files)
         self._absorbs = [number for number in (*absorbed, snapshot) if number in existing]
         old, self._old = self._old, []
@@ -165,6 +184,10 @@ class Journal:
             await asyncio.wait([self._running])
         for file in old:
             self._files.close(file.fd)
+
+    def _next_files(self) -> tuple[int, _File]:
+        """The number of the compacted file, and the new file to append to, which comes after it."""
+        return next_number(self._spool_dir, "journal", self._files), self._new()
 
     def _new(self) -> _File:
         number = next_number(self._spool_dir, "journal", self._files)
@@ -176,11 +199,12 @@ class Journal:
             raise
         return file
 
-    def _write_snapshot(self, number: int, absorbed: tuple[int, ...], entries: Iterator[Entry]) -> None:
+    def _write_snapshot(self, number: int, absorbed: tuple[int, ...], entries: Iterator[Entry], fresh: _File) -> None:
         file = _File(self._files, self._folder, number, self._head._replace(absorbed=absorbed))
         try:
             while some := list(islice(entries, _PER_FRAME)):
                 file.append(some)
+            self._files.sync(fresh.fd)  # what it repeats of the old file may have been promised to be synced
             file.publish()
         finally:
             self._files.close(file.fd)

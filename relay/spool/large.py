@@ -94,6 +94,11 @@ class LargeContent:
             self._waiting.clear()
             self._start()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being done in the thread."""
+        return self._is_busy
+
     def describe(self) -> bytes:
         """What the record says about the file; once it is committed."""
         return pack_large(self.name, self._written, self._crc)
@@ -103,8 +108,7 @@ class LargeContent:
         self.size = self._written = size
         self._crc = crc
         self._committed = committed
-        self._is_busy = True
-        self._executor.submit(self._run, lambda: self._link(path))
+        self._submit(lambda: self._link(path))
 
     def _start(self) -> None:
         """Hands the next job to the thread, when it is free."""
@@ -120,7 +124,10 @@ class LargeContent:
 
     def _submit(self, job: Callable[[], bool]) -> None:
         self._is_busy = True
-        self._executor.submit(self._run, job)
+        try:
+            self._executor.submit(self._run, job)
+        except RuntimeError:  # the writer is closed; the file goes with the log's folder
+            self._loop.call_soon(self._ran, True, SpoolError("the spool is closed"))
 
     def _run(self, job: Callable[[], bool]) -> None:
         """In the thread. A job returns whether the file is settled: published or removed."""

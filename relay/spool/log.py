@@ -61,7 +61,7 @@ def record_size(envelope: bytes, large: bytes, content: Sequence[bytes]) -> int:
 
 
 class Log:
-    """A new log: made, locked, and with its first segment prepared. SpoolError when that cannot be done."""
+    """A new log, made and locked (SpoolError when that fails), with its first segment prepared or else failing."""
 
     def __init__(self, spool_dir: Path, segment_size: int, spares: int, files: Files = OS) -> None:
         self._files = files
@@ -79,9 +79,8 @@ class Log:
         self._failures = 0
         try:
             self.pool.prepare()
-        except SpoolError:
-            files.close(self._lock_fd)
-            raise
+        except SpoolError:  # a full disk, most likely: a worker that says 452 is better than none
+            self._failures = 2
 
     @property
     def is_failing(self) -> bool:

@@ -23,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
+from weakref import WeakSet
 
 from relay.spool.errors import SpoolError
 from relay.spool.files import OS, Files
@@ -37,6 +38,7 @@ _BATCH: Final = 4 << 20
 """Octets after which a batch is closed: bounds how long one sync takes."""
 _TICK: Final = 1.0
 _LARGE_THREADS: Final = 2
+_LARGE_WAIT: Final = 0.005
 
 
 class Waiter(Protocol):
@@ -106,16 +108,19 @@ class LogWriter:
         self._segments: dict[int, _State] = {}
         self._links = 0
         self._executor: ThreadPoolExecutor | None = None
+        self._large: WeakSet[LargeContent] = WeakSet()
         self._waiting: deque[Item] = deque()
         self._is_idle = True
         self._is_open = True
-        self._is_accepting = True
+        self._is_accepting = not self._log.is_failing
         self._is_preparing_failed = False
         self._wake: SimpleQueue[bool] = SimpleQueue()
         self._tasks: SimpleQueue[Callable[[], None] | bool] = SimpleQueue()
         self._tasks.put(True)
         self._writing = threading.Thread(target=self._write_forever, name="spool-write", daemon=True)
         self._tending = threading.Thread(target=self._tend_forever, name="spool-tend", daemon=True)
+        if not self._is_accepting:
+            loop.call_soon(self._event, "error", "spool.not_accepting")
         self._writing.start()
         self._tending.start()
 
@@ -145,7 +150,7 @@ class LogWriter:
 
     def open_large(self, queue_id: str, on_drained: Callable[[], None] | None = None) -> LargeContent:
         """A content that goes to a file of its own while it arrives; see LargeContent."""
-        return LargeContent(self._files, self._large_folder, queue_id, self._loop, self._large_executor(), on_drained)
+        return self._new_large(queue_id, on_drained)
 
     def link_large(self, message: Message, committed: Callable[[SpoolError | None], None]) -> LargeContent:
         """For copying forward: the large file of ``message`` under a second name, in this log (a hard link, published).
@@ -157,7 +162,7 @@ class LogWriter:
             raise ValueError("the message has no large file")
         self._links += 1
         name = f"{message.record.envelope.queue_id}-{self._links}"
-        copy = LargeContent(self._files, self._large_folder, name, self._loop, self._large_executor())
+        copy = self._new_large(name)
         copy.adopt(large.path, large.size, large.crc, committed)
         return copy
 
@@ -211,16 +216,20 @@ class LogWriter:
         await self._loop.run_in_executor(None, self._writing.join)
         self._tasks.put(False)
         await self._loop.run_in_executor(None, self._tending.join)
+        while any(large.is_busy for large in self._large):  # noqa: ASYNC110 - once in a life; an event each is too much
+            await asyncio.sleep(_LARGE_WAIT)
         if self._executor is not None:
             await self._loop.run_in_executor(None, self._executor.shutdown)
         await self._loop.run_in_executor(None, self._log.close)
 
     # -- on the loop's thread
 
-    def _large_executor(self) -> ThreadPoolExecutor:
+    def _new_large(self, name: str, on_drained: Callable[[], None] | None = None) -> LargeContent:
         if self._executor is None:
             self._executor = ThreadPoolExecutor(_LARGE_THREADS, "spool-large")
-        return self._executor
+        large = LargeContent(self._files, self._large_folder, name, self._loop, self._executor, on_drained)
+        self._large.add(large)
+        return large
 
     def _recycle(self, segments: list[int]) -> None:
         for segment in segments:
@@ -229,7 +238,7 @@ class LogWriter:
     def _committed(self, items: Sequence[Item], commit: Commit, seconds: float) -> None:
         error = commit.error
         for item in items:
-            item[4].spooled(error)
+            self._tell(item[4], error)
         for segment, end in commit.closed:
             state = self._segments.setdefault(segment, _State())
             state.end = end
@@ -253,6 +262,12 @@ class LogWriter:
         for item in items:
             if item[2]:
                 self._tasks.put(partial(self._remove_large, [name_of(item[2])]))
+
+    def _tell(self, waiter: Waiter, error: SpoolError | None) -> None:
+        try:
+            waiter.spooled(error)
+        except Exception as fault:  # noqa: BLE001 - one session's mistake must not leave the others without an answer
+            self._event("error", "spool.waiter_failed", cause=repr(fault))
 
     def _event(self, level: str, event: str, **fields: object) -> None:
         if self._on_event is not None:

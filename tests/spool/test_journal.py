@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,10 +65,12 @@ async def test_compaction_keeps_the_state_and_what_came_meanwhile(spool_dir: Pat
     compacting = asyncio.create_task(first.compact([entry(number) for number in range(2990, 3000)]))
     await asyncio.sleep(0)
     first.append([entry(4000)])
+    await first.sync()
+    first.append([entry(4002)])
     await compacting
     first.append([entry(4001)])
     await first.close()
-    expected = [entry(number) for number in [*range(2990, 3000), 4000, 4001]]
+    expected = [entry(number) for number in [*range(2990, 3000), 4000, 4002, 4001]]
     assert list(load_journals(spool_dir)) == expected
     assert len(list_journals(spool_dir)) == 2
 
@@ -155,7 +158,8 @@ class Faulty(Files):
     def __init__(self) -> None:
         self.is_full = False
         self.is_broken = False
-        self.syncs: list[int] = []
+        self.syncs: list[str] = []
+        """Names of the files without their endings."""
         self.gate = threading.Event()
         self.gate.set()
 
@@ -166,7 +170,7 @@ class Faulty(Files):
         return super().write(fd, buffers, offset)
 
     def sync(self, fd: int) -> None:
-        self.syncs.append(fd)
+        self.syncs.append(Path(os.readlink(f"/proc/self/fd/{fd}")).stem)
         assert self.gate.wait(20)
         if self.is_broken:
             raise OSError(errno.EIO, "broken")
@@ -226,12 +230,25 @@ async def test_syncs_are_shared_and_begin_after_the_call(spool_dir: Path) -> Non
     await first.close()
 
 
+async def test_what_the_new_file_repeats_is_synced_before_the_old_one_goes(spool_dir: Path) -> None:
+    files = Faulty()
+    first = journal(spool_dir, files=files)
+    compacting = asyncio.create_task(first.compact([]))
+    await asyncio.sleep(0)
+    first.append([entry(1)])
+    await first.sync()
+    await compacting
+    assert files.syncs.count(f"{first.number:010d}") >= 2, "once with its head, once with what it repeats"
+    assert list(load_journals(spool_dir)) == [entry(1)]
+    await first.close()
+
+
 async def test_a_sync_during_compaction_covers_the_old_file_too(spool_dir: Path) -> None:
     """Until the compacted state is published, the old file is all that holds the earlier entries."""
     files = Faulty()
     first = journal(spool_dir, files=files)
     first.append([entry(1)])
-    old = first._file.fd
+    old = first.number
     blocked = threading.Event()
 
     def entries() -> Iterator[Entry]:
@@ -239,10 +256,11 @@ async def test_a_sync_during_compaction_covers_the_old_file_too(spool_dir: Path)
         yield entry(1)
 
     compacting = asyncio.create_task(first.compact(entries()))
-    await asyncio.sleep(0)
+    while first.number == old:
+        await asyncio.sleep(0.001)
     files.syncs.clear()
     await first.sync()
-    assert old in files.syncs
+    assert f"{old:010d}" in files.syncs
     blocked.set()
     await compacting
     await first.close()

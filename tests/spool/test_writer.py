@@ -26,6 +26,7 @@ from relay.spool import (
 )
 from relay.spool.files import Buffers, Files
 from relay.spool.folder import list_segments, log_folder
+from relay.spool.log import _zeroes_after
 from tests.spool.spools import Settings, Waiter, envelope, make_spool
 
 Notice = tuple[int, int, int, int, bool]
@@ -248,6 +249,39 @@ async def test_a_failed_sync_refuses_its_batch_only(spool_dir: Path) -> None:
     assert contents(spool_dir, worker.writer.number) == {"m1": b"x", "m3": b"x"}
 
 
+async def test_only_failures_in_a_row_stop_acceptance(spool_dir: Path) -> None:
+    files = Faulty()
+    worker = Worker(spool_dir, files)
+    for number in range(3):
+        assert await worker.told(worker.append(f"good{number}")) == [None]
+        await worker.until(lambda: not worker.writer._log.pool.wants_more)
+        files.errno = errno.EIO
+        assert await worker.told(worker.append(f"bad{number}")) != [None]
+        files.errno = 0
+        assert worker.writer.is_accepting
+    await worker.close()
+    assert contents(spool_dir, worker.writer.number).keys() == {"good0", "good1", "good2"}
+
+
+async def test_the_next_segment_is_prepared_when_one_is_taken(spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.spool.writer._TICK", 1000.0)
+    worker = Worker(spool_dir, spare_segments=2)
+    await worker.until(lambda: not worker.writer._log.pool.wants_more)
+    for number in range(4):
+        await worker.told(worker.append(f"m{number}", b"x" * 60000))
+        await worker.until(lambda: not worker.writer._log.pool.wants_more)
+    await worker.close()
+
+
+@pytest.mark.parametrize("end", [64, 4080, 4088, 4096, 4096 + 8, 65536 - 8, 65536 - 4096, 65536])
+def test_a_batch_ends_with_a_clean_end(end: int) -> None:
+    """At least 8 zero octets, or else what is left of a recycled segment's earlier life would look torn."""
+    zeroes = _zeroes_after(end, 65536)
+    assert zeroes >= 8 or end + zeroes == 65536
+    assert (end + zeroes) % 4096 == 0
+    assert end + zeroes <= 65536
+
+
 async def test_a_failed_batch_is_not_found_even_if_nothing_follows_it(spool_dir: Path) -> None:
     """The octets may well be on the disk: pwritev has written them before the sync fails."""
     files = Faulty()
@@ -284,6 +318,43 @@ async def test_a_broken_disk_stops_acceptance_until_it_works_again(spool_dir: Pa
     assert await worker.told(worker.append("m4")) == [None]
     await worker.close()
     assert contents(spool_dir, worker.writer.number) == {"m1": b"x", "m4": b"x"}
+
+
+async def test_a_worker_starts_on_a_full_disk_and_takes_mail_when_there_is_room(spool_dir: Path) -> None:
+    """Rather one that says 452 than a crash loop."""
+    files = Faulty()
+    real = files.sync
+    folder_is_full = True
+
+    def sync(fd: int) -> None:
+        if folder_is_full and files.size(fd) > 4096:
+            raise OSError(errno.ENOSPC, "full")
+        real(fd)
+
+    files.sync = sync  # type: ignore[method-assign]
+    worker = Worker(spool_dir, files)
+    assert not worker.writer.has_room()
+    (error,) = await worker.told(worker.append("m1"))
+    assert error is not None
+    folder_is_full = False
+    await worker.until(lambda: "spool.accepting" in worker.events)
+    assert worker.events[0] == "spool.not_accepting"
+    assert await worker.told(worker.append("m2")) == [None]
+    await worker.close()
+    assert contents(spool_dir, worker.writer.number) == {"m2": b"x"}
+
+
+async def test_a_waiter_that_raises_does_not_silence_the_others(spool_dir: Path) -> None:
+    worker = Worker(spool_dir)
+
+    class Bad:
+        def spooled(self, error: SpoolError | None) -> None:
+            raise RuntimeError("mistake")
+
+    worker.writer.append(envelope("m1"), b"x", Bad())
+    assert await worker.told(worker.append("m2")) == [None]
+    assert worker.events == ["spool.waiter_failed"]
+    await worker.close()
 
 
 async def test_low_room_is_seen(spool_dir: Path) -> None:
