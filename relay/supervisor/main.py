@@ -37,7 +37,7 @@ from relay.supervisor.vocabulary import EXIT_CANNOT_START, RolePlan, Spec
 from relay.telemetry.page import CountersPage, NoRowLeftError
 from relay.workers.process import Role, WorkerContext
 
-LOCK_WAIT: Final = 5.0
+LOCK_WAIT: Final = 2.0
 """Seconds: the workers of a supervisor that was killed just now still hold the data directory for a moment."""
 FIXED: Final = ("data_dir", "user", "group", "allow_root")
 """Settings that a reload cannot change: they are used before the first fork."""

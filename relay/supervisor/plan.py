@@ -55,7 +55,7 @@ from relay.supervisor.vocabulary import (
 )
 
 TICK: Final = 1.0
-"""Beats are looked at so often."""
+"""Beats are looked at so often, or four times in the shortest beat timeout if that is more."""
 START_TIMEOUT: Final = 60.0
 """A worker must be ready by then."""
 ABORT_GRACE: Final = 2.0
@@ -96,7 +96,7 @@ class Plan:
 
     def next_wakeup(self, now: float) -> float:
         """When the next Tick is due at the latest."""
-        times = [now + TICK]
+        times = [now + self._tick_interval()]
         times += [slot.spawn_at for slot in self._slots() if slot.spawn_at is not None]
         times += [worker.kill_at for worker in self._workers.values() if worker.kill_at is not None]
         return min(times)
@@ -201,7 +201,7 @@ class Plan:
                 self._give_up(f"{worker.name} was lost {generation.lost} times before all were ready", now)
 
     def _tick(self, beats: dict[int, float], now: float) -> None:
-        if self._ticked_at is not None and now - self._ticked_at > 3 * TICK:
+        if self._ticked_at is not None and now - self._ticked_at > 3 * self._tick_interval():
             # We were not running ourselves (a frozen container, a suspended machine): nobody's beat tells anything.
             self._beats_count_from = now
         self._ticked_at = now
@@ -331,6 +331,10 @@ class Plan:
     def _abort(self, number: int, worker: Worker, now: float) -> None:
         self._out.append(Kill(number, is_final=False))
         worker.kill_at = now + ABORT_GRACE
+
+    def _tick_interval(self) -> float:
+        generations = (self.serving, self.rising, *self._leaving.values())
+        return min([TICK, *[generation.spec.beat_timeout / 4 for generation in generations if generation]])
 
     def _slots(self) -> Iterator[Slot]:
         """All slots that have or get a worker."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import faulthandler
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -67,8 +69,9 @@ class Toy(asyncio.Protocol):
             case "hang":
                 time.sleep(3600)
             case "hang for good":
-                while True:  # in C code that holds the GIL, as far as a signal handler can tell
-                    time.sleep(3600)
+                faulthandler.disable()
+                signal.signal(signal.SIGABRT, signal.SIG_IGN)
+                time.sleep(3600)
             case "fail":
                 os._exit(3)
             case "files":
@@ -81,8 +84,6 @@ class Toy(asyncio.Protocol):
                 self.say(orphan())
             case "zombies":
                 self.say(zombies())
-            case "stay":
-                pass
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.sessions.discard(self)

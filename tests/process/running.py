@@ -42,7 +42,11 @@ class Session:
         """ConnectionRefusedError when nobody listens, EOFError when nobody greets."""
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=15)
         self.lines = self.socket.makefile("rb")
-        greeting = self.lines.readline()
+        try:
+            greeting = self.lines.readline()
+        except BaseException:
+            self.close()
+            raise
         if not greeting:
             self.close()
             raise EOFError
@@ -148,14 +152,14 @@ class Running:
     def serves(self, generation: int) -> None:
         self.sees("serving", generation=generation)
 
-    def signal(self, number: signal.Signals) -> None:
+    def gets(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def ends(self, seconds: float = 15.0) -> int:
         return self.process.wait(seconds)
 
     def stop(self) -> int:
-        self.signal(signal.SIGTERM)
+        self.gets(signal.SIGTERM)
         return self.ends()
 
     # ---- its workers ----
@@ -170,12 +174,15 @@ class Running:
 
     def pids(self) -> dict[str, int]:
         """By name, e.g. ``smtp-0``: the processes as ``ps`` shows them."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         named: dict[str, int] = {}
-        for pid in children:
+        for pid in self.every_pid():
             with contextlib.suppress(OSError):
-                named[Path(f"/proc/{pid}/comm").read_text().strip().partition("@")[0]] = int(pid)
+                named[Path(f"/proc/{pid}/comm").read_text().strip().partition("@")[0]] = pid
         return named
+
+    def runs(self, wanted: set[str]) -> None:
+        """Waits until there are these workers and no others."""
+        until(f"workers {wanted}", lambda: set(self.pids()) == wanted and len(self.every_pid()) == len(wanted))
 
     def refuses(self, name: str = "mx") -> bool:
         try:
@@ -183,3 +190,15 @@ class Running:
         except ConnectionRefusedError:
             return True
         return False
+
+    def every_pid(self) -> list[int]:
+        """The supervisor's children, also two of one name."""
+        children = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        return [int(pid) for pid in Path(children).read_text().split()]
+
+    def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+    def connection(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.ports["mx"]), timeout=15)

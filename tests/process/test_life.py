@@ -29,7 +29,7 @@ def test_the_listeners_refuse_as_soon_as_the_drain_begins(tmp_path):
     """A client that is refused goes to the next MX; one that waits in a backlog nobody reads does not."""
     appliance = Running(tmp_path, toy="does not drain", drain_timeout=2.0)
     with appliance.serving():
-        appliance.signal(signal.SIGTERM)
+        appliance.gets(signal.SIGTERM)
         until("refusal", appliance.refuses)
         assert appliance.process.poll() is None
         assert appliance.ends() == 6
@@ -38,9 +38,9 @@ def test_the_listeners_refuse_as_soon_as_the_drain_begins(tmp_path):
 def test_a_second_sigterm_stops_now(tmp_path):
     appliance = Running(tmp_path, toy="does not drain", drain_timeout=600.0)
     with appliance.serving():
-        appliance.signal(signal.SIGTERM)
+        appliance.gets(signal.SIGTERM)
         appliance.sees("stopping", signal="SIGTERM")
-        appliance.signal(signal.SIGTERM)
+        appliance.gets(signal.SIGTERM)
         assert appliance.ends(10) == 6
 
 
@@ -57,7 +57,7 @@ def test_sigterm_during_the_start_ends_it(tmp_path):
     appliance = Running(tmp_path, toy="starts slowly")
     with appliance.begun():
         appliance.sees("starting")
-        appliance.signal(signal.SIGTERM)
+        appliance.gets(signal.SIGTERM)
         assert appliance.ends() == 0
         assert appliance.events("serving") == []
 
@@ -173,14 +173,14 @@ def test_the_service_manager_hears_of_it_all(tmp_path, manager):
         hears("READY=1")
         hears("WATCHDOG=1")
         hears("WATCHDOG=1")
-        appliance.signal(signal.SIGHUP)
+        appliance.gets(signal.SIGHUP)
         assert "MONOTONIC_USEC=" in hears("RELOADING=1")
         assert "generation 2" in hears("READY=1")
         appliance.file.write_text("{")
-        appliance.signal(signal.SIGHUP)
+        appliance.gets(signal.SIGHUP)
         hears("RELOADING=1")
         assert "refused" in hears("READY=1")
-        appliance.signal(signal.SIGTERM)
+        appliance.gets(signal.SIGTERM)
         hears("STOPPING=1")
         assert appliance.ends() == 0
         environment = Path(f"/proc/{os.getpid()}/environ").read_bytes()
