@@ -64,6 +64,8 @@ def _shares(config: Config) -> Iterator[Problem]:
         )
     if config.smtp.memory_budget < 2 * config.smtp.large_content:
         yield ("smtp", "memory_budget"), "must be at least twice smtp.large_content"
+    if config.spool.segment_size < 2 * config.smtp.large_content:
+        yield ("spool", "segment_size"), "must be at least twice smtp.large_content"
 
 
 def _privileges(config: Config) -> Iterator[Problem]:

@@ -27,6 +27,7 @@ from relay.spool.record import (
     Identity,
     SegmentHead,
     body_crc,
+    large_size,
     pack_head,
     pack_segment_head,
     padded,
@@ -77,10 +78,13 @@ class Log:
         self._sequence = 1
         self._previous = (0, 0)
         self._failures = 0
+        self._is_full = False
+        self._large_octets = 0
         try:
             self.pool.prepare()
-        except SpoolError:  # a full disk, most likely: a worker that says 452 is better than none
+        except SpoolError as fault:  # a full disk, most likely: a worker that says 452 is better than none
             self._failures = 2
+            self._is_full = fault.is_full
 
     @property
     def is_failing(self) -> bool:
@@ -125,7 +129,8 @@ class Log:
         self._files.close(self._lock_fd)
 
     def _fitting(self, items: Sequence[Item]) -> tuple[int, int]:
-        if self._segment is None:
+        if self._segment is None or self._large_octets >= self._segment.size:
+            # Large files go when their segment goes: many of them end it early, so that they do not wait for it.
             return 0, 0
         room = self._segment.size - self._end
         total = 0
@@ -150,12 +155,14 @@ class Log:
                 self._files.close(fresh.fd)
         except SpoolError as fault:
             self._failures = 2
+            self._is_full = fault.is_full
             return fault
         if fresh is None:
-            return SpoolError("the spool is not accepting: no segment can be written to")
+            return SpoolError("the spool is not accepting: no segment can be written to", is_full=self._is_full)
         self._segment = fresh
         self._identity = Identity(self._mark, self.number, fresh.number)
         self._end = FIRST
+        self._large_octets = 0
         return None
 
     def _leave(self, segment: Segment, end: int) -> None:
@@ -192,6 +199,8 @@ class Log:
             crc = body_crc(envelope, large, content)
             parts.append(pack_head(identity, offset, sequence, index, sizes, crc) + envelope + large)
             parts += content
+            if large:
+                self._large_octets += large_size(large)
             if padding := size - HEAD_SIZE - len(envelope) - len(large) - content_size:
                 parts.append(_PADDING[padding])
             sequence += 1

@@ -113,6 +113,12 @@ def pack_large(name: str, size: int, crc: int) -> bytes:
     return _LARGE.pack(size, crc, 0) + name.encode("ascii")
 
 
+def large_size(octets: bytes) -> int:
+    """The size of the file that pack_large has described."""
+    size: int = _LARGE.unpack_from(octets)[0]
+    return size
+
+
 def unpack_large(octets: bytes, folder: Path) -> LargeFile:
     """The opposite of pack_large; ValueError when it is not one."""
     if len(octets) <= _LARGE.size:

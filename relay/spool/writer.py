@@ -150,6 +150,7 @@ class LogWriter:
 
     def open_large(self, queue_id: str, on_drained: Callable[[], None] | None = None) -> LargeContent:
         """A content that goes to a file of its own while it arrives; see LargeContent."""
+        self._tasks.put(True)  # a look at the room that is left
         return self._new_large(queue_id, on_drained)
 
     def link_large(self, message: Message, committed: Callable[[SpoolError | None], None]) -> LargeContent:
@@ -327,7 +328,6 @@ class LogWriter:
                 task = self._tasks.get(timeout=_TICK)
             except Empty:
                 task = True
-                self._room.look()
             if task is False:
                 return
             if callable(task):
@@ -336,6 +336,7 @@ class LogWriter:
                 self._tend()
 
     def _tend(self) -> None:
+        self._room.look()
         if self._log.is_failing:
             if not self._log.probe():
                 return

@@ -77,7 +77,7 @@ def open_log(worker: Worker, sink: LogSink, meter: SpoolMeter, on_committed: Cal
     row = worker.context.row
 
     def event(level: str, name: str, fields: Mapping[str, object]) -> None:
-        if name == "sync failed":
+        if name == "spool.sync_failed":
             row[failed] += 1
         sink.event(level, name, **fields)
 

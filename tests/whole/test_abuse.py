@@ -155,7 +155,7 @@ def test_more_than_the_announced_size_is_refused_while_reading(relay: Appliance)
         answer = read_to_end(peer)
     assert b"552 5.3.4 " in answer, answer
     assert memory(relay) - before < 8 * MIB
-    assert not list((relay.data / "spool").glob("**/large/*"))
+    wait_for(lambda: not list((relay.data / "spool").glob("**/large/*")), 5, "nothing of it left on the disk")
 
 
 def test_ten_thousand_idle_sessions_are_held(tmp_path: Path) -> None:
