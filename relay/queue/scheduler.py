@@ -315,10 +315,6 @@ class Scheduler:
             return
         end_at = entry.received_at + self.policy.lifetime
         reason = self.places.blocked_by(entry)
-        if entry.flags & IS_FOREIGN:
-            why = reason.outcome() if reason is not None else deferred("4.4.7", "its lifetime is over", "queue")
-            self.pool.out.append(Settle(self._send_home(entry, [why] * entry.count, now)))
-            return
         if now < end_at:
             if not entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED):
                 entry.flags |= IS_DELAY_NOTIFIED

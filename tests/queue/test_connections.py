@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from relay.mail.outcome import deferred, delivered
-from relay.queue.action import Connect, Quit, Wake
+from relay.queue.action import Connect, Quit, Settle, Wake
 from relay.queue.commands import hold, remove
-from relay.queue.entry import ACTIVE, Entry
+from relay.queue.entry import ACTIVE, IS_FOREIGN, IS_NULL_PATH, Entry
 from relay.queue.group import Connection, Settings
 from relay.queue.scheduler import Scheduler
 from tests.queue.world import BEGIN, DEAD, HOUR, ID, MINUTE, SECOND, Host, World, policy
@@ -169,3 +169,45 @@ def test_a_lane_of_mailboxes_is_never_suspended_by_its_outcomes():
         scheduler.done(first.connection, entry, full, BEGIN, 0.5)
     assert scheduler.counts().deferred == 50
     assert not scheduler.pool.suspended
+
+
+def foreign(bench: Bench, offset: int, received_at: int) -> Entry:
+    group = bench.scheduler.group("h", "h")
+    entry = Entry(1, 1, offset, 0, ID, received_at, group, None, 2, IS_NULL_PATH | IS_FOREIGN)
+    bench.scheduler.add(entry, bench.now)
+    return entry
+
+
+def test_a_foreign_entry_is_attempted_once_and_its_outcomes_go_home():
+    """Its own worker journals, retries and tells: nothing of that happens here."""
+    bench = Bench()
+    entry = foreign(bench, 1, BEGIN)
+    connection = bench.connect("h")
+    assert bench.take(connection) is entry
+    outcomes = [deferred("4.0.0", "later", "rcpt", code=450), *OK]
+    settled = bench.scheduler.done(connection, entry, outcomes, bench.now, 0.5)
+    assert (settled.journal, settled.notice, list(settled.outcomes)) == ([], None, outcomes)
+    assert bench.scheduler.counts() == (0, 0, 0, 0)
+    assert bench.scheduler.ledger.total() == 0
+
+
+def test_a_foreign_entry_past_its_lifetime_has_its_last_attempt():
+    bench = Bench()
+    entry = foreign(bench, 1, BEGIN - 100 * 24 * HOUR)
+    bench.now += SECOND
+    assert bench.take(bench.connect("h")) is entry
+
+
+def test_a_foreign_entry_of_a_dead_next_hop_goes_home_when_its_lifetime_is_over():
+    bench = Bench()
+    foreign(bench, 1, BEGIN)
+    (connect,) = bench.actions()
+    assert isinstance(connect, Connect)
+    bench.scheduler.connection_failed(connect.connection, DEAD, bench.now, 0.5)
+    bench.now += 5 * 24 * HOUR + SECOND
+    sent = [action.settled for action in bench.actions() if isinstance(action, Settle)]
+    while not sent:
+        sent = [action.settled for action in bench.actions() if isinstance(action, Settle)]
+        bench.now += HOUR
+    assert [outcome.text for outcome in sent[0].outcomes] == ["connection refused"] * 2
+    assert (sent[0].journal, sent[0].notice) == ([], None)
