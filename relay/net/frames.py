@@ -21,6 +21,8 @@ from typing import Any, Final, Self, cast
 
 import msgpack
 
+from relay.net import unix
+
 MAX_FRAME: Final = 1 << 20
 """Octets of one frame's value, unless another limit is given."""
 _HEAD: Final = 4
@@ -170,14 +172,7 @@ class FrameClient:
     @classmethod
     def connect(cls, path: Path, timeout: float, limit: int = MAX_FRAME) -> FrameClient:
         """Connects to the Unix socket at ``path``; OSError when nobody listens there, ``timeout`` in seconds."""
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connection.settimeout(timeout)
-            connection.connect(str(path))
-        except BaseException:
-            connection.close()
-            raise
-        return cls(connection, limit)
+        return cls(unix.connected(path, timeout), limit)
 
     def send(self, message: Message) -> None:
         """Writes one message; OSError (TimeoutError among them) when the peer is gone or does not read."""

@@ -18,7 +18,7 @@ _LONGEST: Final = 107
 
 @contextmanager
 def address_of(path: Path) -> Iterator[str]:
-    """An address for ``bind`` or ``connect`` that is valid inside the ``with`` block. OSError when the folder is not there."""
+    """An address for ``bind`` or ``connect``, valid inside the ``with`` block. OSError when the folder is not there."""
     if len(os.fsencode(path)) <= _LONGEST:
         yield str(path)
         return

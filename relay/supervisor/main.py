@@ -122,7 +122,7 @@ class Supervisor:
         for warning in warnings:
             self._log.event("warning", "privileges", reason=warning)
         self._raise_file_limit(config)
-        config.data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock_data_dir(config.data_dir, LOCK_WAIT)
         self._sockets.ensure(self._endpoints(config))
         self._selector.register(self._signals, selectors.EVENT_READ, None)

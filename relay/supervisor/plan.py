@@ -184,10 +184,12 @@ class Plan:
         slot = worker.slot
         slot.worker = None
         names = {"worker": worker.name, "generation": slot.generation.number, "code": code, "meaning": meaning(code)}
-        if worker.state is State.GOING:
-            if code != 0 and worker.was_draining and self.is_stopping:
+        if worker.state is State.GOING or self.is_stopping or slot.generation.number in self._leaving:
+            # One that was told to stop had nothing begun; of any other only 0 says that it finished what it had.
+            is_cut = code != 0 and (worker.was_draining or worker.state is not State.GOING)
+            if is_cut and self.is_stopping:
                 self._exit_code = self._exit_code or EXIT_CUT
-            self._log("info" if code == 0 or not worker.was_draining else "warning", "worker gone", **names)
+            self._log("warning" if is_cut else "info", "worker gone", **names)
             return
         cause = worker.killed_for or ("signal" if code < 0 else "exit")
         self._out.append(Died(cause))

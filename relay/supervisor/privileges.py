@@ -80,7 +80,7 @@ def give_up_capabilities() -> None:
 
 def _hand_over(data_dir: Path, wanted: Identity) -> None:
     try:
-        data_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         if data_dir.stat().st_uid != wanted.uid and not any(data_dir.iterdir()):
             os.chown(data_dir, wanted.uid, wanted.gid)
     except OSError as fault:

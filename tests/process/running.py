@@ -189,6 +189,8 @@ class Running:
             socket.create_connection(("127.0.0.1", self.ports[name]), timeout=5).close()
         except ConnectionRefusedError:
             return True
+        except ConnectionResetError:
+            return False  # just closing
         return False
 
     def every_pid(self) -> list[int]:

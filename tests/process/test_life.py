@@ -17,6 +17,7 @@ def test_it_starts_serves_drains_and_exits_with_0(tmp_path):
         assert set(appliance.pids()) == {"smtp-0", "smtp-1", "delivery-0", "delivery-1", "admin-0"}
         with appliance.session() as session:
             assert session.greeting["pid"] in appliance.pids().values()
+            assert len(os.listdir(f"/proc/{appliance.process.pid}/task")) == 1, "threads do not survive a fork"
             pids = appliance.pids()
             assert appliance.stop() == 0
         assert not any(is_alive(pid) for pid in pids.values())

@@ -172,6 +172,18 @@ def test_a_worker_that_hangs_while_it_drains_is_killed_without_waiting_for_the_d
     assert world.exit_code == v.EXIT_CUT
 
 
+def test_a_stop_does_not_give_a_hung_worker_more_time():
+    world = serving(spec(smtp=1, delivery=0))
+    world.passes(2)
+    world.passes(BEAT + 1, beating=False)
+    assert world.killed == {1: [False]}
+    world.happens(v.Terminate("SIGTERM"))
+    world.passes(ABORT_GRACE + 0.1, beating=False)
+    assert world.killed == {1: [False, True]}
+    world.dies(1, -6)
+    assert world.exit_code == v.EXIT_CUT
+
+
 # ---- reload ---------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +211,20 @@ def test_new_delivery_workers_stand_by_until_all_old_ones_are_gone():
     world.goes(old[1])
     assert all(world.is_active(worker) for worker in new)
     assert world.of(1, "smtp"), "an old smtp worker that still drains is in nobody's way"
+
+
+def test_a_new_delivery_worker_is_not_activated_before_its_generation_serves():
+    """Even where no old one lives just now: that slot waits out its back-off, and the reload may yet be given up."""
+    world = serving(spec(smtp=1))
+    for _ in range(4):
+        world.dies(world.of(1, "delivery")[0])
+        world.all_ready()
+    assert world.of(1, "delivery") == []
+    world.load(spec(smtp=1))
+    world.ready(*world.of(2, "delivery"))
+    assert not world.is_active(world.of(2, "delivery")[0])
+    world.all_ready()
+    assert world.is_active(world.of(2, "delivery")[0])
 
 
 def test_a_refused_configuration_changes_nothing():
@@ -456,10 +482,10 @@ class AnyOrder(RuleBasedStateMachine):
         """Left alone with workers that do as they are told, it serves whole; asked to end, it ends."""
         world = self.world
         for _ in range(200):
-            if world.is_over:
+            if world.is_over():
                 return
             world.goes(*[worker for worker in list(world.alive) if world.has_to_go(worker) or worker in world.killed])
-            if world.is_over:
+            if world.is_over():
                 return
             world.all_ready()
             world.passes(1.0)

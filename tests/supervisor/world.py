@@ -117,7 +117,6 @@ class World:
             if spawn.generation == generation and role in {None, spawn.role}
         ]
 
-    @property
     def is_over(self) -> bool:
         return self.exit_code is not None
 
