@@ -22,13 +22,14 @@ from typing import Final, NamedTuple
 
 import google_crc32c
 
+from relay.spool import _record
+from relay.spool._record import HEAD_SIZE
+
 VERSION: Final = 1
 ALIGNMENT: Final = 8
 PAGE: Final = 4096
 
-_HEAD: Final = struct.Struct("<8sHHIIIQIIIII")
 _CRC: Final = struct.Struct("<I")
-HEAD_SIZE: Final = _HEAD.size + _CRC.size
 _SEGMENT: Final = struct.Struct("<8sHHIII8sQQQI")
 SEGMENT_MAGIC: Final = b"RelaySeg"
 FIRST: Final = _SEGMENT.size + _CRC.size
@@ -145,26 +146,16 @@ def pack_head(
 ) -> bytes:
     """The head of a record; ``sizes`` are those of envelope, large file description and content."""
     envelope_size, large_size, content_size = sizes
-    head = _HEAD.pack(
-        identity.mark, VERSION, large_size, identity.log, identity.segment, offset, sequence, batch_index,
-        envelope_size, content_size, crc, 0,
+    return _record.pack_head(
+        identity.mark, VERSION, identity.log, identity.segment, offset, sequence, batch_index,
+        envelope_size, large_size, content_size, crc,
     )  # fmt: skip
-    return head + _CRC.pack(_crc(head))
 
 
 def unpack_head(octets: bytes, at: int, identity: Identity, offset: int) -> Head | None:
     """The head at ``octets[at:]``, which is ``offset`` in the segment; None when it is not one of this segment."""
-    if len(octets) - at < HEAD_SIZE or not octets.startswith(identity.mark, at):
-        return None
-    fields = _HEAD.unpack_from(octets, at)
-    _, version, _, log, segment, has_offset, *_ = fields
-    if segment != identity.segment or log != identity.log or has_offset != offset or version != VERSION:
-        return None
-    head = Head._make(fields)
-    end = at + _HEAD.size
-    if _CRC.unpack_from(octets, end)[0] != _crc(octets[at:end]):
-        return None
-    return head
+    fields = _record.unpack_head(octets, at, identity.mark, VERSION, identity.log, identity.segment, offset)
+    return None if fields is None else Head._make(fields)
 
 
 def is_whole(octets: bytes, at: int, head: Head) -> bool:

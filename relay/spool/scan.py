@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.mail.envelope import Envelope, unpack
+from relay.spool._record import read_run
 from relay.spool.files import READ, Files
 from relay.spool.record import (
     FIRST,
     HEAD_SIZE,
+    VERSION,
     Head,
     Identity,
     LargeFile,
@@ -36,6 +38,8 @@ from relay.spool.record import (
 WINDOW: Final = 1 << 20
 _TORN_KEPT: Final = 1 << 16
 """Octets kept of a torn batch whose length cannot be read."""
+_KEPT: Final = 16 << 10
+"""Contents up to so many octets are handed over with the records."""
 
 
 class Record(NamedTuple):
@@ -50,6 +54,8 @@ class Record(NamedTuple):
     content_size: int
     """Octets of content in the segment; those of ``large`` come after them."""
     large: LargeFile | None
+    content: bytes | None = None
+    """The content in the segment, when it is small and the record was read on the way past."""
 
 
 class Gap(NamedTuple):
@@ -154,8 +160,12 @@ class Segment:
 
     def _window(self, octets: bytes, base: int, end: int) -> tuple[list[Record], int, bool]:
         """The records in ``octets``; where to go on; whether there is no good record at that place."""
-        records: list[Record] = []
-        at = 0
+        mark, log, segment = self._identity
+        records, at, after, synced = read_run(Record._make, octets, base, end, mark, VERSION, log, segment, _KEPT)
+        if records:
+            self.next_sequence = after
+            self.synced_sequence = max(self.synced_sequence, synced)
+            self.records += len(records)
         while at < len(octets):
             head = unpack_head(octets, at, self._identity, base + at)
             if head is None:

@@ -293,6 +293,8 @@ class DeliveryWorker:
     def _take_in(self, records: list[Record]) -> None:
         now = now_us()
         recovery = self._recovery
+        if recovery is None:
+            self._reader.remember(records)
         for record in records:
             size = record.content_offset + record.content_size - record.offset
             notice = self._queue_intake.record(

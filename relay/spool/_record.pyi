@@ -1,0 +1,41 @@
+"""Types of the compiled module; see _record.pyx."""
+
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+HEAD_SIZE: Final[int]
+
+_Made = TypeVar("_Made")
+
+def pack_head(
+    mark: bytes,
+    version: int,
+    log: int,
+    segment: int,
+    offset: int,
+    sequence: int,
+    batch_index: int,
+    envelope_size: int,
+    large_size: int,
+    content_size: int,
+    body_crc: int,
+) -> bytes:
+    """The octets of a record's head, checksum included."""
+
+def unpack_head(
+    octets: bytes, at: int, mark: bytes, version: int, log: int, segment: int, offset: int
+) -> tuple[Any, ...] | None:
+    """The fields of the head at ``octets[at:]``, in their order; None when it is not a good head of this place."""
+
+def read_run(
+    make: Callable[[tuple[Any, ...]], _Made],
+    octets: bytes,
+    base: int,
+    end: int,
+    mark: bytes,
+    version: int,
+    log: int,
+    segment: int,
+    keep: int,
+) -> tuple[list[_Made], int, int, int]:
+    """The ordinary good records from the beginning of ``octets``; where they end; the next and synced sequence."""
