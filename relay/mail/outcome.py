@@ -27,7 +27,8 @@ class Outcome(NamedTuple):
     text: str
     """The reply's text on one line, or our own words."""
     stage: str
-    """Where in the journey it happened: route, dns, connect, banner, helo, mail, rcpt, data, content, reply, store."""
+    """Where in the journey it happened: queue, route, dns, connect, banner, helo, mail, rcpt, data, content, reply,
+    store."""
     next_hop: str = ""
     """Which host or mailbox was asked, e.g. ``mx1.example.org[192.0.2.1]:25``."""
 
@@ -40,6 +41,11 @@ def deferred(status: str, text: str, stage: str, *, code: int = 0, next_hop: str
 def failed(status: str, text: str, stage: str, *, code: int = 0, next_hop: str = "") -> Outcome:
     """A permanent failure: the sender is told."""
     return Outcome(FAILED, code, status, text, stage, next_hop)
+
+
+def discarded(text: str, stage: str) -> Outcome:
+    """Thrown away on purpose: nobody is told."""
+    return Outcome(DISCARDED, 0, "2.0.0", text, stage)
 
 
 def delivered(status: str, text: str, *, code: int = 250, next_hop: str = "") -> Outcome:

@@ -4,7 +4,8 @@ Finding them: ``Places.find`` by queue id, age or group; by recipient domain the
 addresses are not kept in memory: ``matching`` then says which recipients are meant.
 
 Each function returns the journal entries to append. An entry that is being attempted cannot be removed nor copied;
-one that is held meanwhile goes to hold when the attempt is over and has not ended it.
+one that is held meanwhile goes to hold when the attempt is over and has not ended it. One that is being copied cannot
+be removed, held or released: the copy would not know of it.
 
 Not here: the words of the command line (relay/cli), reading records (relay/workers).
 """
@@ -19,6 +20,7 @@ from relay.queue.entry import (
     ACTIVE,
     COPYING,
     DEFERRED,
+    GONE,
     IS_DELAY_NOTIFIED,
     IS_HELD,
     Entry,
@@ -37,22 +39,23 @@ def matching(entry: Entry, recipients: Sequence[bytes], domain: bytes) -> tuple[
 
 
 def hold(scheduler: Scheduler, entry: Entry, now: int) -> list[JournalEntry]:
-    """``entry`` is kept and not tried, and does not expire, until release; nothing when it is held already."""
-    if entry.flags & IS_HELD:
+    """``entry`` is kept and not tried, and does not expire, until release; nothing when it is held already, or being
+    copied."""
+    if entry.flags & IS_HELD or entry.state == COPYING:
         return []
     entry.flags |= IS_HELD
-    if entry.state not in (ACTIVE, COPYING):
+    if entry.state != ACTIVE:
         entry.unlink()
         scheduler.places.place(entry, now)
     return [("held", *entry.ref, entry.indexes)]
 
 
 def release(scheduler: Scheduler, entry: Entry, now: int) -> list[JournalEntry]:
-    """``entry`` is tried again, at once; nothing when it is not held."""
-    if not entry.flags & IS_HELD:
+    """``entry`` is tried again, at once; nothing when it is not held, or being copied."""
+    if not entry.flags & IS_HELD or entry.state == COPYING:
         return []
     entry.flags &= ~IS_HELD
-    if entry.state not in (ACTIVE, COPYING):
+    if entry.state != ACTIVE:
         entry.unlink()
         entry.due_at = now
         scheduler.places.place(entry, now)
@@ -107,9 +110,9 @@ def remove(scheduler: Scheduler, entry: Entry, indexes: Iterable[int] | None, no
 
 
 def lift(entry: Entry) -> bool:
-    """Takes ``entry`` out of the queue while its record is being copied; False when it is being attempted.
+    """Takes ``entry`` out of the queue while its record is being copied; False when it is being attempted, or over.
     Follow with ``copied`` or ``put_down``."""
-    if entry.state in (ACTIVE, COPYING):
+    if entry.state in (ACTIVE, COPYING, GONE):
         return False
     entry.unlink()
     entry.state = COPYING

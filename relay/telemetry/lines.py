@@ -84,7 +84,8 @@ DELIVERY_FIELDS: Final = (
           "line"),
     Field("size", "octets of content"),
     Field("outcome", "delivered, deferred, failed, expired or discarded"),
-    Field("stage", "where it was decided: route, dns, connect, banner, helo, mail, rcpt, data, content, reply, store"),
+    Field("stage", "where it was decided: queue, route, dns, connect, banner, helo, mail, rcpt, data, content, reply, "
+                   "store"),
     Field("code", "the next hop's reply code; absent when no reply was involved"),
     Field("status", "enhanced status (RFC 3463)"),
     Field("text", "text of the next hop's reply, or our own words"),

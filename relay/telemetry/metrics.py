@@ -50,7 +50,7 @@ AGES: Final = ("1m", "10m", "1h", "4h", "1d", "3d", "older")
 
 ROLES: Final = ("smtp", "delivery", "mailbox", "admin")
 KINDS: Final = ("mx", "submission")
-STAGES: Final = _words("route dns connect banner helo mail rcpt data content reply store")
+STAGES: Final = _words("queue route dns connect banner helo mail rcpt data content reply store")
 """Where an attempt ended (relay/mail/outcome.py)."""
 REASONS: Final = _words(
     # who may send where, and to whom

@@ -65,7 +65,7 @@ class Copier:
             self._settler.flush()
 
     async def _copy(self, entry: Entry) -> None:
-        if not entry.count or not commands.lift(entry):
+        if not commands.lift(entry):
             return
         try:
             message = self._reader.load(*entry.ref)

@@ -101,7 +101,7 @@ class DeliveryWorker:
         self._meter = parts.SpoolMeter(row)
         self._scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now)
         self._links = LogLinks(
-            worker.loop, config.run_dir, self._shards, on_other=self._heard, on_lost=self._link_lost
+            worker.loop, config.run_dir, self._shards, sink, on_other=self._heard, on_lost=self._link_lost
         )
         self._writer = parts.open_log(worker, sink, self._meter, self._links.committed)
         self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)

@@ -18,7 +18,7 @@ from relay.net import unix
 from relay.net.frames import FrameProtocol, Message
 from relay.spool import Damage, Record, Tail, is_owned, list_logs
 from relay.telemetry.sink import LogSink
-from relay.workers.links import socket_path
+from relay.workers.links import report_fault, socket_path
 
 REPORT_SECONDS: Final = 0.2
 RESCAN_SECONDS: Final = 1.0
@@ -123,7 +123,8 @@ class Intake:
             if self._reported.get(log) == (segment, older):
                 continue
             self._reported[log] = (segment, older)
-            owner.send(("report", log, self._shard, self._shards, self._generation, (segment, offset), outstanding))
+            counts = tuple(outstanding.items())
+            owner.send(("report", log, self._shard, self._shards, self._generation, (segment, offset), counts))
 
     # ---- what owners say --------------------------------------------------------------------------------------------
 
@@ -144,8 +145,7 @@ class Intake:
 
     def _closed(self, link: FrameProtocol, fault: Exception | None) -> None:
         self._links.discard(link)
-        if fault is not None:
-            self._sink.event("warning", "link broken", cause=str(fault))
+        report_fault(self._sink, fault)
         for log in [log for log, owner in self._owners.items() if owner is link]:
             del self._owners[log]
         self._on_link_closed(link)

@@ -6,7 +6,7 @@ a lost message is made good by the next one, and after a reconnect everything is
 
     owner  -> shard   ("upto", log, segment, end, closed)   the segment is committed up to ``end``
                       ("owner", log, is_adopted)            all of ``log`` has been said once; reports for it come here
-    shard  -> owner   ("report", log, shard, shards, generation, (segment, offset), {segment: outstanding})
+    shard  -> owner   ("report", log, shard, shards, generation, (segment, offset), ((segment, outstanding), ...))
 
 Between delivery workers the same links carry what remote.py says.
 
@@ -24,6 +24,7 @@ from typing import Final, Protocol
 
 from relay.net import unix
 from relay.net.frames import FrameError, FrameProtocol, Message
+from relay.telemetry.sink import LogSink
 
 RECONNECT_SECONDS: Final = 0.05
 
@@ -52,12 +53,14 @@ class LogLinks:
         loop: asyncio.AbstractEventLoop,
         run_dir: Path,
         shards: int,
+        sink: LogSink,
         *,
         on_other: Callable[[int, Message], None] | None = None,
         on_lost: Callable[[int], None] | None = None,
     ) -> None:
         """``on_other(shard, message)`` gets what is not about logs; ``on_lost(shard)`` hears of a link that broke."""
         self._loop = loop
+        self._sink = sink
         self._on_other = on_other
         self._on_lost = on_lost
         self._paths = [socket_path(run_dir, shard) for shard in range(shards)]
@@ -135,6 +138,7 @@ class LogLinks:
     async def _link(self, shard: int, connection: socket.socket) -> None:
         def closed(link: FrameProtocol, fault: Exception | None) -> None:
             self._links[shard] = None
+            report_fault(self._sink, fault)
             self._behind.discard(shard)
             if self._on_lost is not None:
                 self._on_lost(shard)
@@ -156,11 +160,25 @@ class LogLinks:
 
     def _told(self, shard: int, link: FrameProtocol, message: Message) -> None:
         match message:
-            case ("report", int() as number, int() as reporter, int() as shards, int() as generation, tail, outstanding):
+            case (
+                "report",
+                int() as number,
+                int() as reporter,
+                int() as shards,
+                int() as generation,
+                tail,
+                outstanding,
+            ):
                 log = self._logs.get(number)
                 if log is not None:
-                    log.finished(reporter, tail, outstanding, shards=shards, generation=generation)
+                    log.finished(reporter, tail, dict(outstanding), shards=shards, generation=generation)
             case _ if self._on_other is not None:
                 self._on_other(shard, message)
             case _:
                 raise FrameError(f"unknown message {message[:1]!r}")
+
+
+def report_fault(sink: LogSink, fault: Exception | None) -> None:
+    """Logs why a link broke, unless it was the other process's death: of that the supervisor knows more."""
+    if fault is not None and not isinstance(fault, ConnectionError):
+        sink.event("error", "link broken", cause=f"{type(fault).__name__}: {fault}")

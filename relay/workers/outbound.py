@@ -366,9 +366,7 @@ class LocalFeed:
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
 
-    def _done(
-        self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None, delivery: Delivery | None
-    ) -> None:
+    def _done(self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None, delivery: Delivery | None) -> None:
         outbound = self._outbound
         settled = outbound.scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
         outbound.settler.settled(settled, attempt, delivery, self.connection.messages)

@@ -24,7 +24,9 @@ def make_sink(worker: Worker) -> LogSink:
         "role": context.role, "slot": context.slot, "generation": context.generation,
     }  # fmt: skip
     try:
-        sink = LogSink(worker.config.log.destination, worker.config.log.buffer_limit, row=context.row, identity=identity)
+        sink = LogSink(
+            worker.config.log.destination, worker.config.log.buffer_limit, row=context.row, identity=identity
+        )
     except OSError as fault:
         raise StartError(f"log.destination {worker.config.log.destination}: {fault.strerror}") from fault
     bridge.install(sink)
@@ -132,4 +134,3 @@ def private_folder(path: Path) -> Path:
     except OSError as fault:
         raise StartError(f"{path}: {fault.strerror}") from fault
     return path
-

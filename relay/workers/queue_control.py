@@ -16,9 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from relay.mail.envelope import Envelope
+from relay.mail.outcome import discarded
 from relay.net.frames import FrameProtocol
 from relay.queue import commands
-from relay.queue.entry import ACTIVE, COPYING, DEFERRED, HELD, IS_FOREIGN, Entry, queue_number, reason_of
+from relay.queue.action import Settled
+from relay.queue.entry import ACTIVE, COPYING, DEFERRED, GONE, HELD, IS_FOREIGN, Entry, queue_number, reason_of
 from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader, MissingRecord
 from relay.telemetry.sink import LogSink
@@ -66,7 +68,7 @@ class QueueControl:
                 if not link.is_connected:
                     return count
             envelope = self._envelope(entry)
-            if envelope is None or not entry.count:
+            if envelope is None or entry.state == GONE:
                 continue
             indexes = commands.matching(entry, envelope.recipients, domain) if domain else None
             if domain and not indexes:
@@ -102,13 +104,22 @@ class QueueControl:
             commands.retry(scheduler, entry, now)
             return True
         if operation == "remove":
-            journal = commands.remove(scheduler, entry, indexes, now)
-        elif operation == "hold":
+            return self._remove(entry, indexes, now)
+        if operation == "hold":
             journal = commands.hold(scheduler, entry, now)
         else:
             journal = commands.release(scheduler, entry, now)
-        self._settler.journal(journal or ())
+        self._settler.journal(journal)
         return bool(journal)
+
+    def _remove(self, entry: Entry, indexes: tuple[int, ...] | None, now: int) -> bool:
+        count = entry.count if indexes is None else len(indexes)
+        journal = commands.remove(self._scheduler, entry, indexes, now)
+        if not journal:
+            return False
+        outcome = discarded("removed by an operator", "queue")
+        self._settler.settled(Settled(entry, journal, None, (outcome,) * count, journal[0][4]), None, None, 0)
+        return True
 
 
 def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope) -> dict[str, Any]:

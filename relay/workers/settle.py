@@ -19,7 +19,7 @@ from relay.config.model import Config
 from relay.delivery._delivery import Delivery
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
-from relay.mail.outcome import DEFERRED, DELIVERED, Outcome
+from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, Outcome
 from relay.mail.queue_id import QueueIds
 from relay.queue.action import Notice, Settled
 from relay.queue.entry import Entry
@@ -218,7 +218,7 @@ class Settler:
             if outcome.kind == DELIVERED:
                 if attempt is not None:
                     self._delay.observe(row, now - attempt.envelope.received_at)
-            else:
+            elif outcome.kind != DISCARDED:
                 row[self._stages.get(outcome.stage, self._stages["reply"])] += 1
             if outcome.code:
                 row[self._replies[outcome.code]] += 1

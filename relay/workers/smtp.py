@@ -30,7 +30,7 @@ async def main(worker: Worker) -> None:
     accounts = AccountFile(config.accounts_path)
     policy = make_policy(worker, accounts)
     meter = parts.SpoolMeter(worker.context.row)
-    links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery)
+    links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
     writer = parts.open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)
     wheel: TimingWheel[object] = TimingWheel(0.5, 1024, time.monotonic())

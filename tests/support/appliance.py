@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 
 def free_port() -> int:
@@ -58,18 +59,26 @@ segment_size = "{segment_size}"
 """
 
 
+CONTENT = "Subject: x\r\n\r\nhello\r\n"
+ANYTHING = ("anything",)
+
+
 class Appliance:
-    """One appliance below ``root``; use as a context manager, which ends it whatever happened."""
+    """One appliance below ``root``; use as a context manager, which ends it whatever happened.
+
+    A test fails when the log holds an event of level ``error`` that is not among ``expects``, or a stack trace.
+    """
 
     def __init__(self, root: Path, sink_port: int, *, smtp_workers: int = 2, delivery_workers: int = 1,
                  segment_size: str = "4MiB", top: str = "", more: str = "", wrap: tuple[str, ...] = (),
-                 data: Path | None = None) -> None:
+                 data: Path | None = None, expects: tuple[str, ...] = ()) -> None:
         self.root = root
         self.data = data or root / "data"
         self.smtp_port, self.admin_port, self.sink_port = free_port(), free_port(), sink_port
         self.settings = {"smtp_workers": smtp_workers, "delivery_workers": delivery_workers,
                          "segment_size": segment_size, "more": more, "top": top}
         self.wrap = wrap
+        self.expects = expects
         self.config = root / "relay.toml"
         self.log = root / "relay.log"
         self.process: subprocess.Popen[bytes] | None = None
@@ -81,11 +90,20 @@ class Appliance:
         self.config.write_text(CONFIG.format(data=self.data, smtp=self.smtp_port, admin=self.admin_port,
                                              sink=self.sink_port, **self.settings))
 
-    def __enter__(self) -> Appliance:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.end()
+        if kind is None and self.expects != ANYTHING:
+            faults = [line for line in self.events() if line.get("level") == "error"
+                      and line["event"] not in self.expects]
+            assert not faults, faults
+            assert "Traceback" not in self.log.read_text("utf-8", "replace"), self.tail()
+
+    def end(self) -> None:
+        """Stops it, if it runs."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -104,6 +122,37 @@ class Appliance:
         if check and done.returncode:
             raise AssertionError(f"{words} exited {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
+
+    def result(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """What ``relay WORDS`` printed and its exit code."""
+        return subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, check=False)
+
+    def queue(self, *words: str) -> list[dict[str, Any]]:
+        """``relay queue list --json WORDS``."""
+        return [json.loads(line) for line in self.run("queue", "list", "--json", *words, check=False).splitlines()]
+
+    def send(self, *recipients: str, sender: str = "a@source.test", content: str | bytes = CONTENT,
+             options: tuple[str, ...] = ()) -> str:
+        """Sends a message in a session of its own; the queue id that the 250 names."""
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=20) as client:
+            client.ehlo("source.test")
+            client.mail(sender, options)
+            for recipient in recipients:
+                code, text = client.rcpt(recipient)
+                assert code == 250, text
+            code, text = client.data(content)
+        assert code == 250, text
+        return text.decode().rsplit(" ", 1)[1]
+
+    def stored(self, account: str) -> list[bytes]:
+        """Every message in the account's Maildir."""
+        local, _, domain = account.partition("@")
+        folder = self.data / "mail" / domain / local / "new"
+        return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
+
+    def add_account(self, address: str) -> None:
+        """Makes an account with some password."""
+        self.run("account", "add", address, "--password-stdin", text="correct horse battery\n")
 
     def start(self, *, wait: bool = True) -> None:
         """Starts the appliance; returns when /readyz is green."""
@@ -136,11 +185,8 @@ class Appliance:
 
     def events(self) -> list[dict[str, Any]]:
         """Every JSON line logged so far."""
-        found = []
-        for line in self.log.read_text("utf-8", "replace").splitlines():
-            if line.startswith("{"):
-                found.append(json.loads(line))
-        return found
+        lines = self.log.read_text("utf-8", "replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
 
     def metrics(self) -> dict[str, float]:
         """/metrics by sample name with its labels."""
@@ -148,6 +194,11 @@ class Appliance:
             text = answer.read().decode()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
                 for line in text.splitlines() if line and not line.startswith("#")}
+
+    def deliveries(self, recipient: str) -> list[dict[str, Any]]:
+        """The log's delivery lines that name ``recipient``."""
+        return [line for line in self.events()
+                if line.get("kind") == "delivery" and recipient in line.get("recipients", ())]
 
     def workers(self) -> dict[int, str]:
         """pid -> process title of the supervisor's children."""
@@ -182,8 +233,16 @@ class Appliance:
         self.process.kill()
         self.process.wait(10)
         deadline = time.monotonic() + 10
-        while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        while not all(is_gone(child) for child in children) and time.monotonic() < deadline:
             time.sleep(0.01)
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process is over, be it that nobody has reaped it yet: it holds no lock and no file any more."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
 
 
 def wait_for(condition: Callable[[], object], timeout: float, what: str | Callable[[], str]) -> None:

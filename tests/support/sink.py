@@ -1,4 +1,4 @@
-"""A small SMTP sink for tests: takes everything, remembers every message, and can be told to misbehave.
+"""A small SMTP or LMTP sink for tests: takes everything, remembers every message, and can be told to misbehave.
 
 It runs its own event loop in a thread, so that a test stays plain blocking code. Deliberately unlike Relay's own
 code: simple, slow, and sharing nothing with it.
@@ -10,6 +10,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+CUT = "cut"
+"""As an answer: the connection is closed instead."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +28,23 @@ class Received:
 
 @dataclass
 class Sink:
-    """``answer(stage, argument)`` may return a reply line instead of the usual one; stages: mail, rcpt, data, content."""
+    """``answer(stage, argument)`` may return a reply line instead of the usual one; stages: mail, rcpt, data, content.
+
+    With ``lmtp`` each recipient has a reply of its own after the content: stage ``content``, argument its address.
+    It listens on ``address`` and ``port`` (0: any free one), or on the Unix socket ``path``.
+    """
 
     extensions: tuple[str, ...] = ("PIPELINING", "8BITMIME", "SIZE 52428800", "ENHANCEDSTATUSCODES", "SMTPUTF8")
     answer: Callable[[str, str], str | None] = lambda stage, argument: None
     port: int = 0
+    address: str = "127.0.0.1"
+    lmtp: bool = False
+    path: Path | None = None
     messages: list[Received] = field(default_factory=list)
     connections: int = 0
     open: set[_Session] = field(default_factory=set)
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(started,), daemon=True)
@@ -47,10 +59,7 @@ class Sink:
 
     def _run(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            self._loop.create_server(lambda: _Session(self), "127.0.0.1", self.port, backlog=1024, reuse_address=True)
-        )
-        self.port = server.sockets[0].getsockname()[1]
+        server = self._loop.run_until_complete(self._listen())
         started.set()
         self._loop.run_forever()
         server.close()
@@ -58,6 +67,15 @@ class Sink:
             session.transport.abort()
         self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.close()
+
+
+    async def _listen(self) -> asyncio.AbstractServer:
+        if self.path is not None:
+            return await self._loop.create_unix_server(lambda: _Session(self), self.path)
+        server = await self._loop.create_server(lambda: _Session(self), self.address, self.port, backlog=1024,
+                                                reuse_address=True)
+        self.port = server.sockets[0].getsockname()[1]
+        return server
 
 
 class _Session(asyncio.Protocol):
@@ -105,15 +123,32 @@ class _Session(asyncio.Protocol):
         return True
 
     def finish(self, content: bytes) -> None:
+        if self.sink.lmtp:
+            self.finish_each(content)
+            return
         special = self.sink.answer("content", self.reverse_path)
         if special is None or special.startswith("2"):
             self.sink.messages.append(Received(self.reverse_path, tuple(self.recipients), content))
         self.reply(special or "250 2.0.0 taken")
         self.recipients = []
 
+    def finish_each(self, content: bytes) -> None:
+        """RFC 2033 4.2: one reply for each recipient that was accepted, in their order."""
+        taken = []
+        for recipient in self.recipients:
+            special = self.sink.answer("content", recipient)
+            if special is None or special.startswith("2"):
+                taken.append(recipient)
+            self.reply(special or "250 2.1.5 taken")
+        if taken:
+            self.sink.messages.append(Received(self.reverse_path, tuple(taken), content))
+        self.recipients = []
+
     def command(self, line: str) -> None:
         verb = line[:4].upper()
-        if verb in ("EHLO", "LHLO"):
+        if verb == ("EHLO" if self.sink.lmtp else "LHLO"):
+            self.reply("500 5.5.1 not spoken here")
+        elif verb in ("EHLO", "LHLO"):
             lines = ("sink.test", *self.sink.extensions)
             self.transport.write("".join(
                 f"250{'-' if n < len(lines) - 1 else ' '}{text}\r\n" for n, text in enumerate(lines)).encode())
@@ -140,4 +175,7 @@ class _Session(asyncio.Protocol):
             self.reply("250 2.0.0 ok")
 
     def reply(self, text: str) -> None:
+        if text == CUT:
+            self.transport.close()
+            return
         self.transport.write(text.encode() + b"\r\n")
