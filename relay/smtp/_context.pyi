@@ -1,7 +1,4 @@
-"""What all sessions of one worker share: limits as plain C fields, counters, the clock's offset, the open sessions.
-
-One ServerContext per worker process; one Service per listener.
-"""
+"""What all sessions of one worker share: limits, counters, ids, the offset of the clock, who is connected."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,16 +6,39 @@ from typing import Any
 from relay.config.model import Config
 from relay.smtp.ports import Policy, Sink, Spool, Wheel
 
+VERB_NAMES: tuple[str, ...]
+"""Values of the label ``verb``, in the order of relay._fastparse.Verb."""
+
 class ServerContext:
     """Shared by every session of a worker. Not thread-safe: it belongs to the loop's thread."""
 
-    policy: Policy
-    spool: Spool
-    log: Sink
-    wheel: Wheel
-    row: memoryview
-    wall_offset: int
-    """Microseconds to add to a monotonic time to get microseconds since the epoch; refreshed by tick()."""
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def spool(self) -> Spool: ...
+    @property
+    def log(self) -> Sink: ...
+    @property
+    def wheel(self) -> Wheel: ...
+    @property
+    def row(self) -> memoryview[int]: ...
+    @property
+    def hostname(self) -> bytes: ...
+    @property
+    def banner(self) -> bytes: ...
+    @property
+    def is_draining(self) -> bool: ...
+    @property
+    def wall_offset(self) -> int:
+        """Microseconds to add to a monotonic time to get the time since the epoch; refreshed by tick()."""
+
+    @property
+    def buffered(self) -> int:
+        """Octets of content and of unused input held in memory by all sessions; content counts until it is spooled."""
+
+    @property
+    def open_sessions(self) -> int:
+        """Connections that are open now, those being refused included."""
 
     def __init__(
         self,
@@ -28,37 +48,34 @@ class ServerContext:
         spool: Spool,
         log: Sink,
         wheel: Wheel,
-        row: memoryview,
+        row: memoryview[int],
+        banner_delay: float = 0.0,
     ) -> None:
-        """Reads ``config.smtp`` and ``config.hostname`` once. ``row`` is this process's counters (format 'Q')."""
+        """Reads ``config`` once. ``row`` is this process's counters (format "Q"). With ``banner_delay`` (seconds) the
+        greeting is held back so long, and who speaks before it is refused."""
 
-    @property
-    def open_sessions(self) -> int:
-        """Connections that are open now, also those being refused."""
-
-    @property
-    def buffered(self) -> int:
-        """Octets of content held in memory by all sessions, from the first octet read until it is spooled."""
-
-    @property
-    def is_draining(self) -> bool: ...
     def tick(self, now: int, wall: int) -> None:
-        """Call it about once a second. ``now`` is CLOCK_MONOTONIC and ``wall`` the time since the epoch, both in µs.
-        Ends the sessions whose deadline has passed."""
+        """Ends the sessions whose deadline has passed; to be called about once a second, and once before the first
+        connection. ``now`` is CLOCK_MONOTONIC, ``wall`` the time since the epoch, both in microseconds."""
 
     def drain(self, on_empty: Callable[[], Any]) -> None:
         """Answers 421 4.3.2 to every session between transactions and to all that connect from now on; sessions in a
-        transaction finish it first. Calls ``on_empty`` once when no session is left (at once when there is none)."""
+        transaction finish it first. Calls ``on_empty`` once, when no session is left (at once when there is none)."""
 
     def abort(self) -> None:
-        """Closes every session now; transactions that were not answered are not ours (the peer tries again)."""
+        """Cuts every connection now. Transactions that were not answered are the peer's to try again."""
 
 class Service:
     """One listener as the sessions see it: its name, its kind and its prepared replies."""
 
-    name: str
-    is_submission: bool
-    context: ServerContext
-
+    @property
+    def context(self) -> ServerContext: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_submission(self) -> bool: ...
     def __init__(self, context: ServerContext, name: str, kind: str) -> None:
         """``kind`` is "mx" or "submission"."""
+
+def rfc5322_date(second: int) -> bytes:
+    """A time since the epoch as RFC 5322 3.3 writes it, in UTC."""

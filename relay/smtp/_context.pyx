@@ -58,7 +58,7 @@ cdef class ServerContext:
         limits.content_line = smtp.max_content_line
         limits.commands = smtp.max_commands
         limits.errors = smtp.max_errors
-        limits.connections = -(-<Py_ssize_t>smtp.max_connections // workers)
+        limits.connections = (<Py_ssize_t>smtp.max_connections + workers - 1) // workers
         limits.connections_per_client = smtp.max_connections_per_client
         limits.hops = smtp.max_hops
         limits.large_content = smtp.large_content

@@ -39,6 +39,10 @@ cdef class Session(Speaker):
     cdef int obey(self, bytes octets, Py_ssize_t at, Py_ssize_t end, int fault) except -1
     cdef bint is_refused_by_order(self, int verb) except -1
     cdef int dispatch(self, int verb, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef int count_command(self, int verb) except -1
+    cdef int end_as_mixup(self, str protocol) except -1
+    cdef int refuse_connection(self, object reply) except -1
+    cdef bint is_too_slow(self) noexcept
     cdef int greet(self) except -1
     cdef int hello(self, int verb, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int mail(self, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1

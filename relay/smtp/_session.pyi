@@ -1,50 +1,59 @@
 """The server's side of an SMTP session as a pure machine: octets and the time in, octets out."""
 
-from relay.smtp._context import Service
+from collections.abc import Awaitable
 
-class Session:
-    """One session (RFC 5321 3.1 to 3.8). Knows no socket: Connection below, or a test, moves the octets.
+from relay.policy.verdict import Verdict
+from relay.smtp._speaker import Speaker
 
-    Times are CLOCK_MONOTONIC microseconds. After every call: write what take_output() returns, close when is_over,
-    stop or resume reading as wants_input says."""
+class Session(Speaker):
+    """One session (RFC 5321 3.1 to 3.8). Knows no socket: a Connection, or a test, moves the octets.
 
-    client_address: str
-    listener: str
-    is_submission: bool
-    is_trusted: bool
-    account: str
-    helo: bytes
-    reverse_path: bytes
-    deadline: int
-    """When expired() is to be called, monotonic µs; moves without touching the wheel."""
+    After every call: write what take_output() returns, close when is_over, read or not as wants_input says."""
 
-    def __init__(self, service: Service) -> None: ...
     @property
-    def session_id(self) -> str: ...
-    @property
-    def is_over(self) -> bool:
-        """Nothing more will be read; close when the output has been written."""
+    def question(self) -> Awaitable[Verdict | None] | None:
+        """An answer of policy that is waited for; tell it with answered()."""
 
     @property
     def wants_input(self) -> bool:
-        """False while it waits for a sync or a policy answer and already holds enough input."""
+        """False while it waits for something and already holds enough input."""
 
     def open(self, address: str, port: int, now: int) -> None:
-        """The peer has connected; the greeting, or a 421, is in the output."""
+        """The peer has connected; a greeting, or a 421, is in the output (unless a policy or a delay is waited for)."""
 
     def receive(self, octets: bytes, now: int) -> bytes:
-        """Takes what the peer sent, returns all replies it brought about (also what take_output() had left)."""
+        """Takes what the peer sent; returns all replies that it brought about, with what was to be written before."""
+
+    def answered(self, verdict: Verdict | BaseException | None) -> None:
+        """The awaitable that ``question`` was has given ``verdict``, or has failed."""
 
     def spooled(self, error: Exception | None) -> None:
-        """The spool's answer for the content that ended last: 250 or 451 and what followed in the input."""
+        """The spool's answer for the content that ended last: 250 or 45x, and what had come in meanwhile."""
+
+    def large_committed(self, error: Exception | None) -> None:
+        """The file of a large content is published, or not."""
+
+    def file_drained(self) -> None:
+        """The file of a large content has caught up: read on."""
 
     def expired(self, now: int) -> None:
-        """The deadline has passed: 421 4.4.2 and over, unless the deadline has moved meanwhile."""
+        """The timer has come due: 421 4.4.2 and over, unless the deadline has moved meanwhile."""
 
-    def drain(self, now: int) -> None:
-        """421 4.3.2 now when between transactions, else when the transaction ends."""
+    def drain(self) -> None:
+        """421 4.3.2 now when between transactions, else when the transaction has ended."""
 
-    def lost(self, now: int) -> None:
-        """The connection is gone: an open transaction is logged as aborted, memory is given back."""
+    def lost(self, cause: str = "peer_closed") -> None:
+        """The connection is gone: an open transaction is logged as aborted and all memory is given back. A content that
+        the spool is syncing is ours; its session lives on until the spool has answered."""
 
-    def take_output(self) -> bytes: ...
+    def depart(self) -> None:
+        """Counts the session out, once nothing of it is left."""
+
+    def abort(self) -> None:
+        """Ends it without another word."""
+
+    def flush(self) -> None:
+        """Moves the output to the peer. In a bare Session it only works off what is held; take_output() has it all."""
+
+    def policy_failed(self, fault: BaseException) -> Verdict:
+        """The verdict for a policy that has failed: temporary, and an event in the log."""

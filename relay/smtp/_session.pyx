@@ -226,7 +226,8 @@ cdef class Session(Speaker):
     cdef bint may_read(self) noexcept:
         if self.state >= OVER:
             return True
-        if self.is_file_behind or self.is_choked:
+        if self.is_choked or (
+                self.is_file_behind and self.transaction is not None and self.transaction.large is not None):
             return False
         return self.held is None or PyBytes_GET_SIZE(self.held) <= HOLD_LIMIT or not (
             self.has_more or self.is_waiting())
@@ -370,14 +371,15 @@ cdef class Session(Speaker):
             return 0
         return self.dispatch(verb, octets, arg_start, arg_end)
 
-    def count_command(self, int verb):
+    cdef int count_command(self, int verb) except -1:
         self.commands += 1
         self.context.count(self.context.cells.verbs[verb])
+        return 0
 
-    def end_as_mixup(self, str protocol):
+    cdef int end_as_mixup(self, str protocol) except -1:
         """Tells a peer that speaks another protocol so, once (RFC 5321 knows no better way)."""
         self.context.count(<Py_ssize_t>self.context.mixups[protocol])
-        self.end(protocol, "mixup")
+        return self.end(protocol, "mixup")
 
     cdef bint is_refused_by_order(self, int verb) except -1:
         """Refuses a command that may not come now."""
@@ -645,12 +647,12 @@ cdef class Session(Speaker):
             self.over("refused")
         return 0
 
-    def refuse_connection(self, reply):
+    cdef int refuse_connection(self, object reply) except -1:
         """Policy does not want this client: its reply takes the place of the greeting (RFC 5321 3.1)."""
         self.context.count(<Py_ssize_t>self.context.refused_connections["policy"])
         self.say(<bytes>reply.wire())
         self.log_refusal("connect", reply, "policy", None)
-        self.over("refused")
+        return self.over("refused")
 
     cdef int accept(self, int stage) except -1:
         """Nothing speaks against it."""
@@ -704,7 +706,7 @@ cdef class Session(Speaker):
             self.end("slow", "slow")
         return stop
 
-    def is_too_slow(self):
+    cdef bint is_too_slow(self) noexcept:
         """Whether the content has come in below the minimum rate for longer than it may (after the grace, on the average)."""
         cdef Transaction t = self.transaction
         cdef int64_t waited = self.now - t.data_at

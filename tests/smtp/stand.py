@@ -171,12 +171,19 @@ class Stand:
     """One worker's context with a fake world around it."""
 
     def __init__(
-        self, *, kind: str = "mx", policy: Any = None, spool: Any = None, banner_delay: float = 0.0, **settings: Any
+        self,
+        *,
+        kind: str = "mx",
+        policy: Any = None,
+        spool: Any = None,
+        log: Any = None,
+        banner_delay: float = 0.0,
+        **settings: Any,
     ) -> None:
         self.config = configured(**settings)
         self.now = START
         self.spool: Any = spool or Spool()
-        self.log = Log()
+        self.log: Any = log or Log()
         self.cells = array("Q", [0]) * metrics.ROW_CELLS
         self.wheel: TimingWheel[Any] = TimingWheel(0.5, 64, START / SECOND)
         self.policy = policy or Policy(self.config, Accounts(b"anna@local.test", b"bert@local.test"))

@@ -1,0 +1,203 @@
+"""Who may send where, as one table (I4)."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from relay.config.model import Config, DomainSettings, RelayDomain
+from relay.mail.next_hop import NextHop
+from relay.policy import Policy, Verdict
+from relay.policy.policy import read_recipients
+
+HOP = NextHop("smtp", "127.0.0.1", 2526)
+
+
+class Accounts:
+    def __init__(self, *names: bytes) -> None:
+        self.names = frozenset(names)
+
+    def addresses(self) -> frozenset[bytes]:
+        return self.names
+
+    def changed(self) -> bool:
+        return False
+
+
+class Peer(NamedTuple):
+    """A SessionView."""
+
+    client_address: str = "192.0.2.1"
+    listener: str = "mx"
+    is_submission: bool = False
+    is_trusted: bool = False
+    account: str = ""
+    helo: bytes = b"client.example"
+    reverse_path: bytes = b""
+
+
+STRANGER = Peer()
+TRUSTED = Peer(is_trusted=True)
+USER = Peer(account="anna@local.test")
+
+CONFIG = Config(
+    hostname="mx.relay.example",
+    data_dir=Path("/nonexistent"),
+    domains=DomainSettings(local=("local.test", "other.test")),
+    relay_domains=(
+        RelayDomain("relay.test", HOP),
+        RelayDomain("listed.test", HOP, recipients=("Known@listed.test",)),
+    ),
+    trusted_networks=("10.0.0.0/8", "2001:db8::/32", "192.0.2.25"),
+)
+
+
+def policy(**changes: object) -> Policy:
+    config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
+    return Policy(config, Accounts(b"anna@local.test", b"bert+x@local.test"))
+
+
+def status(rules: Policy, peer: Peer, recipient: bytes) -> str:
+    """The enhanced status of the refusal, or ``ok``, or ``-> address`` when the recipient is replaced."""
+    answer = rules.rcpt(peer, recipient)
+    if answer is None:
+        return "ok"
+    assert isinstance(answer, Verdict)
+    if answer.reply is None:
+        assert answer.recipient is not None
+        return f"-> {answer.recipient.decode()}"
+    assert recipient.decode(errors="backslashreplace") in answer.reply.text
+    return answer.reply.status
+
+
+TABLE = [
+    # recipient                           stranger                      trusted
+    (b"anna@local.test",                  "ok",                         "ok"),
+    (b"ANNA@local.test",                  "ok",                         "ok"),
+    (b"anna+tag@local.test",              "ok",                         "ok"),
+    (b"anna+@local.test",                 "ok",                         "ok"),
+    (b"bert+x@local.test",                "ok",                         "ok"),
+    (b"bert@local.test",                  "5.1.1",                      "5.1.1"),
+    (b"anna-tag@local.test",              "5.1.1",                      "5.1.1"),
+    (b"anna@other.test",                  "5.1.1",                      "5.1.1"),
+    (b"+@local.test",                     "5.1.1",                      "5.1.1"),
+    (b"+tag@local.test",                  "5.1.1",                      "5.1.1"),
+    (b'"anna+tag"@local.test',            "5.1.1",                      "5.1.1"),
+    (b"anna%elsewhere.test@local.test",   "5.1.1",                      "5.1.1"),
+    (b"elsewhere.test!anna@local.test",   "5.1.1",                      "5.1.1"),
+    (b'"x@elsewhere.test"@local.test',    "5.1.1",                      "5.1.1"),
+    (b"postmaster",                       "-> anna@local.test",         "-> anna@local.test"),
+    (b"POSTMASTER",                       "-> anna@local.test",         "-> anna@local.test"),
+    (b"Postmaster@other.test",            "-> anna@local.test",         "-> anna@local.test"),
+    (b"postmaster@relay.test",            "ok",                         "ok"),
+    (b"postmaster@listed.test",           "ok",                         "ok"),
+    (b"anyone@relay.test",                "ok",                         "ok"),
+    (b"anyone%elsewhere.test@relay.test", "5.7.1",                      "ok"),
+    (b"elsewhere.test!x@relay.test",      "5.7.1",                      "ok"),
+    (b'"x@elsewhere.test"@relay.test',    "5.7.1",                      "ok"),
+    (b"known@listed.test",                "ok",                         "ok"),
+    (b"KNOWN+tag@listed.test",            "ok",                         "ok"),
+    (b"unknown@listed.test",              "5.1.1",                      "5.1.1"),
+    (b"x@elsewhere.test",                 "5.7.1",                      "ok"),
+    (b"postmaster@elsewhere.test",        "5.7.1",                      "ok"),
+    (b"x@sub.local.test",                 "5.7.1",                      "ok"),
+    (b"x@local.test.evil.test",           "5.7.1",                      "ok"),
+    (b"x@evil-relay.test",                "5.7.1",                      "ok"),
+    (b"x@[127.0.0.1]",                    "5.7.1",                      "ok"),
+    (b"x@mx.relay.example",               "5.7.1",                      "ok"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("recipient", "for_stranger", "for_trusted"), TABLE, ids=[repr(row[0]) for row in TABLE])
+def test_recipients(recipient: bytes, for_stranger: str, for_trusted: str) -> None:
+    rules = policy()
+    assert status(rules, STRANGER, recipient) == for_stranger
+    assert status(rules, TRUSTED, recipient) == for_trusted
+    assert status(rules, USER, recipient) == for_trusted
+
+
+def test_without_a_delimiter_there_are_no_sub_addresses() -> None:
+    rules = policy(smtp=dataclasses.replace(CONFIG.smtp, recipient_delimiter=""))
+    assert status(rules, STRANGER, b"anna+tag@local.test") == "5.1.1"
+
+
+def test_postmaster_goes_to_the_configured_address() -> None:
+    assert status(policy(postmaster="boss@elsewhere.test"), STRANGER, b"postmaster") == "-> boss@elsewhere.test"
+
+
+def test_postmaster_with_an_account_of_its_own_gets_its_mail_itself() -> None:
+    rules = Policy(CONFIG, Accounts(b"postmaster@local.test"))
+    assert status(rules, STRANGER, b"postmaster@local.test") == "ok"
+    assert status(rules, STRANGER, b"Postmaster@local.test") == "ok"
+
+
+def test_postmaster_is_accepted_even_without_any_account() -> None:
+    """RFC 5321 4.5.1."""
+    rules = Policy(CONFIG, Accounts())
+    assert status(rules, STRANGER, b"postmaster") == "-> postmaster@local.test"
+    assert status(rules, STRANGER, b"postmaster@local.test") == "ok"
+
+
+def test_a_new_account_counts_after_a_reload() -> None:
+    accounts = Accounts()
+    rules = Policy(CONFIG, accounts)
+    assert status(rules, STRANGER, b"carl@local.test") == "5.1.1"
+    accounts.names = frozenset([b"Carl@local.test"])
+    assert status(rules, STRANGER, b"carl@local.test") == "5.1.1"
+    rules.reload_accounts()
+    assert status(rules, STRANGER, b"carl@local.test") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_trusted"),
+    [
+        ("10.1.2.3", True),
+        ("11.1.2.3", False),
+        ("192.0.2.25", True),
+        ("192.0.2.26", False),
+        ("2001:db8:ffff::1", True),
+        ("2001:db9::1", False),
+        ("::ffff:10.0.0.1", True),
+        ("::a00:1", False),
+        ("", False),
+        ("unix", False),
+    ],
+)
+def test_clients_in_trusted_networks_are_trusted(address: str, is_trusted: bool) -> None:
+    answer = policy().connect(Peer(client_address=address))
+    assert (isinstance(answer, Verdict) and answer.is_trusted) == is_trusted
+
+
+def test_without_trusted_networks_nobody_is_trusted() -> None:
+    assert policy(trusted_networks=()).connect(Peer(client_address="127.0.0.1")) is None
+
+
+def test_submission_needs_a_login_or_a_trusted_network() -> None:
+    """RFC 6409 4.3."""
+    rules = policy()
+    answer = rules.mail(Peer(is_submission=True), b"anna@local.test")
+    assert isinstance(answer, Verdict)
+    assert answer.reply is not None
+    assert (answer.reply.code, answer.reply.status) == (530, "5.7.0")
+    assert rules.mail(Peer(is_submission=True, is_trusted=True), b"") is None
+    assert rules.mail(Peer(is_submission=True, account="anna@local.test"), b"") is None
+    assert rules.mail(STRANGER, b"") is None
+
+
+def test_recipients_of_a_relay_domain_may_be_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "recipients"
+    path.write_text("# ours\nOne@relay.test  # first\n\ntwo@relay.test\n", encoding="utf-8")
+    rules = policy(relay_domains=(RelayDomain("relay.test", HOP, recipients_file=path),))
+    assert status(rules, STRANGER, b"one@relay.test") == "ok"
+    assert status(rules, STRANGER, b"two@relay.test") == "ok"
+    assert status(rules, STRANGER, b"three@relay.test") == "5.1.1"
+
+
+def test_a_broken_recipients_file_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipients"
+    path.write_text("one@relay.test\nnonsense\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"recipients:2: not an address: nonsense"):
+        read_recipients(path)
+    with pytest.raises(OSError, match="missing"):
+        policy(relay_domains=(RelayDomain("relay.test", HOP, recipients_file=tmp_path / "missing"),))

@@ -1,0 +1,202 @@
+"""What the session does with the answers of a policy: values at once, awaitables when they come."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+import pytest
+
+from relay.mail.reply import Reply
+from relay.policy import ANNOTATE, Answer, SessionView, Verdict, defer, reject
+from tests.smtp.stand import MESSAGE, Peer, Stand
+
+STAGES = ("connect", "helo", "mail", "rcpt", "data")
+NO = Reply(550, "5.7.9", "Because")
+LATER = Reply(451, "4.7.1", "Come again")
+LEAVE = Reply(421, "4.7.0", "Go away")
+
+
+class Scripted:
+    """A policy that has one answer for one stage and goes along with everything else."""
+
+    def __init__(self, stage: str = "", answer: Any = None) -> None:
+        self.stage = stage
+        self.answer = answer
+        self.asked: list[tuple[str, Any]] = []
+
+    def _say(self, stage: str, thing: object) -> Answer:
+        self.asked.append((stage, thing))
+        if stage != self.stage:
+            return None
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        answer: Answer = self.answer
+        return answer
+
+    def connect(self, session: SessionView) -> Answer:
+        return self._say("connect", session.client_address)
+
+    def helo(self, session: SessionView, name: bytes) -> Answer:
+        return self._say("helo", name)
+
+    def mail(self, session: SessionView, reverse_path: bytes) -> Answer:
+        return self._say("mail", reverse_path)
+
+    def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
+        return self._say("rcpt", (session.reverse_path, recipient))
+
+    def data(self, session: SessionView, content: list[bytes]) -> Answer:
+        return self._say("data", b"".join(content))
+
+
+LINES = ("EHLO client.example", "MAIL FROM:<a@b.example>", "RCPT TO:<anna@local.test>", "DATA", "Subject: x", "", ".")
+
+
+def talk(stand: Stand) -> tuple[Peer, list[str]]:
+    """The last line of each reply of a whole transaction, the greeting first."""
+    peer = stand.connect()
+    said = peer.greeting.decode().splitlines()
+    for line in ("\r\n".join(LINES[:1]), LINES[1], LINES[2], LINES[3], "\r\n".join(LINES[4:])):
+        said += peer.say(line)[-1:]
+    return peer, said
+
+
+def test_each_stage_is_asked_with_its_thing() -> None:
+    policy = Scripted()
+    talk(Stand(policy=policy))
+    assert policy.asked == [
+        ("connect", "192.0.2.1"),
+        ("helo", b"client.example"),
+        ("mail", b"a@b.example"),
+        ("rcpt", (b"a@b.example", b"anna@local.test")),
+        ("data", b"Subject: x\r\n\r\n"),
+    ]
+
+
+@pytest.mark.parametrize("reply", [NO, LATER])
+@pytest.mark.parametrize(("number", "stage"), list(enumerate(STAGES)))
+def test_a_refusal_at_each_stage_is_said_and_logged(number: int, stage: str, reply: Reply) -> None:
+    verdict = reject(reply) if reply.code >= 500 else defer(reply)
+    stand = Stand(policy=Scripted(stage, verdict))
+    peer, said = talk(stand)
+    # The content is answered one reply later than DATA.
+    assert said[number + (stage == "data")] == f"{reply.code} {reply.status} {reply.text}"
+    assert stand.spool.records == []
+    assert peer.session.is_over == (stage == "connect")
+    peer.say("RSET")
+    line = next(line for line in stand.log.lines if line.get("code") == reply.code)
+    assert line["result"] == ("refused" if reply.code >= 500 else "deferred")
+    assert line["stage"] == {"data": "content"}.get(stage, stage)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_421_of_policy_ends_the_session(stage: str) -> None:
+    stand = Stand(policy=Scripted(stage, defer(LEAVE)))
+    peer, said = talk(stand)
+    assert "421 4.7.0 Go away" in said
+    assert peer.session.is_over
+    assert said[-1].startswith("421 ")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_policy_that_fails_defers(stage: str) -> None:
+    """Unknown failure is temporary, and the peer is not told the cause (I8)."""
+    stand = Stand(policy=Scripted(stage, ZeroDivisionError("secret")))
+    _, said = talk(stand)
+    assert "451 4.3.0 A check could not be made, try again later" in said
+    assert "secret" not in "".join(said)
+    assert stand.log.events[0][2]["cause"] == "ZeroDivisionError: secret"
+    assert stand.spool.records == []
+
+
+def test_annotations_are_taken_over() -> None:
+    stand = Stand(policy=Scripted("rcpt", Verdict(ANNOTATE, recipient=b"other@local.test")))
+    talk(stand)
+    assert stand.spool.records[0].envelope.recipients == (b"other@local.test",)
+    stand = Stand(policy=Scripted("data", Verdict(ANNOTATE, fields=(b"X-Checked: yes\r\n",))))
+    talk(stand)
+    assert stand.spool.records[0].content.endswith(b"+0000\r\nX-Checked: yes\r\nSubject: x\r\n\r\n")
+    stand = Stand(policy=Scripted("connect", Verdict(ANNOTATE, is_trusted=True)))
+    peer, _ = talk(stand)
+    assert peer.session.is_trusted
+
+
+# ---- awaitables -----------------------------------------------------------------------------------------------------
+
+
+def pending() -> Awaitable[Verdict | None]:
+    """An awaitable that the test answers in the session's place."""
+    return asyncio.Future(loop=_Loop())
+
+
+class _Loop(asyncio.AbstractEventLoop):
+    def get_debug(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize("verdict", [None, reject(NO), Verdict(ANNOTATE)])
+@pytest.mark.parametrize("stage", STAGES)
+def test_an_awaitable_pauses_the_session_and_nothing_is_lost(stage: str, verdict: Verdict | None) -> None:
+    octets = "".join(f"{line}\r\n" for line in LINES).encode()
+    expected = Stand(policy=Scripted(stage, verdict)).connect()
+    replies = expected.greeting + expected.send(octets)
+
+    stand = Stand(policy=Scripted(stage, pending()))
+    peer = stand.connect()
+    out = peer.greeting + peer.send(octets[:70])
+    out += peer.send(octets[70:])
+    assert peer.session.question is not None
+    peer.session.answered(verdict)
+    stand.policy.answer = verdict
+    stand.spool.sync()
+    out += peer.session.take_output()
+    assert [line[:20] for line in out.splitlines()] == [line[:20] for line in replies.splitlines()]
+    assert peer.session.question is None
+
+
+def test_an_awaitable_that_fails_defers() -> None:
+    stand = Stand(policy=Scripted("mail", pending()))
+    peer = stand.connect().hello()
+    assert peer.say("MAIL FROM:<a@b.example>", "NOOP") == []
+    peer.session.answered(TimeoutError("resolver"))
+    assert [line[:9] for line in peer.session.take_output().splitlines()] == [b"451 4.3.0", b"250 2.0.0"]
+
+
+def test_an_answer_for_a_peer_that_has_gone_is_dropped() -> None:
+    for stage in STAGES:
+        stand = Stand(policy=Scripted(stage, pending()))
+        peer = stand.connect()
+        peer.send("".join(f"{line}\r\n" for line in LINES).encode())
+        peer.session.lost()
+        peer.session.answered(None)
+        assert peer.session.take_output() == b""
+        assert stand.context.open_sessions == 0
+        assert stand.context.buffered == 0
+        assert stand.spool.records == []
+
+
+def test_a_session_that_waits_for_policy_is_not_timed_out() -> None:
+    stand = Stand(policy=Scripted("rcpt", pending()))
+    peer = stand.connect().hello()
+    peer.say("MAIL FROM:<a@b.example>", "RCPT TO:<anna@local.test>")
+    stand.pass_time(600)
+    assert not peer.session.is_over
+    peer.session.answered(None)
+    assert peer.session.take_output() == b"250 2.1.5 Recipient ok\r\n"
+
+
+def test_drain_waits_for_an_answer() -> None:
+    stand = Stand(policy=Scripted("helo", pending()))
+    peer = stand.connect()
+    peer.say("EHLO client.example")
+    stand.context.drain(lambda: None)
+    assert not peer.session.is_over
+    peer.session.answered(None)
+    assert peer.session.take_output().splitlines()[-1].startswith(b"421 4.3.2 ")
+
+
+def test_the_content_of_a_large_message_is_shown_to_policy_by_its_header_section() -> None:
+    policy = Scripted()
+    stand = Stand(policy=policy, large_content=64 << 10)
+    stand.connect().transmit(MESSAGE + b"x" * 900 + (b"y" * 900 + b"\r\n") * 100)
+    assert policy.asked[-1] == ("data", MESSAGE[: MESSAGE.index(b"\r\n\r\n") + 4])
