@@ -28,7 +28,7 @@ _CERTAIN: Final = -1
 """As the sequence of a gap: not the leftover of a torn batch, whatever the records around it say."""
 _GUESS: Final = 4 << 10
 _OPEN_FILES: Final = 16
-_FRESH_OCTETS: Final = 8 << 20
+_REMEMBERED_OCTETS: Final = 8 << 20
 
 
 _Opened = tuple[int, Identity, Path]
@@ -197,29 +197,29 @@ class LogReader:
         self._files = files
         self._open: OrderedDict[tuple[int, int], _Opened] = OrderedDict()
         self._marks: dict[int, bytes] = {}
-        self._fresh: dict[tuple[int, int, int], Record] = {}
-        self._fresh_octets = 0
+        self._young: dict[tuple[int, int, int], Record] = {}
+        self._old: dict[tuple[int, int, int], Record] = {}
+        self._young_octets = 0
 
     def remember(self, records: list[Record]) -> None:
         """Keeps records that a tail has just read with their contents, in a bounded memory: most are loaded at once,
-        and need not be read a second time. Each is given out once."""
-        fresh = self._fresh
+        and need not be read a second time. Each is given out once; when the young half is full, the old one goes."""
         for record in records:
             if record.content is not None:
-                fresh[record[:3]] = record
-                self._fresh_octets += record.content_size
-        while self._fresh_octets > _FRESH_OCTETS:
-            self._fresh_octets -= fresh.pop(next(iter(fresh))).content_size
+                self._young[record[:3]] = record
+                self._young_octets += record.content_size
+        if self._young_octets > _REMEMBERED_OCTETS // 2:
+            self._old, self._young, self._young_octets = self._young, {}, 0
 
     def load(self, log: int, segment: int, offset: int) -> Message:
         """The record at the reference; MissingRecord when it is not there, damaged, or its large file is missing.
 
         One pread for records up to 4 KiB, two for others. OSError is the disk's.
         """
-        fresh = self._fresh.pop((log, segment, offset), None)
-        if fresh is not None and fresh.content is not None:
-            self._fresh_octets -= fresh.content_size
-            return Message(fresh, fresh.content)
+        ref = (log, segment, offset)
+        remembered = self._young.pop(ref, None) or self._old.pop(ref, None)
+        if remembered is not None and remembered.content is not None:
+            return Message(remembered, remembered.content)
         key = (log, segment)
         known = self._open.get(key)
         fd, identity, large_folder = known if known is not None else self._file(log, segment)

@@ -23,7 +23,7 @@ from typing import Final, NamedTuple
 import google_crc32c
 
 from relay.spool import _record
-from relay.spool._record import HEAD_SIZE
+from relay.spool._record import HEAD_SIZE as HEAD_SIZE
 
 VERSION: Final = 1
 ALIGNMENT: Final = 8
