@@ -19,6 +19,8 @@ The parts, each on top of the ones before:
 - ``_received``     the Received field
 - ``_transaction``  envelope and content while they arrive
 - ``_speaker``      replies, deadlines, ends, the log
+- ``_handover``     from end of data to its reply
+- ``_commands``     what it obeys, and when
 - ``_session``      the machine: octets and the time in, octets out
 - ``_connection``   the machine on a uvloop transport
 """

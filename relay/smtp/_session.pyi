@@ -1,18 +1,12 @@
 """The server's side of an SMTP session as a pure machine: octets and the time in, octets out."""
 
-from collections.abc import Awaitable
-
 from relay.policy.verdict import Verdict
-from relay.smtp._speaker import Speaker
+from relay.smtp._commands import Commands
 
-class Session(Speaker):
+class Session(Commands):
     """One session (RFC 5321 3.1 to 3.8). Knows no socket: a Connection, or a test, moves the octets.
 
     After every call: write what take_output() returns, close when is_over, read or not as wants_input says."""
-
-    @property
-    def question(self) -> Awaitable[Verdict | None] | None:
-        """An answer of policy that is waited for; tell it with answered()."""
 
     @property
     def wants_input(self) -> bool:
@@ -30,9 +24,6 @@ class Session(Speaker):
     def spooled(self, error: Exception | None) -> None:
         """The spool's answer for the content that ended last: 250 or 45x, and what had come in meanwhile."""
 
-    def large_committed(self, error: Exception | None) -> None:
-        """The file of a large content is published, or not."""
-
     def file_drained(self) -> None:
         """The file of a large content has caught up: read on."""
 
@@ -46,14 +37,8 @@ class Session(Speaker):
         """The connection is gone: an open transaction is logged as aborted and all memory is given back. A content that
         the spool is syncing is ours; its session lives on until the spool has answered."""
 
-    def depart(self) -> None:
-        """Counts the session out, once nothing of it is left."""
-
     def abort(self) -> None:
         """Ends it without another word."""
 
     def flush(self) -> None:
         """Moves the output to the peer. In a bare Session it only works off what is held; take_output() has it all."""
-
-    def policy_failed(self, fault: BaseException) -> Verdict:
-        """The verdict for a policy that has failed: temporary, and an event in the log."""

@@ -52,7 +52,7 @@ class Sink(Protocol):
     def append(self, line: bytes) -> None:
         """Takes one line that ends in a line feed."""
 
-    def event(self, level: str, event: str, **fields: Any) -> None:
+    def event(self, level: str, event: str, /, **fields: object) -> None:
         """Takes an operational event."""
 
 

@@ -183,10 +183,10 @@ class Stand:
         self.config = configured(**settings)
         self.now = START
         self.spool: Any = spool or Spool()
-        self.log: Any = log or Log()
+        self.log: Any = Log() if log is None else log
         self.cells = array("Q", [0]) * metrics.ROW_CELLS
         self.wheel: TimingWheel[Any] = TimingWheel(0.5, 64, START / SECOND)
-        self.policy = policy or Policy(self.config, Accounts(b"anna@local.test", b"bert@local.test"))
+        self.policy: Any = policy or Policy(self.config, Accounts(b"anna@local.test", b"bert@local.test"))
         self.context = ServerContext(
             self.config,
             policy=self.policy,
@@ -217,7 +217,7 @@ class Peer:
 
     def __init__(self, stand: Stand, address: str, port: int) -> None:
         self.stand = stand
-        self.session = Session(stand.service)
+        self.session: Any = Session(stand.service)
         self.session.open(address, port, stand.now)
         self.greeting = self.session.take_output()
 

@@ -350,6 +350,7 @@ def test_a_large_content_goes_to_a_file_while_it_arrives(step: int) -> None:
     peer = stand.connect().begin()
     peer.say("DATA")
     octets = large_content(500 * KIB) + b".\r\n"
+    out = b""
     for at in range(0, len(octets), step):
         out = peer.send(octets[at : at + step])
         if at + step < len(octets) and at > 128 * KIB:

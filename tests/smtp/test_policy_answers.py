@@ -1,7 +1,6 @@
 """What the session does with the answers of a policy: values at once, awaitables when they come."""
 
-import asyncio
-from collections.abc import Awaitable
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -124,14 +123,15 @@ def test_annotations_are_taken_over() -> None:
 # ---- awaitables -----------------------------------------------------------------------------------------------------
 
 
-def pending() -> Awaitable[Verdict | None]:
+class Pending:
     """An awaitable that the test answers in the session's place."""
-    return asyncio.Future(loop=_Loop())
+
+    def __await__(self) -> Generator[Any, None, Verdict | None]:
+        yield
+        return None
 
 
-class _Loop(asyncio.AbstractEventLoop):
-    def get_debug(self) -> bool:
-        return False
+pending = Pending
 
 
 @pytest.mark.parametrize("verdict", [None, reject(NO), Verdict(ANNOTATE)])
