@@ -23,9 +23,6 @@ class Connection(Session):
     def discard(self, size: int) -> None:
         """Counts what comes after the last reply; cuts the connection when it is too much."""
 
-    def fail(self, fault: Exception) -> None:
-        """A fault of ours: 421, and an event in the log."""
-
     async def wait_for_answer(self, question: Awaitable[Verdict | None]) -> None:
         """Brings the answer of a policy that had to wait back into the session."""
 

@@ -89,6 +89,7 @@ cdef class Connection(Session):
 
     def resume_writing(self):
         self.is_choked = False
+        self.now = self.read_clock()
         try:
             self.go_on()
             self.flush()
@@ -125,6 +126,8 @@ cdef class Connection(Session):
 
     def close(self):
         """Closes our side once what was said is written; all of it when the peer need not be waited for."""
+        if self.transport.is_closing():
+            return
         if not self.is_reading:
             self.is_reading = True
             self.transport.resume_reading()
@@ -145,12 +148,6 @@ cdef class Connection(Session):
         self.over("drained" if self.context.is_draining else "internal")
         if self.transport is not None:
             self.transport.abort()
-
-    def fail(self, fault):
-        """A fault of ours: the peer may try again later, and somebody has to look."""
-        self.context.log_fault("session failed", fault, self.session_id)
-        self.end("internal", "internal")
-        self.flush()
 
     async def wait_for_answer(self, question):
         """Brings the answer of a policy that had to wait back into the session."""

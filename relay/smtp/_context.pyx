@@ -117,7 +117,10 @@ cdef class ServerContext:
         self.latest = now
         self.wall_offset = wall - now
         for session in self.wheel.expire(now / 1e6):
-            session.expired(now)
+            try:
+                session.expired(now)
+            except Exception as fault:
+                session.fail(fault)
 
     cdef bytes date_at(self, int64_t wall):
         """``wall`` (microseconds since the epoch) as RFC 5322 3.3 writes it; made once a second."""
@@ -155,7 +158,7 @@ cdef class ServerContext:
         self.counters[self.cells.buffered_bytes] = <uint64_t>self.buffered
 
     cdef bint is_over_budget(self) noexcept:
-        """Contents go to files as soon as they can, and MAIL is answered 452."""
+        """Contents go to files as soon as they can, MAIL is answered 452 and nobody is greeted."""
         return self.buffered > self.limits.memory
 
     cdef bint is_far_over_budget(self) noexcept:
@@ -173,6 +176,8 @@ cdef class ServerContext:
             return "draining"
         if len(self.sessions) > self.limits.connections:
             return "limit"
+        if self.is_over_budget():
+            return "memory"
         if of_client > self.limits.connections_per_client:
             return "client_limit"
         return None

@@ -40,5 +40,8 @@ class Session(Commands):
     def abort(self) -> None:
         """Ends it without another word."""
 
+    def fail(self, fault: BaseException) -> None:
+        """A fault of ours: 421 for the peer, an event in the log."""
+
     def flush(self) -> None:
         """Moves the output to the peer. In a bare Session it only works off what is held; take_output() has it all."""

@@ -55,7 +55,7 @@ cdef class Session(Commands):
         trouble = context.enter(self, self.client_key)
         if trouble is not None:
             context.count(<Py_ssize_t>context.refused_connections[trouble])
-            self.end(trouble, "refused")
+            self.end("busy" if trouble == "memory" else trouble, "refused")
             return
         self.arm()
         try:
@@ -88,14 +88,19 @@ cdef class Session(Commands):
         if self.transaction is None:
             return
         self.now = self.read_clock()
-        self.settle(error)
-        if not self.is_running and self.state < GONE:
-            self.go_on()
-            self.flush()
+        try:
+            self.settle(error)
+            if not self.is_running and self.state < GONE:
+                self.go_on()
+                self.flush()
+        except Exception as fault:
+            self.fail(fault)
 
     def expired(self, int64_t now):
         """The timer has come due; the deadline may have moved meanwhile."""
         self.now = now
+        if self.state == GONE:
+            return
         if self.deadline > now:
             self.rearm()
             return
@@ -149,6 +154,12 @@ cdef class Session(Commands):
         """Ends it without another word. Here it only becomes over; a transport is closed as well."""
         self.over("drained" if self.context.is_draining else "internal")
         self.lost()
+
+    def fail(self, fault):
+        """A fault of ours: the peer may try again later, and somebody has to look. The other sessions go on."""
+        self.context.log_fault("session failed", fault, self.session_id)
+        self.end("internal", "internal")
+        self.flush()
 
     def flush(self):
         """Moves the output to the peer. Here it only works off what is held, and leaves the output to be taken."""
@@ -256,6 +267,8 @@ cdef class Session(Commands):
                 return self.end("drained", "drained")
             if self.now - self.opened_at >= self.context.limits.session_timeout:
                 return self.end("session_timeout", "session_timeout")
+        elif self.now - self.opened_at >= 2 * self.context.limits.session_timeout:
+            return self.end("session_timeout", "session_timeout")      # a transaction is no way to stay for ever
         return 0
 
     cdef Py_ssize_t read_line(self, bytes octets, Py_ssize_t at, Py_ssize_t n) except -2:

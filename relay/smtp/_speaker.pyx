@@ -117,6 +117,8 @@ cdef class Speaker:
 
     cdef int end(self, str name, str cause) except -1:
         """Says the refusal ``name`` as the last thing; the session is over because of ``cause``."""
+        if self.state >= OVER:
+            return 0
         refusal = REFUSALS[name]
         self.count_reason(<str>refusal.reason)
         self.say(<bytes>refusal.reply.wire())

@@ -85,6 +85,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "limit": Refusal(words.TOO_MANY_CONNECTIONS, ""),
     "client_limit": Refusal(words.TOO_MANY_CONNECTIONS_FROM_YOU, ""),
     "draining": Refusal(words.DRAINING, ""),
+    "busy": Refusal(BUSY._replace(code=421), ""),
 }
 """By the name that the session uses."""
 

@@ -223,7 +223,7 @@ class Peer:
 
     def send(self, octets: bytes) -> bytes:
         """Sends ``octets`` as one buffer and lets the spool sync; all replies."""
-        out = self.session.receive(octets, self.stand.now)
+        out: bytes = self.session.receive(octets, self.stand.now)
         spool = self.stand.spool
         while isinstance(spool, Spool) and spool.has_work:
             spool.sync()

@@ -470,11 +470,15 @@ def test_above_its_budget_a_worker_keeps_contents_in_files_and_defers_new_mail()
     assert stand.context.buffered <= (16 << 20) + 10 * KIB
     late = stand.connect("198.51.100.1").begin()
     late.say("DATA")
+    idle = stand.connect("198.51.100.2").hello()
     crowded = crowd(stand, 1, b"Subject: x\r\n" + b"no end of header: " + b"y" * 900 * KIB)
     assert stand.context.buffered > 16 << 20
-    assert stand.connect("198.51.100.2").hello().say("MAIL FROM:<a@b.example>")[0].startswith("452 4.3.1 ")
+    assert idle.say("MAIL FROM:<a@b.example>")[0].startswith("452 4.3.1 ")
+    assert stand.connect("198.51.100.3").greeting.startswith(b"421 4.3.1 ")
+    assert stand.count("relay_smtp_connections_refused_total", "memory") == 1
     assert late.send(MESSAGE + b".\r\n").startswith(b"250 "), "small contents still fit in"
     crowded[0].session.lost()
+    assert stand.connect("198.51.100.3").greeting.startswith(b"220 ")
 
 
 def test_far_above_its_budget_a_worker_gives_contents_up() -> None:

@@ -194,6 +194,17 @@ def test_a_session_ends_after_its_time_but_not_inside_a_transaction() -> None:
     assert replies[2] == "421 4.4.2 Session has lasted too long"
 
 
+def test_a_transaction_is_no_way_to_stay_for_ever() -> None:
+    """I10."""
+    stand = Stand()
+    peer = stand.connect().begin()
+    for _ in range(29):
+        stand.pass_time(4 * MINUTE)
+        assert peer.say("NOOP") == ["250 2.0.0 Ok"]
+    stand.pass_time(4 * MINUTE)
+    assert peer.say("NOOP") == ["250 2.0.0 Ok", "421 4.4.2 Session has lasted too long"]
+
+
 def test_an_idle_session_ends_after_its_time() -> None:
     stand = Stand(session_timeout=600.0)
     peer = stand.connect()
