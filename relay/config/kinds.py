@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from relay.config import units
+from relay.mail.address import AddressError, ascii_domain
 from relay.mail.next_hop import NextHop, parse_next_hop
 
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
@@ -269,13 +270,13 @@ class LogDestination(Kind):
 
 @dataclass(frozen=True)
 class Domain(Kind):
-    """A domain name, kept in lower case; an internationalised name is kept as A-labels (RFC 5890 2.3.2.1)."""
+    """A domain name, kept in lower case; an internationalised name is kept as A-labels (IDNA 2008, RFC 5890 2.3.2.1)."""
 
     def parse(self, value: object) -> str:
-        text = _require_text(value).rstrip(".").lower()
+        text = _require_text(value).rstrip(".")
         try:
-            name = text if text.isascii() else text.encode("idna").decode("ascii")
-        except UnicodeError:
+            name = ascii_domain(text.encode()).decode("ascii")
+        except (AddressError, UnicodeError):
             name = ""
         if not _DOMAIN.fullmatch(name):
             raise ValueError(f'"{value}" is not a domain name')
