@@ -1,6 +1,6 @@
 """Types of the compiled module; see _record.pyx."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 HEAD_SIZE: Final[int]
@@ -26,6 +26,17 @@ def unpack_head(
     octets: bytes, at: int, mark: bytes, version: int, log: int, segment: int, offset: int
 ) -> tuple[Any, ...] | None:
     """The fields of the head at ``octets[at:]``, in their order; None when it is not a good head of this place."""
+
+def pack_run(
+    items: Sequence[tuple[bytes, Sequence[bytes], bytes, int, Any]],
+    mark: bytes,
+    version: int,
+    log: int,
+    segment: int,
+    offset: int,
+    sequence: int,
+) -> list[bytes]:
+    """The octets of ``items`` as records one after the other, in pieces for one writev."""
 
 def read_run(
     make: Callable[[tuple[Any, ...]], _Made],

@@ -14,6 +14,8 @@ import google_crc32c
 from relay.mail.envelope import unpack as _unpack_envelope
 
 cdef object _crc = google_crc32c.value
+cdef object _extend = google_crc32c.extend
+cdef list _PADDING = [bytes(size) for size in range(8)]
 
 cdef extern from "<endian.h>" nogil:
     uint16_t le16toh(uint16_t)
@@ -93,6 +95,33 @@ def unpack_head(bytes octets not None, Py_ssize_t at, bytes mark not None, int v
     return (mark, version, le16toh(head.large_size), log, segment, offset, le64toh(head.sequence),
             le32toh(head.batch_index), le32toh(head.envelope_size), le32toh(head.content_size),
             le32toh(head.body_crc), le32toh(head.reserved))
+
+
+def pack_run(items, bytes mark not None, int version, uint32_t log, uint32_t segment, uint64_t offset,
+             uint64_t sequence):
+    """The octets of ``items`` (relay.spool.log.Item) as records one after the other, in pieces for one writev."""
+    cdef list parts = []
+    cdef bytes envelope, large
+    cdef uint32_t index = 0
+    cdef Py_ssize_t size, content_size, used
+    for envelope, content, large, size, _ in items:
+        crc = _crc(envelope)
+        if PyBytes_GET_SIZE(large):
+            crc = _extend(crc, large)
+        content_size = 0
+        for part in content:
+            content_size += len(part)
+            crc = _extend(crc, part)
+        parts.append(pack_head(mark, version, log, segment, <uint32_t>offset, sequence + index, index,
+                               <uint32_t>PyBytes_GET_SIZE(envelope), <uint16_t>PyBytes_GET_SIZE(large),
+                               <uint32_t>content_size, crc) + envelope + large)
+        parts.extend(content)
+        used = _HEAD_SIZE + PyBytes_GET_SIZE(envelope) + PyBytes_GET_SIZE(large) + content_size
+        if used != size:
+            parts.append(_PADDING[size - used])
+        index += 1
+        offset += size
+    return parts
 
 
 def read_run(object make, bytes octets not None, Py_ssize_t base, Py_ssize_t end, bytes mark not None, int version,

@@ -10,10 +10,17 @@ Not here: any idea of what is written.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
+
+from relay.spool import _syncer
 
 IOV_MAX = os.sysconf("SC_IOV_MAX") if "SC_IOV_MAX" in os.sysconf_names else 1024
 READ = os.O_RDONLY | os.O_CLOEXEC
@@ -69,6 +76,10 @@ class Files:
     def write_synced(self, fd: int, buffers: Buffers, offset: int) -> int:
         """One pwritev with RWF_DSYNC; how many octets were written and *synced*."""
         return os.pwritev(fd, buffers, offset, os.RWF_DSYNC)
+
+    def syncer(self) -> Syncer:
+        """A thread that does write_synced."""
+        return _syncer.Syncer() if type(self) is Files else SlowSyncer(self)
 
     def sync(self, fd: int) -> None:
         """The content and size of the file are *synced* when it returns; the name is not."""
@@ -141,6 +152,50 @@ class Files:
         """Octets and inodes that we may still use on the file system; inodes are -1 where it does not count them."""
         state = os.statvfs(path)
         return state.f_bavail * state.f_frsize, state.f_favail if state.f_files else -1
+
+
+class Syncer(Protocol):
+    """A thread that writes and syncs for an event loop, one job at a time; see _syncer.pyi."""
+
+    @property
+    def fileno(self) -> int: ...
+    def submit(self, fd: int, buffers: Buffers, offset: int) -> None: ...
+    def result(self) -> tuple[int, float]: ...
+    def close(self) -> None: ...
+
+
+class SlowSyncer:
+    """A Syncer over the operations of any Files object, in a thread of the interpreter."""
+
+    def __init__(self, files: Files) -> None:
+        self.fileno = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._files = files
+        self._jobs: SimpleQueue[tuple[int, Buffers, int] | None] = SimpleQueue()
+        self._result = (0, 0.0)
+        self._thread = threading.Thread(target=self._run, name="spool-sync", daemon=True)
+        self._thread.start()
+
+    def submit(self, fd: int, buffers: Buffers, offset: int) -> None:
+        self._jobs.put((fd, buffers, offset))
+
+    def result(self) -> tuple[int, float]:
+        os.eventfd_read(self.fileno)
+        return self._result
+
+    def close(self) -> None:
+        self._jobs.put(None)
+        self._thread.join()
+        os.close(self.fileno)
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            started = time.monotonic()
+            try:
+                done = self._files.write_synced(*job)
+            except OSError as fault:
+                done = -(fault.errno or errno.EIO)
+            self._result = (done, time.monotonic() - started)
+            os.eventfd_write(self.fileno, 1)
 
 
 OS = Files()

@@ -12,11 +12,14 @@ before a batch are synced when the batch is written. Not here: who waits for the
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from relay.spool._record import pack_run
 from relay.spool.errors import SpoolError
 from relay.spool.files import IOV_MAX, OS, Files
 from relay.spool.folder import make_log
@@ -24,18 +27,16 @@ from relay.spool.record import (
     FIRST,
     HEAD_SIZE,
     PAGE,
+    VERSION,
     Identity,
     SegmentHead,
-    body_crc,
     large_size,
-    pack_head,
     pack_segment_head,
     padded,
 )
 from relay.spool.segments import Segment, SegmentPool
 
 _END_MARK: Final = 8
-_PADDING: Final = [bytes(size) for size in range(8)]
 _PAGE_OF_ZEROES: Final = bytes(2 * PAGE)
 
 
@@ -54,6 +55,20 @@ class Commit(NamedTuple):
     closed: tuple[tuple[int, int], ...]
     """(segment, end) of segments that ended with or before this commit."""
     error: SpoolError | None
+
+
+class Writing(NamedTuple):
+    """What is to be written next, with one synced write."""
+
+    taken: int
+    """How many items it holds."""
+    segment: Segment
+    buffers: Sequence[bytes | memoryview]
+    offset: int
+    size: int
+    start: int
+    """Where the records begin and end."""
+    end: int
 
 
 def record_size(envelope: bytes, large: bytes, content: Sequence[bytes]) -> int:
@@ -80,6 +95,7 @@ class Log:
         self._failures = 0
         self._is_full = False
         self._large_octets = 0
+        self._closed: list[tuple[int, int]] = []
         try:
             self.pool.prepare()
         except SpoolError as fault:  # a full disk, most likely: a worker that says 452 is better than none
@@ -91,23 +107,64 @@ class Log:
         """True after a failure in a fresh segment, or when there was none to be had; ends with probe()."""
         return self._failures > 1
 
-    def commit(self, items: Sequence[Item]) -> Commit:
-        """Writes and syncs as many of ``items`` (at least one) as fit into one segment. Never raises: see Commit."""
-        closed: list[tuple[int, int]] = []
+    def begin(self, items: Sequence[Item], *, may_prepare: bool = False) -> Writing | Commit | None:
+        """Prepares the writing of as many of ``items`` (at least one) as fit into one segment; ``end`` must follow.
+
+        A Commit when that failed already; None when no segment is ready and none ``may`` be ``prepare``d here.
+        """
         count, size = self._fitting(items)
         if count == 0:
-            if (fault := self._roll(closed, items[0][3])) is not None:
-                return Commit(len(items), 0, 0, 0, tuple(closed), fault)
+            fault = self._roll(items[0][3], may_prepare=may_prepare)
+            if fault is not None:
+                return Commit(len(items), 0, 0, 0, self._take_closed(), fault)
+            if self._segment is None:
+                return None
             count, size = self._fitting(items)
         segment = self._segment
         assert segment is not None
-        start, end = self._end, self._end + size
-        if (fault := self._write(segment, items[:count], start, end)) is not None:
-            closed.append(self._cut(segment, start))
-            return Commit(count, segment.number, start, start, tuple(closed), fault)
+        start = self._end
+        parts = self._head_of(segment) if start == FIRST else []
+        offset = 0 if parts else start
+        taken = items if count == len(items) else items[:count]
+        identity = self._identity
+        parts += pack_run(taken, identity.mark, VERSION, identity.log, identity.segment, start, self._sequence)
+        for item in taken:
+            if item[2]:
+                self._large_octets += large_size(item[2])
+        self._sequence += count
+        end = start + size
+        if rest := _zeroes_after(end, segment.size):
+            parts.append(memoryview(_PAGE_OF_ZEROES)[:rest])
+        buffers = parts if len(parts) <= IOV_MAX else [b"".join(parts)]
+        return Writing(count, segment, buffers, offset, end + rest - offset, start, end)
+
+    def end(self, writing: Writing, done: int) -> Commit:
+        """``done``: octets of ``writing`` that are written and synced, or minus the error number. Never raises."""
+        count, segment, start, end = writing.taken, writing.segment, writing.start, writing.end
+        try:
+            if done < 0:
+                raise OSError(-done, os.strerror(-done))
+            if done != writing.size:
+                self._write_rest(writing, done)
+        except OSError as fault:
+            self._cut(segment, start)
+            error = SpoolError.of(f"log {self.number} segment {segment.number}: sync failed", fault)
+            return Commit(count, segment.number, start, start, self._take_closed(), error)
         self._end = end
         self._failures = 0
-        return Commit(count, segment.number, start, end, tuple(closed), None)
+        return Commit(count, segment.number, start, end, self._take_closed(), None)
+
+    def commit(self, items: Sequence[Item]) -> Commit:
+        """Both at once, blocking."""
+        writing = self.begin(items, may_prepare=True)
+        if not isinstance(writing, Writing):
+            assert writing is not None
+            return writing
+        try:
+            done = self._files.write_synced(writing.segment.fd, writing.buffers, writing.offset)
+        except OSError as fault:
+            done = -(fault.errno or errno.EIO)
+        return self.end(writing, done)
 
     def probe(self) -> bool:
         """After failures: tries to make a fresh segment; True when the log may be written to again."""
@@ -140,86 +197,61 @@ class Log:
             total += item[3]
         return len(items), total
 
-    def _roll(self, closed: list[tuple[int, int]], size: int) -> SpoolError | None:
-        """Ends the current segment and takes one with room for ``size`` octets."""
+    def _roll(self, size: int, *, may_prepare: bool) -> SpoolError | None:
+        """Ends the current segment and takes one with room for ``size`` octets, if there is one."""
         if size > self.largest_record:
             return SpoolError(f"a record of {size} octets does not fit into a segment")
         if self._segment is not None:
-            closed.append((self._segment.number, self._end))
+            self._closed.append((self._segment.number, self._end))
             self._leave(self._segment, self._end)
         try:
-            while (fresh := self.pool.take(may_prepare=not self.is_failing)) is not None:
+            while (fresh := self.pool.take(may_prepare=may_prepare and not self.is_failing)) is not None:
                 if FIRST + size <= fresh.size:
                     break
-                closed.append((fresh.number, FIRST))
+                self._closed.append((fresh.number, FIRST))
                 self._files.close(fresh.fd)
         except SpoolError as fault:
-            self._failures = 2
-            self._is_full = fault.is_full
+            self.failed_to_prepare(fault)
             return fault
         if fresh is None:
-            return SpoolError("the spool is not accepting: no segment can be written to", is_full=self._is_full)
+            if may_prepare or self.is_failing:
+                return SpoolError("the spool is not accepting: no segment can be written to", is_full=self._is_full)
+            return None
         self._segment = fresh
         self._identity = Identity(self._mark, self.number, fresh.number)
         self._end = FIRST
         self._large_octets = 0
         return None
 
+    def failed_to_prepare(self, fault: SpoolError) -> None:
+        """No segment can be made, and none is ready: nothing is taken until probe() succeeds."""
+        self._failures = 2
+        self._is_full = fault.is_full
+
+    def _take_closed(self) -> tuple[tuple[int, int], ...]:
+        closed = tuple(self._closed)
+        self._closed.clear()
+        return closed
+
     def _leave(self, segment: Segment, end: int) -> None:
         self._files.close(segment.fd)
         self._previous = (segment.number, end)
         self._segment = None
 
-    def _write(self, segment: Segment, items: Sequence[Item], start: int, end: int) -> SpoolError | None:
-        offset = start
-        parts: list[bytes | memoryview] = []
-        if start == FIRST:
-            offset = 0
-            now = time.time_ns() // 1000
-            parts.append(
-                pack_segment_head(
-                    SegmentHead(self.number, segment.number, self._mark, self._sequence, *self._previous, now)
-                )
-            )
-        self._pack(items, start, parts)
-        if rest := _zeroes_after(end, segment.size):
-            parts.append(memoryview(_PAGE_OF_ZEROES)[:rest])
-        try:
-            self._write_synced(segment.fd, parts, offset, end + rest - offset)
-        except OSError as fault:
-            return SpoolError.of(f"log {self.number} segment {segment.number}: sync failed", fault)
-        return None
+    def _head_of(self, segment: Segment) -> list[bytes | memoryview]:
+        now = time.time_ns() // 1000
+        head = SegmentHead(self.number, segment.number, self._mark, self._sequence, *self._previous, now)
+        return [pack_segment_head(head)]
 
-    def _pack(self, items: Sequence[Item], offset: int, parts: list[bytes | memoryview]) -> None:
-        sequence = self._sequence
-        identity = self._identity
-        for index, (envelope, content, large, size, _) in enumerate(items):
-            content_size = sum(map(len, content))
-            sizes = (len(envelope), len(large), content_size)
-            crc = body_crc(envelope, large, content)
-            parts.append(pack_head(identity, offset, sequence, index, sizes, crc) + envelope + large)
-            parts += content
-            if large:
-                self._large_octets += large_size(large)
-            if padding := size - HEAD_SIZE - len(envelope) - len(large) - content_size:
-                parts.append(_PADDING[padding])
-            sequence += 1
-            offset += size
-        self._sequence = sequence
-
-    def _write_synced(self, fd: int, parts: list[bytes | memoryview], offset: int, size: int) -> None:
-        buffers = parts if len(parts) <= IOV_MAX else [b"".join(parts)]
-        done = self._files.write_synced(fd, buffers, offset)
-        if done == size:
-            return
-        octets = memoryview(b"".join(parts))
-        while done < size:
-            more = self._files.write_synced(fd, [octets[done:]], offset + done)
+    def _write_rest(self, writing: Writing, done: int) -> None:
+        octets = memoryview(b"".join(writing.buffers))
+        while done < writing.size:
+            more = self._files.write_synced(writing.segment.fd, [octets[done:]], writing.offset + done)
             if more <= 0:
-                raise OSError(5, "the disk took nothing")
+                raise OSError(errno.EIO, "the disk took nothing")
             done += more
 
-    def _cut(self, segment: Segment, end: int) -> tuple[int, int]:
+    def _cut(self, segment: Segment, end: int) -> None:
         """Closes a segment at the last octet that is known to be synced."""
         self._failures += 1
         # Should this fail too: the head of the next segment says the same, and the reader believes it.
@@ -230,7 +262,7 @@ class Log:
         if self.is_failing:
             with contextlib.suppress(SpoolError):  # as above
                 self.pool.drop_all()
-        return segment.number, end
+        self._closed.append((segment.number, end))
 
 
 def _zeroes_after(end: int, segment_size: int) -> int:

@@ -58,6 +58,11 @@ class SegmentPool:
         self._is_urgent = True
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no segment is ready."""
+        return not self._ready
+
+    @property
     def wants_more(self) -> bool:
         """Whether there are fewer prepared segments than there should be."""
         return len(self._ready) < self._spares
@@ -65,10 +70,14 @@ class SegmentPool:
     def take(self, *, may_prepare: bool) -> Segment | None:
         """The next segment. When none is ready it is prepared now, if ``may_prepare``; SpoolError when that fails."""
         self._is_urgent = True
-        with self._lock:
-            if not self._ready and may_prepare:
-                self._prepare()
-            return self._ready.popleft() if self._ready else None
+        with contextlib.suppress(IndexError):
+            return self._ready.popleft()  # without the lock: whoever holds it may be filling a segment
+        if may_prepare:
+            with self._lock:
+                if not self._ready:
+                    self._prepare()
+                return self._ready.popleft()
+        return None
 
     def prepare(self, *, gently: bool = False) -> None:
         """Makes one more segment ready; blocks for as long as it takes to fill it. SpoolError.

@@ -1,10 +1,10 @@
 """The writing side of one log: what an smtp or delivery worker uses to make messages durable.
 
-Theory: group commit without a timer. A dedicated thread writes and syncs a batch while the next one gathers, and takes
-that the moment the sync ends. The loop's thread only appends to a deque (0.5 us) and answers the waiters of a whole
-batch in one callback: no future, coroutine or lock per message. A second thread does what may take long: it
-fills segments with zeroes, recycles finished ones, watches the room on the disk and, after failures, tries whether it
-writes again.
+Theory: group commit without a timer. A thread outside of the interpreter (_syncer.pyx) writes and syncs a batch while the
+next one gathers, which is handed over the moment the sync ends, before the waiters of the first are told. The loop's
+thread only appends to a deque and answers the waiters of a whole batch in one callback: no future, coroutine or lock per
+message. A second thread does what may take long: it fills segments with zeroes, recycles finished ones, watches
+the room on the disk and, after failures, tries whether it writes again.
 
 Invariant: every waiter is told exactly once, and told None only when its record is synced.
 Not here: what is written (log.py), which segments are finished (reports.py).
@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,7 +28,7 @@ from relay.spool.errors import SpoolError
 from relay.spool.files import OS, Files
 from relay.spool.folder import log_folder
 from relay.spool.large import LargeContent
-from relay.spool.log import Commit, Item, Log, record_size
+from relay.spool.log import Commit, Item, Log, Writing, record_size
 from relay.spool.reader import Message
 from relay.spool.reports import ShardReports
 from relay.spool.room import Room
@@ -110,18 +109,25 @@ class LogWriter:
         self._executor: ThreadPoolExecutor | None = None
         self._large: WeakSet[LargeContent] = WeakSet()
         self._waiting: deque[Item] = deque()
-        self._is_idle = True
+        self._batch: list[Item] = []
+        """What the present and the next writings are made of; longer than one when a segment ends."""
+        self._writing: Writing | None = None
+        self._told: deque[tuple[Sequence[Item], Commit, float]] = deque()
+        self._is_begun = False
+        """Whether a batch is being written, or will be without another append()."""
+        self._needs_segment = False
+        self._drained = asyncio.Event()
         self._is_open = True
         self._is_accepting = not self._log.is_failing
         self._is_preparing_failed = False
-        self._wake: SimpleQueue[bool] = SimpleQueue()
+        self._last_segment = 0
+        self._syncer = files.syncer()
+        loop.add_reader(self._syncer.fileno, self._synced)
         self._tasks: SimpleQueue[Callable[[], None] | bool] = SimpleQueue()
         self._tasks.put(True)
-        self._writing = threading.Thread(target=self._write_forever, name="spool-write", daemon=True)
         self._tending = threading.Thread(target=self._tend_forever, name="spool-tend", daemon=True)
         if not self._is_accepting:
             loop.call_soon(self._event, "error", "spool.not_accepting")
-        self._writing.start()
         self._tending.start()
 
     # -- messages
@@ -144,9 +150,9 @@ class LogWriter:
             self._loop.call_soon(waiter.spooled, SpoolError("the spool is closed"))
             return
         self._waiting.append((envelope, parts, described, record_size(envelope, described, parts), waiter))
-        if self._is_idle:
-            self._is_idle = False
-            self._wake.put(True)
+        if not self._is_begun:
+            self._is_begun = True
+            self._loop.call_soon(self._begin)  # once all that is read in this turn of the loop has come in
 
     def open_large(self, queue_id: str, on_drained: Callable[[], None] | None = None) -> LargeContent:
         """A content that goes to a file of its own while it arrives; see LargeContent."""
@@ -191,7 +197,7 @@ class LogWriter:
     @property
     def waiting(self) -> int:
         """Records that are not being written yet."""
-        return len(self._waiting)
+        return len(self._waiting) + len(self._batch)
 
     def snapshot(self) -> list[tuple[int, int, bool]]:
         """(segment, committed end, closed) of every segment that is not recycled yet, oldest first.
@@ -213,8 +219,10 @@ class LogWriter:
         if not self._is_open:
             return
         self._is_open = False
-        self._wake.put(False)
-        await self._loop.run_in_executor(None, self._writing.join)
+        if self._is_begun:
+            await self._drained.wait()
+        self._loop.remove_reader(self._syncer.fileno)
+        self._syncer.close()
         self._tasks.put(False)
         await self._loop.run_in_executor(None, self._tending.join)
         while any(large.is_busy for large in self._large):  # noqa: ASYNC110 - once in a life; an event each is too much
@@ -274,47 +282,67 @@ class LogWriter:
         if self._on_event is not None:
             self._on_event(level, event, {"log": self.number, **fields})
 
-    # -- in the writing thread
+    # -- the writing
 
-    def _write_forever(self) -> None:
-        is_open = True
-        segment = 0
-        while is_open:
-            is_open = self._wake.get()
-            while True:
-                if batch := self._gather():
-                    segment = self._write(batch, segment)
-                    continue
-                self._is_idle = True
-                if not self._waiting:
-                    break
-                self._is_idle = False  # something came in between; its token, if it left one, does no harm
+    def _begin(self) -> None:
+        """Hands the next batch to the syncing thread, if there is one and a segment for it."""
+        while self._batch or self._gather():
+            step = self._log.begin(self._batch)
+            if step is None:
+                self._needs_segment = True
+                self._tasks.put(True)
+                return
+            if isinstance(step, Writing):
+                self._writing = step
+                self._syncer.submit(step.segment.fd, step.buffers, step.offset)
+                return
+            self._ended(step, 0.0)
+            self._tell_all()
+        self._is_begun = False
+        if not self._is_open:
+            self._drained.set()
 
-    def _gather(self) -> list[Item]:
-        waiting = self._waiting
-        batch: list[Item] = []
+    def _synced(self) -> None:
+        try:
+            done, seconds = self._syncer.result()
+        except BlockingIOError:
+            return
+        writing, self._writing = self._writing, None
+        assert writing is not None
+        self._ended(self._log.end(writing, done), seconds)
+        self._begin()  # first: the disk is not to wait for the replies
+        self._tell_all()
+
+    def _ended(self, commit: Commit, seconds: float) -> None:
+        items, self._batch = self._batch[: commit.taken], self._batch[commit.taken :]
+        self._told.append((items, commit, seconds))
+        if commit.segment != self._last_segment:
+            self._last_segment = commit.segment
+            self._tasks.put(True)
+        if self._log.is_failing and self._is_accepting:
+            self._is_accepting = False
+            self._event("error", "spool.not_accepting")
+
+    def _tell_all(self) -> None:
+        while self._told:
+            self._committed(*self._told.popleft())
+
+    def _gather(self) -> bool:
+        waiting, batch = self._waiting, self._batch
         size = 0
         while waiting and size < _BATCH:
             item = waiting.popleft()
             batch.append(item)
             size += item[3]
-        return batch
+        return bool(batch)
 
-    def _write(self, batch: list[Item], segment: int) -> int:
-        """Commits a batch; asks for another spare when one was taken. ``segment`` was the last one written to."""
-        while batch:
-            started = time.perf_counter()
-            commit = self._log.commit(batch)
-            seconds = time.perf_counter() - started
-            items, batch = batch[: commit.taken], batch[commit.taken :]
-            self._post(self._committed, items, commit, seconds)
-            if commit.segment != segment:
-                segment = commit.segment
-                self._tasks.put(True)
-            if self._log.is_failing and self._is_accepting:
-                self._is_accepting = False
-                self._post(partial(self._event, "error", "spool.not_accepting"))
-        return segment
+    def _segment_prepared(self, fault: SpoolError | None) -> None:
+        """The tending thread has made a segment, or could not."""
+        if fault is not None and self._needs_segment:
+            self._log.failed_to_prepare(fault)
+        if self._needs_segment:
+            self._needs_segment = False
+            self._begin()
 
     def _post(self, call: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends, nobody was told 250
@@ -342,15 +370,22 @@ class LogWriter:
                 return
             self._is_accepting = True
             self._post(partial(self._event, "info", "spool.accepting"))
-        while self._log.pool.wants_more and self._room.has(self._segment_size):
+        pool = self._log.pool
+        while pool.is_empty and self._needs_segment or pool.wants_more and self._room.has(self._segment_size):
             try:
-                self._log.pool.prepare(gently=True)
+                pool.prepare(gently=not self._needs_segment)
                 self._is_preparing_failed = False
             except SpoolError as fault:
+                if self._needs_segment:
+                    self._post(self._segment_prepared, fault)
                 if not self._is_preparing_failed:
                     self._is_preparing_failed = True
                     self._post(partial(self._event, "warning", "spool.no_spare_segment", cause=str(fault)))
                 return
+            if self._needs_segment:
+                self._post(self._segment_prepared, None)
+        if self._needs_segment and not pool.is_empty:
+            self._post(self._segment_prepared, None)
 
     def _give_back(self, segment: int, large: list[str]) -> None:
         try:
