@@ -210,6 +210,11 @@ class SpoolSettings:
 
     segment_size: int = setting(Size("1MiB", "1GiB"), "Size of a segment file of a log.", default="64MiB")
     spare_segments: int = setting(Whole(0, 64), "Finished segments that each log keeps for use again.", default=2)
+    copy_after: float = setting(
+        Duration("1s", "30d"),
+        "When nothing in an old segment was finished for so long and little is left in it, that is copied forward.",
+        default="5m",
+    )
     min_free_bytes: int = setting(
         Size("0", "1TiB"), "With less room on the file system no mail is accepted: 452 4.3.1.", default="256MiB"
     )

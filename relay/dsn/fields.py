@@ -13,7 +13,7 @@ from email.utils import format_datetime
 from typing import Final
 
 from relay.mail.envelope import Envelope
-from relay.mail.outcome import FAILED, Outcome
+from relay.mail.outcome import EXPIRED, FAILED, Outcome
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _STATUS: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
@@ -57,14 +57,8 @@ def _recipient(recipient: bytes, outcome: Outcome, action: str, until: int, limi
     host = remote_host(outcome.next_hop)
     if host:
         lines.append(f"Remote-MTA: dns; {_printable(host, utf8=utf8)}")
-    said = _printable(safe_text(outcome.text, limit), utf8=utf8)
-    if outcome.code:
-        # Replies often begin with their status; it is not said twice.
-        is_said = said.startswith(outcome.status) or not _STATUS.fullmatch(outcome.status)
-        status = "" if is_said else outcome.status + " "
-        lines.append(f"Diagnostic-Code: smtp; {outcome.code} {status}{said}")
-    else:
-        lines.append(f"Diagnostic-Code: x-relay; {said}")
+    said = _printable(quoted(outcome, limit), utf8=utf8)
+    lines.append(f"Diagnostic-Code: {'smtp' if outcome.code else 'x-relay'}; {said}")
     if until:
         lines.append(f"Will-Retry-Until: {date(until)}")
     return lines
@@ -93,6 +87,16 @@ def remote_host(next_hop: str) -> str:
     if "@" in next_hop or "/" in next_hop:
         return ""
     return safe_text(name or rest.partition("]")[0] if bracket else name.rpartition(":")[0] or name, 255)
+
+
+def quoted(outcome: Outcome, limit: int) -> str:
+    """The reply as it was given, code and status in front; or our own words. On one line, text up to ``limit``."""
+    said = safe_text(outcome.text, limit)
+    if not outcome.code:
+        return said
+    # The status of an expired one is ours. Replies often begin with theirs; it is not said twice.
+    is_said = outcome.kind == EXPIRED or said.startswith(outcome.status) or not _STATUS.fullmatch(outcome.status)
+    return f"{outcome.code} {said}" if is_said else f"{outcome.code} {outcome.status} {said}"
 
 
 def safe_text(text: str, limit: int) -> str:

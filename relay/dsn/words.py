@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Final
 
-from relay.dsn.fields import date, remote_host, safe_address, safe_text, status_of
+from relay.dsn.fields import date, quoted, remote_host, safe_address, status_of
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import EXPIRED, Outcome
 
@@ -132,9 +132,8 @@ def _said(outcome: Outcome) -> str:
     else:
         verb = "could not be reached or did not answer" if host else "found a problem"
     first = f"{who} {verb}{' ' + stage if stage else ''}:"
-    reply = f"{outcome.code} {safe_text(outcome.text, 400)}" if outcome.code else safe_text(outcome.text, 400)
     lines = wrap(first, _WIDTH, initial_indent="    ", subsequent_indent="    ")
-    lines += wrap(reply, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+    lines += wrap(quoted(outcome, 400), _WIDTH, initial_indent="      ", subsequent_indent="      ")
     advice = _advice(outcome)
     if advice:
         lines += wrap(advice, _WIDTH, initial_indent="    ", subsequent_indent="    ")

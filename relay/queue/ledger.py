@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from relay.config.model import SpoolSettings
 from relay.queue.action import JournalEntry, Notice
 from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, Entry
 from relay.queue.settle import deferred_entries, failed_entries
@@ -23,9 +24,14 @@ class CopyLimits(NamedTuple):
     """When copying the rest of a segment forward is worth it."""
 
     octets: int = 8 * 1024 * 1024
-    """At most so many octets of records are left in it: an eighth of a segment of the usual size."""
+    """At most so many octets of records are left in it."""
     quiet: int = 300_000_000
     """Nothing in it has been finished for so long (microseconds): what is left waits long."""
+
+    @classmethod
+    def from_config(cls, settings: SpoolSettings) -> CopyLimits:
+        """An eighth of a segment, and ``spool.copy_after``."""
+        return cls(settings.segment_size // 8, round(settings.copy_after * 1_000_000))
 
 
 class Segment:

@@ -49,8 +49,8 @@ def settle(
     if waiting:
         due_at = policy.next(entry.attempts + 1, entry.received_at, now, draw)
         if due_at is None:
-            told = sorted(told + [(index, expired(outcome, policy)) for index, outcome in waiting])
-            all_outcomes = _with_expired(all_outcomes, policy)
+            told = sorted(told + [(index, expired(outcome)) for index, outcome in waiting])
+            all_outcomes = _with_expired(all_outcomes)
             waiting = []
         else:
             entry.attempts = min(entry.attempts + 1, 65535)
@@ -66,9 +66,14 @@ def settle(
     return Settled(entry, journal, notice, all_outcomes, before)
 
 
-def expired(outcome: Outcome, policy: RetryPolicy) -> Outcome:
-    """``outcome``, the last of a recipient whose lifetime is over, as the end of it (RFC 3463 X.4.7)."""
-    text = f"not delivered within {duration(policy.lifetime)}; last: {outcome.text}"
+def expired(outcome: Outcome) -> Outcome:
+    """``outcome``, the last of a recipient whose lifetime is over, as the end of it (RFC 3463 X.4.7).
+
+    Its text stays what the next hop said, status and all, so that the DSN quotes nothing that was not said.
+    """
+    text = outcome.text
+    if outcome.code and outcome.status and not text.startswith(outcome.status):
+        text = f"{outcome.status} {text}"
     return Outcome(kinds.EXPIRED, outcome.code, "4.4.7", text, outcome.stage, outcome.next_hop)
 
 
@@ -76,8 +81,7 @@ def expire(entry: Entry, policy: RetryPolicy, reason: Reason | None) -> Settled:
     """Ends ``entry`` because its lifetime is over; ``reason`` (that of its group) counts more than its own."""
     unknown = kinds.deferred("4.4.7", "it was never its turn", "queue")
     outcomes = [
-        expired((reason or reason_of(entry, i) or unknown_reason(unknown)).outcome(), policy)
-        for i in range(entry.count)
+        expired((reason or reason_of(entry, i) or unknown_reason(unknown)).outcome()) for i in range(entry.count)
     ]
     return end(entry, outcomes, policy)
 
@@ -137,16 +141,6 @@ def deferred_entries(entry: Entry) -> Iterable[JournalEntry]:
     return [(*head, tuple(lot), entry.attempts, entry.due_at, r.status, r.text) for r, lot in lots.items()]
 
 
-def duration(microseconds: int) -> str:
-    """A duration for people: the largest unit that fits, e.g. ``5 days``."""
-    seconds = max(0, microseconds // 1_000_000)
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 2 * size or seconds == size:
-            count = round(seconds / size)
-            return f"{count} {unit}{'s' if count != 1 else ''}"
-    return f"{seconds} second{'s' if seconds != 1 else ''}"
-
-
 def _fail(
     entry: Entry, over: list[int], told: list[tuple[int, Outcome]], policy: RetryPolicy, journal: list[JournalEntry]
 ) -> Notice | None:
@@ -173,6 +167,6 @@ def _defer(
     journal.extend(deferred_entries(entry))
 
 
-def _with_expired(outcomes: tuple[Outcome, ...], policy: RetryPolicy) -> tuple[Outcome, ...]:
+def _with_expired(outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
     known = (*_OVER, *_TOLD)
-    return tuple(outcome if outcome.kind in known else expired(outcome, policy) for outcome in outcomes)
+    return tuple(outcome if outcome.kind in known else expired(outcome) for outcome in outcomes)

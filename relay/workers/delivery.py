@@ -21,6 +21,7 @@ from relay.net.wheel import TimingWheel
 from relay.queue.action import Action, Connect, Quit, Resolve, Settle, Settled, Wake
 from relay.queue.group import Settings
 from relay.queue.intake import Intake as QueueIntake
+from relay.queue.ledger import CopyLimits, Ledger
 from relay.queue.recovery import Recovery
 from relay.queue.retry import RetryPolicy
 from relay.queue.routing import Router, shard_of
@@ -46,6 +47,7 @@ CATCH_UP_SECONDS: Final = 5.0
 """How long the first attempt waits for the owners of logs to say how far these go."""
 COMPACT_SECONDS: Final = 10.0
 COPY_SECONDS: Final = 30.0
+"""How often old segments are looked at, at least."""
 
 
 async def main(worker: Worker) -> None:
@@ -99,7 +101,8 @@ class DeliveryWorker:
         row = worker.context.row
         now = now_us()
         self._meter = parts.SpoolMeter(row)
-        self._scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now)
+        ledger = Ledger(CopyLimits.from_config(config.spool))
+        self._scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now, ledger)
         self._links = LogLinks(
             worker.loop, config.run_dir, self._shards, sink, on_other=self._heard, on_lost=self._link_lost
         )
@@ -176,7 +179,7 @@ class DeliveryWorker:
         worker.repeat(RESCAN_SECONDS, self._second)
         worker.repeat(0.1, self._expire)
         worker.repeat(COMPACT_SECONDS, self._compact_if_wanted)
-        worker.repeat(COPY_SECONDS, self._copy)
+        worker.repeat(min(COPY_SECONDS, self._config.spool.copy_after), self._copy)
         began = worker.loop.time()
         while not self._intake.has_caught_up and worker.loop.time() - began < CATCH_UP_SECONDS:
             if worker.draining.is_set():
@@ -238,7 +241,11 @@ class DeliveryWorker:
             return
         now = now_us()
         for action in self._scheduler.actions(now):
-            self._do(action)
+            try:
+                self._do(action)
+            except Exception as fault:  # noqa: BLE001 - the other actions must not be lost with it
+                context = {"message": f"action {type(action).__name__} failed", "exception": fault}
+                self._worker.loop.call_exception_handler(context)
         self._settler.flush()
         if self._wakeup is not None:
             self._wakeup.cancel()

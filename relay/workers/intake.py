@@ -1,8 +1,8 @@
 """Intake: every delivery worker tails every log and takes the recipients that are its own.
 
-There is one way in. A log with a living owner is read as far as its owner says it is committed; a log whose owner is gone
-is read to its end, and so is one that was adopted. Both go through the same ``Tail`` and the same ``take_in``, at start
-as at any other time; what was done before a restart comes from the journals (relay/queue/recovery.py).
+There is one way in. A log with a living owner is read as far as its owner says it is committed; a log whose owner is
+gone is read to its end, and so is one that was adopted. Both go through the same ``Tail`` and the same ``take_in``, at
+start as at any other time; what was done before a restart comes from the journals (relay/queue/recovery.py).
 
 Not here: reading segments (relay/spool), which recipients are ours (relay/queue/intake.py).
 """
@@ -27,7 +27,7 @@ RESCAN_SECONDS: Final = 1.0
 class Intake:
     """The logs as one delivery worker sees them, and the socket on which their owners speak to it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it is told and whom it tells: every one is another part of the worker
         self,
         spool_dir: Path,
         run_dir: Path,

@@ -1,8 +1,8 @@
 """The links between those who write logs and the delivery workers who tail them.
 
-Every process with a log connects to the socket of every delivery worker (``run/delivery-<shard>.sock``) and tells it how
-far its log is committed. The delivery worker answers with reports of what is not finished. Both are level-triggered:
-a lost message is made good by the next one, and after a reconnect everything is said again.
+Every process with a log connects to the socket of every delivery worker (``run/delivery-<shard>.sock``) and tells it
+how far its log is committed. The delivery worker answers with reports of what is not finished. Both are
+level-triggered: a lost message is made good by the next one, and after a reconnect everything is said again.
 
     owner  -> shard   ("upto", log, segment, end, closed)   the segment is committed up to ``end``
                       ("owner", log, is_adopted)            all of ``log`` has been said once; reports for it come here
@@ -136,7 +136,7 @@ class LogLinks:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _link(self, shard: int, connection: socket.socket) -> None:
-        def closed(link: FrameProtocol, fault: Exception | None) -> None:
+        def closed(_: FrameProtocol, fault: Exception | None) -> None:
             self._links[shard] = None
             report_fault(self._sink, fault)
             self._behind.discard(shard)

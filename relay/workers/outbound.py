@@ -48,7 +48,7 @@ class Mailboxes(Protocol):
 class Outbound:
     """All connections of one delivery worker."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - it joins as many parts
         self,
         scheduler: Scheduler,
         reader: LogReader,
@@ -122,7 +122,7 @@ class Outbound:
         for feed in list(self.feeds):
             feed.quit()
         deadline = time.monotonic() + seconds
-        while self.feeds and time.monotonic() < deadline:
+        while self.feeds and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
             await asyncio.sleep(0.01)
         for feed in list(self.feeds):
             feed.abort()

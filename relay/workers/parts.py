@@ -1,4 +1,4 @@
-"""What workers of several roles wire in the same way: the log sink, the process's own log, the adoption of dead ones."""
+"""What workers of several roles wire in the same way: the log sink, the process's own log, adopting dead ones."""
 
 from __future__ import annotations
 

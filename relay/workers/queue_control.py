@@ -63,7 +63,7 @@ class QueueControl:
         for number, entry in enumerate(self._select(selection)):
             if number % PORTION == PORTION - 1:
                 await asyncio.sleep(0)
-                while not link.is_writable and link.is_connected:
+                while not link.is_writable and link.is_connected:  # noqa: ASYNC110 - a rare and short wait
                     await asyncio.sleep(0.01)
                 if not link.is_connected:
                     return count

@@ -19,7 +19,7 @@ from relay.config.model import Config
 from relay.delivery._delivery import Delivery
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
-from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, Outcome
+from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, EXPIRED, FAILED, Outcome
 from relay.mail.queue_id import QueueIds
 from relay.queue.action import Notice, Settled
 from relay.queue.entry import Entry
@@ -102,6 +102,7 @@ class Settler:
         self._journaled = metrics.index("relay_spool_journal_entries_total", "finished")
         self._bounces = metrics.index("relay_dsn_messages_total", "bounce")
         self._delays = metrics.index("relay_dsn_messages_total", "delay")
+        self._suppressed = metrics.index("relay_dsn_suppressed_total")
 
     # ---- outcomes ---------------------------------------------------------------------------------------------------
 
@@ -160,7 +161,7 @@ class Settler:
 
     async def _notify(self, notice: Notice) -> None:
         """Spools the DSN of ``notice``, trying again for as long as the spool refuses."""
-        while not await self._try_notify(notice):
+        while not await self._try_notify(notice):  # noqa: ASYNC110 - a back-off, not a wait for a value
             await asyncio.sleep(DSN_RETRY_SECONDS)
         self.journal(self._scheduler.notice_spooled(notice, time.time_ns() // 1000))
         self.flush()
@@ -222,6 +223,8 @@ class Settler:
                 row[self._stages.get(outcome.stage, self._stages["reply"])] += 1
             if outcome.code:
                 row[self._replies[outcome.code]] += 1
+        if settled.notice is None and any(outcome.kind in (FAILED, EXPIRED) for outcome in settled.outcomes):
+            row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
         if attempt is None or delivery is None:
             return
         transport = _transport(attempt.entry.group.key)
@@ -234,9 +237,9 @@ class Settler:
             self._transfer.observe(row, round((delivery.finished_at - delivery.taken_at) * 1_000_000))
 
     def _log(self, settled: Settled, attempt: Attempt | None, delivery: Delivery | None, use: int) -> None:
-        recipients, envelope = self._recipients(settled, attempt)
-        if not recipients:
+        if not settled.outcomes:  # a delay notice: nothing was tried
             return
+        recipients, envelope = self._recipients(settled, attempt)
         first = settled.outcomes[0]
         if len(settled.outcomes) == 1 or all(outcome == first for outcome in settled.outcomes):
             self._line(settled.entry, envelope, recipients, first, delivery, use)

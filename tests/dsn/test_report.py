@@ -22,9 +22,7 @@ CONTENT = (
     b"body\r\n.dot\r\n"
 )
 NO_USER = failed("5.1.1", "5.1.1 no such user", "rcpt", code=550, next_hop="mx1.y.example[192.0.2.1]:25")
-GONE = Outcome(
-    EXPIRED, 0, "4.4.7", "not delivered within 5 days; last: refused", "connect", "mx1.y.example[192.0.2.1]:25"
-)
+GONE = Outcome(EXPIRED, 0, "4.4.7", "cannot connect: refused", "connect", "mx1.y.example[192.0.2.1]:25")
 
 
 def original(*recipients: bytes, **changes: Any) -> Envelope:
@@ -123,7 +121,7 @@ def test_each_recipient_has_its_fields():
             "Action": "failed",
             "Status": "4.4.7",
             "Remote-MTA": "dns; mx1.y.example",
-            "Diagnostic-Code": "x-relay; not delivered within 5 days; last: refused",
+            "Diagnostic-Code": "x-relay; cannot connect: refused",
         },
     ]
 

@@ -131,6 +131,11 @@ class Appliance:
         """``relay queue list --json WORDS``."""
         return [json.loads(line) for line in self.run("queue", "list", "--json", *words, check=False).splitlines()]
 
+    def waiting(self) -> list[dict[str, Any]]:
+        """``queue`` in one order, without the host that was asked last: that is not kept on the disk."""
+        entries = [{key: value for key, value in each.items() if key != "next_hop"} for each in self.queue()]
+        return sorted(entries, key=lambda each: (each["queue_id"], each["recipients"]))
+
     def send(self, *recipients: str, sender: str = "a@source.test", content: str | bytes = CONTENT,
              options: tuple[str, ...] = ()) -> str:
         """Sends a message in a session of its own; the queue id that the 250 names."""
@@ -194,6 +199,10 @@ class Appliance:
             text = answer.read().decode()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
                 for line in text.splitlines() if line and not line.startswith("#")}
+
+    def serves(self, generation: int) -> bool:
+        """Whether this generation of the configuration serves."""
+        return self.metrics()["relay_supervisor_generation"] == generation
 
     def deliveries(self, recipient: str) -> list[dict[str, Any]]:
         """The log's delivery lines that name ``recipient``."""

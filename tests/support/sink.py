@@ -15,6 +15,8 @@ from typing import Self
 
 CUT = "cut"
 """As an answer: the connection is closed instead."""
+SILENT = "silent"
+"""As an answer: there is none."""
 
 
 @dataclass(frozen=True)
@@ -177,5 +179,6 @@ class _Session(asyncio.Protocol):
     def reply(self, text: str) -> None:
         if text == CUT:
             self.transport.close()
+        if text in (CUT, SILENT):
             return
         self.transport.write(text.encode() + b"\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 from pathlib import Path
 
 from tests.support.appliance import Appliance, wait_for
@@ -18,8 +19,7 @@ def test_reloads_under_load_lose_and_refuse_nothing(tmp_path: Path) -> None:
             relay.write_config(smtp_workers=1 + generation % 2)
             assert relay.process is not None
             relay.process.send_signal(signal.SIGHUP)
-            wait_for(lambda wanted=generation: relay.metrics()["relay_supervisor_generation"] == wanted, 20,
-                     lambda: f"a new generation\n{relay.tail()}")
+            wait_for(partial(relay.serves, generation), 20, lambda: f"a new generation\n{relay.tail()}")
         source.stop.set()
         source.join(30)
         assert len(source.acknowledged) > 50
