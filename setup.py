@@ -1,4 +1,5 @@
-"""Builds Relay's compiled parts: every ``.pyx`` below ``relay/`` is one extension module.
+"""Builds Relay's compiled parts: every ``.pyx`` below ``relay/`` is one extension module. In place, those below ``benchmarks/``
+are built too; a wheel does not hold them.
 
 Environment:
     RELAY_BUILD   ``release`` (default), ``debug`` (bounds, wraparound and None checks on, -O1, assertions)
@@ -10,6 +11,7 @@ No generated C is kept in the repository; it goes to ``build/``.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from Cython.Build import cythonize
@@ -28,7 +30,8 @@ checked = kind != "release"
 
 only = {name for name in os.environ.get("RELAY_EXT", "").split(",") if name}
 extensions = []
-for source in sorted(Path("relay").rglob("*.pyx")):
+folders = ("relay", "benchmarks") if "--inplace" in sys.argv else ("relay",)
+for source in sorted(path for folder in folders for path in Path(folder).rglob("*.pyx")):
     name = ".".join(source.with_suffix("").parts)
     if not only or name in only:
         extensions.append(Extension(name, [str(source)], extra_compile_args=compile_args, extra_link_args=link_args))
