@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 class Syncer:
-    """A thread outside of the interpreter that writes and syncs, one job at a time. ``fileno`` tells when it is done."""
+    """A thread outside of the interpreter that writes and syncs one job at a time; ``fileno`` says when it is done."""
 
     fileno: int
     is_busy: bool

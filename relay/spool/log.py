@@ -141,12 +141,8 @@ class Log:
     def end(self, writing: Writing, done: int) -> Commit:
         """``done``: octets of ``writing`` that are written and synced, or minus the error number. Never raises."""
         count, segment, start, end = writing.taken, writing.segment, writing.start, writing.end
-        try:
-            if done < 0:
-                raise OSError(-done, os.strerror(-done))
-            if done != writing.size:
-                self._write_rest(writing, done)
-        except OSError as fault:
+        fault = OSError(-done, os.strerror(-done)) if done < 0 else self._write_rest(writing, done)
+        if fault is not None:
             self._cut(segment, start)
             error = SpoolError.of(f"log {self.number} segment {segment.number}: sync failed", fault)
             return Commit(count, segment.number, start, start, self._take_closed(), error)
@@ -243,13 +239,20 @@ class Log:
         head = SegmentHead(self.number, segment.number, self._mark, self._sequence, *self._previous, now)
         return [pack_segment_head(head)]
 
-    def _write_rest(self, writing: Writing, done: int) -> None:
+    def _write_rest(self, writing: Writing, done: int) -> OSError | None:
+        """What a short write has left; why it cannot be written, or None."""
+        if done == writing.size:
+            return None
         octets = memoryview(b"".join(writing.buffers))
-        while done < writing.size:
-            more = self._files.write_synced(writing.segment.fd, [octets[done:]], writing.offset + done)
-            if more <= 0:
-                raise OSError(errno.EIO, "the disk took nothing")
-            done += more
+        try:
+            while done < writing.size:
+                more = self._files.write_synced(writing.segment.fd, [octets[done:]], writing.offset + done)
+                if more <= 0:
+                    return OSError(errno.EIO, "the disk took nothing")
+                done += more
+        except OSError as fault:
+            return fault
+        return None
 
     def _cut(self, segment: Segment, end: int) -> None:
         """Closes a segment at the last octet that is known to be synced."""

@@ -23,12 +23,12 @@ from typing import Final, NamedTuple
 import google_crc32c
 
 from relay.spool import _record
-from relay.spool._record import HEAD_SIZE as HEAD_SIZE
 
 VERSION: Final = 1
 ALIGNMENT: Final = 8
 PAGE: Final = 4096
 
+HEAD_SIZE: Final = _record.HEAD_SIZE
 _CRC: Final = struct.Struct("<I")
 _SEGMENT: Final = struct.Struct("<8sHHIII8sQQQI")
 SEGMENT_MAGIC: Final = b"RelaySeg"

@@ -1,10 +1,10 @@
 """The writing side of one log: what an smtp or delivery worker uses to make messages durable.
 
-Theory: group commit without a timer. A thread outside of the interpreter (_syncer.pyx) writes and syncs a batch while the
-next one gathers, which is handed over the moment the sync ends, before the waiters of the first are told. The loop's
-thread only appends to a deque and answers the waiters of a whole batch in one callback: no future, coroutine or lock per
-message. A second thread does what may take long: it fills segments with zeroes, recycles finished ones, watches
-the room on the disk and, after failures, tries whether it writes again.
+Theory: group commit without a timer. A thread outside of the interpreter (_syncer.pyx) writes and syncs a batch while
+the next one gathers, which is handed over the moment the sync ends, before the waiters of the first are told. The
+loop's thread only appends to a deque and answers the waiters of a whole batch in one callback: no future, coroutine or
+lock per message. A second thread does what may take long: it fills segments with zeroes, recycles finished ones,
+watches the room on the disk and, after failures, tries whether it writes again.
 
 Invariant: every waiter is told exactly once, and told None only when its record is synced.
 Not here: what is written (log.py), which segments are finished (reports.py).
@@ -371,7 +371,7 @@ class LogWriter:
             self._is_accepting = True
             self._post(partial(self._event, "info", "spool.accepting"))
         pool = self._log.pool
-        while pool.is_empty and self._needs_segment or pool.wants_more and self._room.has(self._segment_size):
+        while (pool.is_empty and self._needs_segment) or (pool.wants_more and self._room.has(self._segment_size)):
             try:
                 pool.prepare(gently=not self._needs_segment)
                 self._is_preparing_failed = False
