@@ -140,6 +140,11 @@ class SmtpSettings:
     """Taking mail in: limits of a session. Each limit answers with the reply RFC 5321 has for it."""
 
     banner: str = setting(Text(longest=200), "Text of the greeting after the host name.", default="ESMTP Relay")
+    banner_delay: float = setting(
+        Duration("0s", "1m"),
+        "How long the greeting is held back. Who talks before it is no mail server (RFC 5321 4.3.1) and gets 554 5.5.1.",
+        default="0s",
+    )
     recipient_delimiter: str = setting(
         Text(longest=1),
         "Begins the tag of a sub-address (RFC 5233): `user+tag` is delivered to `user`. Empty: no sub-addresses.",

@@ -23,7 +23,7 @@ from relay.smtp.replies import REFUSALS, worded
 from relay.telemetry.lines import TRANSACTION
 
 cdef enum:
-    LINGER = 10_000_000         # microseconds that a peer has to read our last reply
+    LINGER = 3_000_000          # microseconds that a peer has to read our last reply
     FLAG_SMTPUTF8 = 2
 
 assert FLAG_SMTPUTF8 == SMTPUTF8

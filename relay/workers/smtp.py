@@ -34,7 +34,8 @@ async def main(worker: Worker) -> None:
     writer = parts.open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)
     wheel: TimingWheel[object] = TimingWheel(0.5, 1024, time.monotonic())
-    context = ServerContext(config, policy=policy, spool=writer, log=sink, wheel=wheel, row=worker.context.row)
+    context = ServerContext(config, policy=policy, spool=writer, log=sink, wheel=wheel, row=worker.context.row,
+                            banner_delay=config.smtp.banner_delay)
     adopter = parts.Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
 
     def tick() -> None:
