@@ -1,9 +1,9 @@
 """What the client session costs per message of 1 KiB: python -m benchmarks.micro_client
 
-1. The machine alone, in memory, pipelined: one read with four replies in, one write out. A trivial owner included.
-2. One write on uvloop three ways, into a Unix socket pair drained by a thread: joined to one ``bytes``, ``writelines``,
-   one ``write`` per part. The parts are those of a real transaction (content, end of data, next envelope).
-3. A whole session on uvloop against a sink that only counts octets and answers (same loop: its cost is included).
+1. The machine alone, in memory, pipelined: one read with four replies in, one write out. A trivial owner included. 2.
+One write on uvloop three ways, into a Unix socket pair drained by a thread: joined to one ``bytes``, ``writelines``,
+one ``write`` per part. The parts are those of a real transaction (content, end of data, next envelope). 3. A whole
+session on uvloop against a sink that only counts octets and answers (same loop: its cost is included).
 
 CPU time of this process, best of five.
 """

@@ -1,0 +1,79 @@
+"""What the figures were measured on: facts that a reader needs in order to compare."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """Processor, memory, kernel, the disk below ``folder``, versions, and what else ran at that time."""
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "virtual": "hypervisor" in _cpuinfo("flags").split(),
+        "disk": disk(folder),
+        "python": platform.python_version(),
+        "load_average_before": round(os.getloadavg()[0], 2),
+        "revision": _git("describe", "--always", "--dirty", "--abbrev=10"),
+    }
+
+
+def _cpuinfo(key: str) -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def disk(folder: Path) -> dict[str, str]:
+    """The file system that holds ``folder``, and the write cache of its device."""
+    best = ("", "", "", "")
+    for line in Path("/proc/mounts").read_text().splitlines():
+        device, mount, kind, options = line.split()[:4]
+        inside = mount == "/" or str(folder).startswith(mount + "/") or str(folder) == mount
+        if inside and len(mount) >= len(best[1]):
+            best = (device, mount, kind, options)
+    device, _, kind, options = best
+    cache = Path(f"/sys/class/block/{Path(device).name}/queue/write_cache")
+    return {
+        "device": device,
+        "file_system": kind,
+        "options": options,
+        "write_cache": cache.read_text().strip() if cache.exists() else "unknown",
+    }
+
+
+def _git(*words: str) -> str:
+    try:
+        return subprocess.run(
+            ["git", "-C", str(ROOT), *words], capture_output=True, text=True, check=True, timeout=30
+        ).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def as_text(facts: dict[str, Any]) -> list[str]:
+    """The facts as lines for the results page."""
+    disk, memory = facts["disk"], facts["memory_bytes"] / 2**30
+    kind = ", virtual machine" if facts["virtual"] else ""
+    return [
+        f"{facts['processor']}, {facts['cores']} cores, {memory:.0f} GiB{kind}",
+        f"{facts['kernel']}, Python {facts['python']}",
+        f"{disk['file_system']} on {disk['device']} ({disk['options']}), write cache: {disk['write_cache']}",
+        f"Relay {facts['revision']}, {facts['at']}, load average before: {facts['load_average_before']}",
+    ]

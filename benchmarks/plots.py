@@ -1,0 +1,127 @@
+"""Plots of the results, as PNG and SVG, with matplotlib (needed for nothing else: deploy/lock/bench.txt).
+
+One subject a plot, the value written at its bar, the same colour for the same server everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+COLOURS: Final = {
+    "direct": "#9aa0a6", "relay": "#1a66c2", "postfix": "#c0504d", "exim": "#8064a2", "opensmtpd": "#e2a33a",
+    "haraka": "#5aa469",
+}  # fmt: skip
+Works = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Work -> server -> values, as in a result file."""
+
+
+def is_possible() -> bool:
+    """Whether matplotlib is there."""
+    from importlib.util import find_spec
+
+    return find_spec("matplotlib") is not None
+
+
+def bars(works: Works, value: str, title: str, path: Path, *, logarithmic: bool = False) -> list[Path]:
+    """One group of horizontal bars per work."""
+    rows = [
+        (work, server, values[value])
+        for work, servers in works.items()
+        for server, values in servers.items()
+        if value in values
+    ]
+    if not rows:
+        return []
+    figure, axes = _figure(9, 0.6 + 0.3 * len(rows) + 0.35 * len(works))
+    position, ticks, labels = 0.0, [], []
+    for work in dict.fromkeys(row[0] for row in rows):
+        group = [row for row in rows if row[0] == work]
+        ticks.append(position + (len(group) - 1) / 2)
+        labels.append(_folded(work))
+        for _, server, number in group:
+            axes.barh(position, number, color=COLOURS.get(server, "#555555"), height=0.85)
+            axes.annotate(f" {server} {number:,.0f}", (number, position), va="center", fontsize=8)
+            position += 1
+        position += 0.8
+    axes.set_yticks(ticks, labels, fontsize=8)
+    axes.invert_yaxis()
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.margins(x=0.22)
+    axes.set_title(title, loc="left", fontsize=11)
+    return _saved(figure, path)
+
+
+def latency(works: Works, title: str, path: Path) -> list[Path]:
+    """p50 (solid), p99 (dashed) and p99.9 (dotted) over the rate."""
+    series: dict[str, list[tuple[float, Mapping[str, float]]]] = {}
+    for work, servers in works.items():
+        rate = work.split(" ")[0].replace(",", "")
+        for server, values in servers.items():
+            if rate.isdigit() and "accept_p50_ms" in values:
+                series.setdefault(server, []).append((float(rate), values))
+    if not series:
+        return []
+    figure, axes = _figure(8, 4.5)
+    for server, points in series.items():
+        rates = [rate for rate, _ in points]
+        for percentile, style in (("p50", "-"), ("p99", "--"), ("p99.9", ":")):
+            heights = [values[f"accept_{percentile}_ms"] for _, values in points]
+            label = f"{server} {percentile}"
+            axes.plot(rates, heights, style, marker="o", markersize=3, color=COLOURS.get(server), label=label)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("messages/s offered")
+    axes.set_ylabel("ms to the answer")
+    axes.legend(fontsize=7, ncols=max(1, len(series) // 2), frameon=False)
+    axes.grid(visible=True, which="major", alpha=0.25)
+    axes.set_title(title, loc="left", fontsize=11)
+    return _saved(figure, path)
+
+
+def lines(
+    points: Mapping[str, Sequence[tuple[float, float]]], labels: tuple[str, str], title: str, path: Path
+) -> list[Path]:
+    """One line per name: how a cost grows with the work."""
+    if not any(len(series) > 1 for series in points.values()):
+        return []
+    figure, axes = _figure(8, 4)
+    for name, series in points.items():
+        axes.plot(*zip(*series, strict=True), marker="o", markersize=3, color=COLOURS.get(name), label=name)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    axes.legend(frameon=False, fontsize=8)
+    axes.grid(visible=True, which="major", alpha=0.25)
+    axes.set_title(title, loc="left", fontsize=11)
+    return _saved(figure, path)
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure, axes
+
+
+def _saved(figure: Any, path: Path) -> list[Path]:
+    from matplotlib import pyplot as plt
+
+    paths = [path.with_suffix(ending) for ending in (".png", ".svg")]
+    for one in paths:
+        # No date and a fixed salt: the same figures give the same file.
+        figure.savefig(one, dpi=110, metadata={"Date": None} if one.suffix == ".svg" else None)
+    plt.close(figure)
+    return paths
+
+
+def _folded(text: str) -> str:
+    return text.replace(", ", ",\n", 1)

@@ -1,0 +1,109 @@
+"""Exim out of its unpacked Debian package (daemon-light), in a mount namespace of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import ClassVar, Final
+
+from benchmarks.servers import private
+from benchmarks.servers.base import Server
+
+DEBIAN: Final = ("exim4-daemon-light", "exim4-base", "libidn12")
+ACCOUNTS: Final = (("Debian-exim", 64001),)
+CONFIG: Final = """\
+primary_hostname = mx.exim.example
+spool_directory = /var/spool/exim4
+log_file_path = /var/spool/exim4/log/%slog
+pid_file_path = /var/spool/exim4/exim.pid
+tls_advertise_hosts =
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {port}
+domainlist relay_domains = {domains}
+hostlist relay_from = 127.0.0.1
+acl_smtp_rcpt = acl_rcpt
+# Tuning for many messages from few clients to one next hop
+host_lookup =
+rfc1413_query_timeout = 0s
+smtp_accept_max = 600
+smtp_accept_queue_per_connection = 0
+smtp_accept_max_per_connection = 0
+split_spool_directory = true
+{more}
+begin acl
+acl_rcpt:
+  accept hosts = +relay_from
+         domains = +relay_domains
+  deny
+
+begin routers
+next_hop:
+  driver = manualroute
+  domains = +relay_domains
+  transport = smtp
+  self = send
+  route_list = {routes}
+  hosts_randomize = false
+
+begin transports
+smtp:
+  driver = smtp
+  hosts_try_fastopen =
+  hosts_avoid_tls = *
+  max_rcpt = 100
+  connection_max_messages = 1000
+
+begin retry
+* * F,2h,1m
+"""
+
+
+class Exim(Server):
+    """Each message is delivered by a process of its own as soon as it is in: that is how Exim works by default."""
+
+    name: ClassVar[str] = "exim"
+    durability: ClassVar[str] = "-H and -D spool files fsynced before the 250 (default)"
+    tuning: ClassVar[tuple[str, ...]] = (
+        "smtp_accept_queue_per_connection = 0 (default 10 leaves later messages to the queue runner)",
+        "smtp_accept_max = 600, smtp_accept_max_per_connection = 0, split_spool_directory",
+        "no DNS, no ident, no client name look-ups; 100 recipients a delivery",
+    )
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return private.missing(cls.name, "usr/sbin/exim4")
+
+    @classmethod
+    def version(cls) -> str:
+        changes = private.UNPACKED / cls.name / "VERSION"
+        return f"Exim {changes.read_text().strip()}" if changes.exists() else "Exim"
+
+    @classmethod
+    def fetch(cls) -> Path:
+        """Unpacks it below build/servers."""
+        target = private.fetch(cls.name, DEBIAN, ACCOUNTS)
+        version = subprocess.run(
+            ["apt-cache", "show", "--no-all-versions", DEBIAN[0]], capture_output=True, text=True, check=True
+        ).stdout.split("Version: ")[1]
+        (target / "VERSION").write_text(version.splitlines()[0])
+        return target
+
+    def configuration(self) -> dict[str, str]:
+        more = "" if self.site.delivers else "queue_only = true\n"
+        more += "".join(f"{key} = {value}\n" for key, value in self.site.settings.items())
+        routes = " ; ".join(f"{domain} 127.0.0.1::{port}" for domain, port in self.site.destinations.items())
+        domains = " : ".join(self.site.destinations)
+        return {"exim4.conf": CONFIG.format(port=self.port, domains=domains, routes=routes, more=more)}
+
+    def start(self) -> None:
+        queue = self.root / "queue"
+        queue.mkdir()
+        for _, number in ACCOUNTS:
+            subprocess.run(["chown", f"{number}:{number}", str(queue)], check=True)
+        (queue / "exim4.conf").write_text(self.configuration()["exim4.conf"])
+        # The configuration must stand where the program has it compiled in, or it gives root up on the way.
+        run = "mkdir -p /etc/exim4 && cp /var/spool/exim4/exim4.conf /etc/exim4/ && exec /usr/sbin/exim4 -bdf -q10s"
+        words = private.words(self.name, self.root / "view", "/var/spool/exim4", queue, ["/bin/sh", "-c", run])
+        with self.log.open("ab") as log:
+            self.group.start(words, cwd=self.root, output=log)
+        self.wait_greeting()

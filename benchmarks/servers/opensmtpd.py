@@ -1,0 +1,80 @@
+"""OpenSMTPD out of its unpacked Debian package, in a mount namespace of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import ClassVar, Final
+
+from benchmarks.servers import private
+from benchmarks.servers.base import Server
+
+DEBIAN: Final = ("opensmtpd",)
+ACCOUNTS: Final = (("opensmtpd", 64002), ("opensmtpq", 64003))
+CONFIG: Final = """\
+listen on 127.0.0.1 port {port} hostname mx.opensmtpd.example
+smtp max-message-size 50M
+smtp limit max-mails 1000000
+mta limit max-conn-per-host 50
+mta limit max-conn-per-route 50
+mta limit conn-delay-route 0
+mta limit session-transaction-delay 0
+{more}
+{rules}
+"""
+
+
+class OpenSmtpd(Server):
+    """OpenSMTPD has no limit of its own on sessions beyond descriptors; its queue process writes one file a message."""
+
+    name: ClassVar[str] = "opensmtpd"
+    durability: ClassVar[str] = (
+        "message and envelope files written before the 250, not synced (default; see the syncs counted)"
+    )
+    tuning: ClassVar[tuple[str, ...]] = (
+        "smtp limit max-mails 1000000 (default 100 messages a connection)",
+        "mta limit: 50 connections to the next hop (default 5), no delay between them (default 5 s)",
+    )
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return private.missing(cls.name, "usr/sbin/smtpd")
+
+    @classmethod
+    def version(cls) -> str:
+        version = private.UNPACKED / cls.name / "VERSION"
+        return f"OpenSMTPD {version.read_text().strip()}" if version.exists() else "OpenSMTPD"
+
+    @classmethod
+    def fetch(cls) -> Path:
+        """Unpacks it below build/servers."""
+        target = private.fetch(cls.name, DEBIAN, ACCOUNTS)
+        version = subprocess.run(
+            ["apt-cache", "show", "--no-all-versions", DEBIAN[0]], capture_output=True, text=True, check=True
+        ).stdout.split("Version: ")[1]
+        (target / "VERSION").write_text(version.splitlines()[0])
+        return target
+
+    def configuration(self) -> dict[str, str]:
+        rules = []
+        for number, (domain, port) in enumerate(self.site.destinations.items()):
+            rules += [
+                f'action "next{number}" relay host smtp://127.0.0.1:{port}',
+                f'match from any for domain "{domain}" action "next{number}"',
+            ]
+        more = "\n".join(f"{key} {value}" for key, value in self.site.settings.items())
+        return {"smtpd.conf": CONFIG.format(port=self.port, more=more, rules="\n".join(rules))}
+
+    def start(self) -> None:
+        queue = self.root / "queue"
+        queue.mkdir()
+        (queue / "smtpd.conf").write_text(self.configuration()["smtpd.conf"])
+        pause = "" if self.site.delivers else "(sleep 1; exec /usr/sbin/smtpctl pause mta) & "
+        run = (
+            "mkdir -p /var/spool/smtpd /run/opensmtpd /var/lib/opensmtpd/empty && chmod 711 /var/spool/smtpd && "
+            f"{pause}exec /usr/sbin/smtpd -d -f /var/spool/smtpd/smtpd.conf"
+        )
+        words = private.words(self.name, self.root / "view", "/var/spool/smtpd", queue, ["/bin/sh", "-c", run])
+        with self.log.open("ab") as log:
+            self.group.start(words, cwd=self.root, output=log)
+        self.wait_greeting()

@@ -1,0 +1,105 @@
+"""The targets of the hot path, each with the value that was measured for it, reached or not.
+
+A target is a limit on one figure of one result file: a value of Relay's, or its ratio to the direct path or to
+Postfix in the same run. What was not measured stays "not measured"; nothing is taken from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+PER_CONNECTION: Final = "smtp-source, a connection per message, 1 KiB"
+REUSED: Final = "smtp-source, connections reused, 1 KiB"
+REUSED_10K: Final = "smtp-source, connections reused, 10 KiB"
+PIPELINED: Final = "own generator, pipelined, 1 KiB"
+LOCK_STEP: Final = "own generator, lock-step, 1 KiB"
+NEW_CONNECTION: Final = "own generator, a connection per message, 1 KiB"
+PIPELINED_100K: Final = "own generator, pipelined, 100 KiB"
+PIPELINED_1M: Final = "own generator, pipelined, 1 MiB"
+MIB: Final = 1 << 20
+
+
+@dataclass(frozen=True)
+class Target:
+    """``over``: the server whose value ours is divided by; ``work`` may be the beginning of the work's name."""
+
+    title: str
+    scenario: str
+    work: str
+    value: str
+    limit: float
+    at_most: bool = False
+    over: str = ""
+    scale: float = 1.0
+    unit: str = ""
+
+    def limit_text(self) -> str:
+        """The limit, with sign and unit."""
+        return f"{'≤' if self.at_most else '≥'} {self.text(self.limit)}"
+
+    def text(self, value: float) -> str:
+        """A value as this target's are written."""
+        if self.over == "direct" or self.unit == "%":
+            return f"{value * 100:.0f} %"
+        if self.over:
+            return f"{value:.1f} × {self.over.capitalize()}"
+        return f"{value:,.{0 if abs(value) >= 100 else 2}f} {self.unit}".rstrip()
+
+    def measured(self, found: Mapping[str, Mapping[str, Any]]) -> float | None:
+        """The figure, from ``found``: scenario -> work -> server -> values. None when something was not measured."""
+        works = found.get(self.scenario, {})
+        matching = [servers for name, servers in works.items() if name.startswith(self.work)]
+        servers = matching[0] if matching else {}
+        ours = servers.get("relay", {}).get(self.value)
+        if self.over and self.over != "alone":
+            other = servers.get(self.over, {}).get(self.value)
+            return ours / other if ours is not None and other else None
+        if self.over == "alone":
+            alone = [servers for name, servers in works.items() if name.endswith("alone")]
+            other = alone[0].get("relay", {}).get(self.value) if alone else None
+            return 1 - ours / other if ours is not None and other else None
+        return None if ours is None else ours * self.scale
+
+    def is_reached(self, value: float) -> bool:
+        """Whether ``value`` is within the limit."""
+        return value <= self.limit if self.at_most else value >= self.limit
+
+
+def _against(title: str, work: str, direct: float, postfix: float) -> list[Target]:
+    found = [Target(title, "relay", work, "per_second", direct, over="direct")] if direct else []
+    return [*found, Target(title, "relay", work, "per_second", postfix, over="postfix")]
+
+
+TARGETS: Final = (
+    *_against("smtp-source 1 KiB, a connection per message", PER_CONNECTION, 0.85, 9),
+    *_against("smtp-source 1 KiB, connections reused", REUSED, 0.65, 22),
+    *_against("smtp-source 10 KiB, connections reused", REUSED_10K, 0.85, 17),
+    Target("own generator, pipelined, 1 KiB", "relay", PIPELINED, "per_second", 30_000, unit="messages/s"),
+    *_against("own generator, pipelined, 1 KiB", PIPELINED, 0, 45),
+    Target("CPU per message, pipelined", "relay", PIPELINED, "cpu_us", 25, at_most=True, unit="µs"),
+    Target("CPU per message, lock-step", "relay", LOCK_STEP, "cpu_us", 50, at_most=True, unit="µs"),
+    Target("CPU per message, new connection", "relay", NEW_CONNECTION, "cpu_us", 100, at_most=True, unit="µs"),
+    Target("accept latency with sync, one session, p50", "latency", "one session", "accept_p50_ms", 0.5,
+           at_most=True, unit="ms"),
+    Target("an idle session", "idle", "10,000", "bytes_per_session", 2048, at_most=True, unit="octets"),
+    Target("fan-out, 100 recipients to one next hop", "fanout", "100 recipients", "per_second", 50_000,
+           unit="recipients/s"),
+    Target("a million deferred: memory", "backlog", "1,000,000", "pss_bytes", 300, at_most=True, scale=1 / MIB,
+           unit="MiB"),
+    Target("a million deferred: accepting after start", "backlog", "1,000,000", "accepting_seconds", 2, at_most=True,
+           unit="s"),
+    Target("a million deferred: all due again after start", "backlog", "1,000,000", "known_seconds", 30, at_most=True,
+           unit="s"),
+    Target("healthy traffic's loss beside a dead and a tarpit destination, 100,000 queued each", "slow-destination",
+           "beside a dead and a tarpit destination with 100,000", "per_second", 0.10, at_most=True, over="alone",
+           unit="%"),
+    Target("100 KiB messages", "relay", PIPELINED_100K, "per_second", 0.70, over="direct"),
+    Target("1 MiB messages", "relay", PIPELINED_1M, "per_second", 0.70, over="direct"),
+    Target("kill -9 under load: lost or altered", "crash", "kill -9", "lost", 0, at_most=True, unit="messages"),
+)  # fmt: skip
+NOT_YET: Final = (
+    "STARTTLS, one message per connection, resumed: Relay has no TLS yet.",
+    "MIME structure scan: Relay has no MIME scanner yet.",
+)
