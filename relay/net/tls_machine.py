@@ -1,0 +1,147 @@
+"""The server's side of TLS as a pure machine: what comes from the wire in, plaintext out, and the other way round.
+
+Theory: the standard library's SSLObject works on buffers in memory and knows no socket. So TLS is one more step
+between a transport and a protocol machine, inside the same call per buffer and the same write per read: no transport
+of its own, no task, no timer and no large buffer per connection, which asyncio's TLS costs (docs/adr/0005-tls.md
+has the figures). The protocols that listen share it: SMTP, POP3, IMAP, under STARTTLS or from the first octet.
+
+    stream = tls.accept()                       # relay/net/tls.py
+    is_done = stream.handshake(octets)          # again and again until it is; then
+    plaintext = stream.receive(octets)          # at once, once, with b"": the client may have sent on
+    stream.send(replies)
+    transport.write(stream.take_output())       # after every one of these calls
+
+Invariants: whatever was read before the machine was made never gets in (RFC 3207 5: nothing that came in the clear may
+count as if it had come under TLS); it holds at most one record of the peer's that is not whole, and no plaintext.
+
+Not here: deadlines and bounds, which belong to whoever has the connection; certificates and contexts (tls.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import Final, cast
+
+HELLO: Final = 0x16
+"""The first octet of every TLS connection: a record of type handshake (RFC 8446 5.1)."""
+_SLICE: Final = 8192
+"""Octets given to OpenSSL at a time: a memory BIO never gives back what it has once held."""
+_PLAINTEXT: Final = 16384
+"""Most octets of plaintext in a record (RFC 8446 5.1)."""
+
+_plaintext: Final = bytearray(_PLAINTEXT)
+"""Where every connection of the process decrypts to, before the octets are copied out."""
+
+
+class TlsError(Exception):
+    """The peer cannot be understood, or does not want us: the connection is of no more use. An alert may be in the
+    output."""
+
+    def __init__(self, reason: str, kind: str) -> None:
+        super().__init__(reason)
+        self.reason: Final = reason
+        """OpenSSL's words, in lower case, for the log."""
+        self.kind: Final = kind
+        """A value of the label ``reason`` of relay_tls_handshakes_failed_total."""
+
+
+class TlsServer:
+    """One connection. Not thread-safe."""
+
+    __slots__ = ("_incoming", "_outgoing", "_ssl", "is_closed", "is_established")
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.is_established = False
+        """The handshake is done."""
+        self.is_closed = False
+        """The peer has said that it will send no more (close_notify)."""
+
+    def handshake(self, octets: bytes) -> bool:
+        """Goes on with the handshake; whether it is done. Raises TlsError."""
+        self._incoming.write(octets)
+        try:
+            self._ssl.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        except (ssl.SSLError, OSError) as fault:
+            raise _error(fault) from fault
+        self.is_established = True
+        return True
+
+    def receive(self, octets: bytes) -> bytes:
+        """What the peer says in ``octets``, as far as its records are whole. Raises TlsError."""
+        if len(octets) <= _SLICE:
+            return self._decrypt(octets)
+        return b"".join([self._decrypt(octets[at : at + _SLICE]) for at in range(0, len(octets), _SLICE)])
+
+    def _decrypt(self, octets: bytes) -> bytes:
+        incoming, connection = self._incoming, self._ssl
+        if self.is_closed:
+            return b""
+        incoming.write(octets)
+        pieces: list[bytes] = []
+        try:
+            while incoming.pending or connection.pending():
+                size = cast("int", connection.read(_PLAINTEXT, _plaintext))  # typeshed knows the other form only
+                if not size:
+                    self.is_closed = True
+                    break
+                pieces.append(bytes(memoryview(_plaintext)[:size]))
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.is_closed = True
+        except (ssl.SSLError, OSError) as fault:
+            raise _error(fault) from fault
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def send(self, plaintext: bytes) -> None:
+        """Puts ``plaintext`` into the output as records."""
+        if plaintext:
+            self._ssl.write(plaintext)
+
+    def close(self) -> None:
+        """Says that we shall send no more (close_notify, RFC 8446 6.1)."""
+        with contextlib.suppress(ssl.SSLError, OSError):  # it asks for the peer's close_notify: nobody waits for that
+            self._ssl.unwrap()
+
+    def take_output(self) -> bytes:
+        """What is to be written to the wire now."""
+        return self._outgoing.read() if self._outgoing.pending else b""
+
+    @property
+    def summary(self) -> str:
+        """Version and cipher for the log, the envelope and the Received field: ``TLSv1.3 TLS_AES_256_GCM_SHA384``."""
+        cipher = self._ssl.cipher()
+        return f"{self._ssl.version()} {cipher[0] if cipher else ''}"
+
+    @property
+    def version(self) -> str:
+        """``TLSv1.2`` or ``TLSv1.3``."""
+        return self._ssl.version() or ""
+
+    @property
+    def is_resumed(self) -> bool:
+        """The client showed a ticket that was good."""
+        return bool(self._ssl.session_reused)
+
+
+_KINDS: Final = (
+    ("alert", "rejected"),  # the peer has refused us, mostly our certificate
+    ("no_shared_cipher", "no_agreement"),
+    ("unsupported_protocol", "no_agreement"),
+    ("no_suitable", "no_agreement"),
+    ("no_protocols", "no_agreement"),
+)
+
+
+def _error(fault: Exception) -> TlsError:
+    """OpenSSL's fault as ours."""
+    reason = str(getattr(fault, "reason", None) or str(fault) or type(fault).__name__).lower()
+    if isinstance(fault, ssl.SSLEOFError):
+        return TlsError("unexpected end", "protocol")
+    return TlsError(reason, next((kind for words, kind in _KINDS if words in reason), "protocol"))
