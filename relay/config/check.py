@@ -34,6 +34,24 @@ def _listeners(config: Config) -> Iterator[Problem]:
         yield ("admin", "port"), f'"{places[admin]}" listens on {admin[0]} port {admin[1]} already'
 
 
+def _tls(config: Config) -> Iterator[Problem]:
+    for number, listener in enumerate(config.listeners):
+        path: KeyPath = ("listener", number, "tls")
+        if listener.port == 465 and listener.tls == "starttls":
+            yield path, 'clients begin with TLS on port 465 (RFC 8314): write tls = "implicit"'
+        if listener.port in {25, 587} and listener.tls == "implicit":
+            yield (
+                path,
+                f'clients do not begin with TLS on port {listener.port}: write tls = "starttls", or take port 465',
+            )
+    seen: dict[str, int] = {}
+    for number, files in enumerate(config.certificates):
+        for name in files.names:
+            if name in seen:
+                yield ("certificate", number, "names"), f'"{name}" gets certificate {seen[name] + 1} already'
+            seen.setdefault(name, number)
+
+
 def _relay_domains(config: Config) -> Iterator[Problem]:
     seen: set[str] = set()
     for number, relayed in enumerate(config.relay_domains):
@@ -77,6 +95,7 @@ def _privileges(config: Config) -> Iterator[Problem]:
 
 _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _listeners,
+    _tls,
     _relay_domains,
     _queue,
     _shares,

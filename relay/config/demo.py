@@ -32,6 +32,7 @@ def demo(data_dir: Path) -> Config:
         listeners=(
             Listener("mx", "mx", "127.0.0.1", 2525),
             Listener("submission", "submission", "127.0.0.1", 2587),
+            Listener("submissions", "submission", "127.0.0.1", 2465, tls="implicit"),
         ),
         admin=AdminSettings(address="127.0.0.1", port=8025),
         domains=DomainSettings(local=(DEMO_DOMAIN,)),

@@ -287,6 +287,18 @@ class Domain(Kind):
 
 
 @dataclass(frozen=True)
+class HostPattern(Domain):
+    """A host name, or ``*.`` and a domain: one label more (RFC 6125 6.4.3)."""
+
+    def parse(self, value: object) -> str:
+        text = _require_text(value)
+        return "*." + super().parse(text[2:]) if text.startswith("*.") else super().parse(text)
+
+    def describe(self) -> str:
+        return 'host name, or "*." and a domain'
+
+
+@dataclass(frozen=True)
 class Mail(Kind):
     """A mail address; the domain is kept in lower case, the local part as it is (RFC 5321 2.4)."""
 

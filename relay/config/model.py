@@ -23,6 +23,7 @@ from relay.config.kinds import (
     FilePath,
     Flag,
     Hop,
+    HostPattern,
     IpAddress,
     LogDestination,
     Mail,
@@ -74,6 +75,34 @@ class Listener:
         IpAddress(), "Where it listens. `0.0.0.0` is every IPv4 address, `::` every IPv6 address.", example="0.0.0.0"
     )
     port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).", example=25)
+    tls: str = setting(
+        Choice(("starttls", "implicit", "none")),
+        "`starttls` offers TLS inside the session (RFC 3207: ports 25 and 587); `implicit` begins with TLS (RFC 8314: "
+        'port 465, `kind = "submission"`); `none` has no TLS.',
+        default="starttls",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFiles:
+    """A certificate and its key. The files are looked at every second and read again when they change."""
+
+    cert: Path = setting(
+        FilePath(),
+        "The certificate, followed by those between it and the root (PEM). May be a symbolic link that is swapped.",
+        example="/etc/relay/tls/fullchain.pem",
+    )
+    key: Path = setting(
+        FilePath(),
+        "Its private key (PEM, no password), readable by `user`; may be the same file.",
+        example="/etc/relay/tls/privkey.pem",
+    )
+    names: tuple[str, ...] = setting(
+        Many(HostPattern()),
+        "Host names of clients' requests (SNI) that get it, `*.example.org` for one label in front. Empty: those in "
+        "the certificate. Whoever asks for another name, or for none, gets the first certificate.",
+        default=[],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +161,28 @@ class DomainSettings:
 
     local: tuple[str, ...] = setting(
         Many(Domain()), "Their addresses are the accounts (`relay account add`) and postmaster.", default=[]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """TLS for whoever connects to us. Ciphers are those with forward secrecy and authenticated encryption."""
+
+    min_version: str = setting(Choice(("1.2", "1.3")), "Oldest version of TLS that is spoken.", default="1.2")
+    ticket_lifetime: float = setting(
+        Duration("1m", "7d", zero="no resumption"),
+        "How long a client that comes again is spared most of the handshake. Keys change every hour and are never "
+        "written to disk.",
+        default="4h",
+    )
+    handshake_timeout: float = setting(
+        Duration("1s", "10m"), "How long a handshake may take, from the first octet to the last.", default="20s"
+    )
+    max_handshakes: int = setting(
+        Whole(1, 100_000),
+        "Handshakes going on at the same time in one process. Above it STARTTLS is answered 454 4.7.0, and "
+        "connections that begin with TLS are closed.",
+        default=500,
     )
 
 
@@ -339,6 +390,16 @@ class Config:
         key="listener",
         default=(Listener("mx", "mx", "0.0.0.0", 25),),
     )
+    tls: TlsSettings = section(
+        TlsSettings,
+        "TLS for whoever connects to us. Ciphers are those with forward secrecy and authenticated encryption.",
+    )
+    certificates: tuple[CertificateFiles, ...] = sections(
+        CertificateFiles,
+        "Certificates. Without any, a self-signed one is made for `hostname` and kept in `tls` in `data_dir`: that "
+        "keeps eavesdroppers out, but clients that check will not accept it.",
+        key="certificate",
+    )
     domains: DomainSettings = section(DomainSettings, "Domains whose mail ends here, in mailboxes.")
     relay_domains: tuple[RelayDomain, ...] = sections(
         RelayDomain, "Domains whose mail is taken in and handed to a fixed next hop.", key="relay_domain"
@@ -369,6 +430,11 @@ class Config:
     def mail_dir(self) -> Path:
         """Mailboxes: ``<domain>/<local-part>`` below it."""
         return self.data_dir / "mail"
+
+    @property
+    def tls_dir(self) -> Path:
+        """The self-signed certificate."""
+        return self.data_dir / "tls"
 
     @property
     def accounts_path(self) -> Path:
