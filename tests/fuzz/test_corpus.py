@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fastparse.agreement import PARSERS
+from tests.fuzz.targets import TARGETS
 
 CORPUS = Path(__file__).parent.parent / "corpus"
 FILES = sorted(file for file in CORPUS.glob("*/*") if file.is_file())
@@ -14,11 +14,11 @@ FILES = sorted(file for file in CORPUS.glob("*/*") if file.is_file())
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_parser_and_twin_agree(file: Path) -> None:
-    PARSERS[file.parent.name](file.read_bytes())
+    TARGETS[file.parent.name](file.read_bytes())
 
 
 def test_every_parser_has_a_corpus() -> None:
-    assert {file.parent.name for file in FILES} == set(PARSERS)
+    assert {file.parent.name for file in FILES} == set(TARGETS)
 
 
 def test_the_corpus_is_where_the_faults_are() -> None:

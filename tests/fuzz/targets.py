@@ -1,0 +1,11 @@
+"""All fuzz targets by name; each has a folder in tests/corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from tests.fastparse.agreement import PARSERS
+from tests.mime.agreement import mime
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {**PARSERS, "mime": mime}

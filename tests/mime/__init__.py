@@ -1,0 +1,1 @@
+"""The MIME structure scanner against its slow twin, the standard library, and hostile contents."""
