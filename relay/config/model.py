@@ -58,6 +58,10 @@ def _delivery_workers() -> int:
     return max(1, _cpus() // 2)
 
 
+def _smtp_workers() -> int:
+    return max(1, _cpus() - _delivery_workers())
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
     """One address and port that mail comes in on."""
@@ -133,7 +137,11 @@ class WorkerSettings:
     """How many processes do what."""
 
     smtp: int = setting(
-        Whole(1, 256), "Processes that take mail in.", computed=_cpus, default_doc="one per processor", example=4
+        Whole(1, 256),
+        "Processes that take mail in. The more there are, the fewer messages share one sync.",
+        computed=_smtp_workers,
+        default_doc="one per processor that the default of `workers.delivery` leaves, at least one",
+        example=2,
     )
     delivery: int = setting(
         Whole(1, 256),
