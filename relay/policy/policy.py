@@ -1,7 +1,7 @@
 """Who may send where: the built-in policy, decided from tables in memory.
 
 Theory: a recipient is taken in when its domain is ours (and the address exists), when it is one we relay for, or when
-the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.8). The tables are sets built once
+the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.9). The tables are sets built once
 from the configuration and the account file, so that every answer is a few look-ups and never waits.
 
 Invariants:

@@ -24,6 +24,7 @@ from relay.config.model import Config
 from relay.net import kernel
 from relay.net.listeners import Endpoint
 from relay.net.notify import Notifier
+from relay.net.tickets import TicketKeys
 from relay.spool import DataLock, SpoolError, lock_data_dir
 from relay.supervisor import privileges, vocabulary
 from relay.supervisor.event_log import EventLog, say
@@ -39,6 +40,8 @@ from relay.workers.process import Role, WorkerContext
 
 LOCK_WAIT: Final = 2.0
 """Seconds: the workers of a supervisor that was killed just now still hold the data directory for a moment."""
+BEAT_SECONDS: Final = 0.5
+"""The supervisor's own beat, by which the admin worker sees that it is not stuck."""
 FIXED: Final = ("data_dir", "user", "group", "allow_root")
 """Settings that a reload cannot change: they are used before the first fork."""
 
@@ -86,6 +89,7 @@ class Supervisor:
         self._sockets = ListeningSockets()
         self._processes = Processes(self._page, self._signals, self._close_in_child)
         self._plan = Plan()
+        self._tickets = TicketKeys(time.monotonic())
         self._configs: dict[int, Config] = {}
         self._last_generation = 0
         self._events: list[vocabulary.Event] = []
@@ -143,7 +147,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         now = time.monotonic()
-        wakeup = self._plan.next_wakeup(now)
+        wakeup = min(self._plan.next_wakeup(now), now + BEAT_SECONDS)
         if self._notifier.watchdog_interval:
             wakeup = min(wakeup, self._said_watchdog + self._notifier.watchdog_interval)
         for key, _ in self._selector.select(0.0 if self._events else max(0.0, wakeup - now)):
@@ -157,12 +161,17 @@ class Supervisor:
             for action in self._plan.on(self._events.pop(0), time.monotonic()):
                 self._do(action)
         self._status.show(self._plan, self._processes)
+        self._status.beat()
         self._log.flush()
         if self._notifier.watchdog_interval and time.monotonic() - self._said_watchdog >= (
             self._notifier.watchdog_interval * 0.9
         ):
             self._said_watchdog = time.monotonic()
             self._notifier.watchdog()
+        if self._configs:
+            # So that a worker forked later has the keys of those forked before, and nothing older is kept.
+            lifetime = max(config.tls.ticket_lifetime for config in self._configs.values())
+            self._tickets.advance(time.monotonic(), lifetime)
 
     def _hear_signals(self) -> None:
         for number in self._signals.read():
@@ -260,6 +269,7 @@ class Supervisor:
                 for endpoint in role.endpoints(config)
             },
             supervisor_pid=os.getpid(),
+            tickets=self._tickets,
             run=self._lock.run,
         )
         try:

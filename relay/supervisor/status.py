@@ -10,7 +10,7 @@ from relay.supervisor.generation import State
 from relay.supervisor.plan import Plan
 from relay.supervisor.processes import Processes
 from relay.telemetry import metrics
-from relay.telemetry.page import DRAINING, READY, STANDBY, STARTING, CountersPage
+from relay.telemetry.page import BEAT_CELL, DRAINING, READY, STANDBY, STARTING, CountersPage
 
 _STATES: Final = {State.STARTING: STARTING, State.STANDBY: STANDBY, State.READY: READY, State.GOING: DRAINING}
 
@@ -27,6 +27,10 @@ class StatusCells:
         """The appliance starts now."""
         self._row[metrics.index("relay_supervisor_start_time_seconds")] = time.time_ns() // 1000
         self._page.mark(0, STARTING, pid=os.getpid())
+
+    def beat(self) -> None:
+        """The supervisor's loop turns."""
+        self._row[BEAT_CELL] = time.monotonic_ns() // 1000
 
     def spawned(self, role: str, is_replacement: bool) -> None:
         """A worker was forked."""

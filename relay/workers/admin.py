@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from relay.admin.app import ConfiguredStatus, make_app
 from relay.admin.server import AdminServer
+from relay.telemetry import metrics
+from relay.telemetry.page import CountersPage
 from relay.workers import parts
 from relay.workers.process import Worker, WorkerContext, run_worker
 
 LISTENER: Final = "admin"
 """The name under which the supervisor hands over the admin port's sockets; no listener for mail may have it."""
+RESERVE_SECONDS: Final = 1.0
+"""What it keeps of the drain's time for its own end."""
 
 
 async def main(worker: Worker) -> None:
-    """Runs until drained. It goes on answering while it waits, so that readiness can be seen to be red."""
+    """Runs until drained. When the whole appliance stops it is the last to go, so that readiness is seen to be red."""
     context = worker.context
     sink = parts.make_sink(worker)
     app = make_app(context.page, worker.config, ConfiguredStatus(worker.config), row=context.row)
     server = AdminServer(app, row=context.row)
     await server.start()
+    worker.accepts_while_draining = True
     await worker.listen(LISTENER, server.factory)
     worker.ready()
     await worker.draining.wait()
-    await server.drain()
+    while is_stopping(context.page) and has_others(context.page) and worker.seconds_left() > RESERVE_SECONDS:
+        await asyncio.sleep(0.05)
+    worker.stop_accepting()
+    await server.drain(min(2.0, worker.seconds_left() / 2))
     await server.close()
     await sink.close()
+
+
+def is_stopping(page: CountersPage) -> bool:
+    """Whether the appliance as a whole drains, not just one generation of it."""
+    return bool(page.supervisor[metrics.index("relay_supervisor_draining")])
+
+
+def has_others(page: CountersPage) -> bool:
+    """Whether workers that handle mail are still there."""
+    return any(process.role not in ("supervisor", "admin") for process in page.processes())
 
 
 def run(context: WorkerContext) -> int:

@@ -44,6 +44,7 @@ from relay.config.model import Config
 from relay.net import kernel, listeners
 from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.net.listeners import Endpoint
+from relay.net.tickets import TicketKeys
 from relay.telemetry import metrics
 from relay.telemetry.page import BEAT_CELL, CountersPage
 
@@ -112,6 +113,8 @@ class WorkerContext:
     """By the listener's name: listening, non-blocking sockets. Nearly always one; more when a reload lowered the
     number of workers and this one also serves a vanished slot's backlog. Use ``Worker.listen``."""
     supervisor_pid: int
+    tickets: TicketKeys = field(default_factory=lambda: TicketKeys(time.monotonic()))
+    """The keys of TLS session tickets: the same in all processes of all generations, because they come by fork."""
     run: int = 0
     """Counts the starts of the appliance on this data directory (``DataLock.run``)."""
     page: CountersPage = field(init=False)
@@ -134,6 +137,8 @@ class Worker:
         self.draining: Final = asyncio.Event()
         """Set when the worker is to finish what it has begun and return; its listeners are closed already."""
         self.is_ready = False
+        self.accepts_while_draining = False
+        """Set by a main coroutine that calls ``stop_accepting`` itself, sometime after ``draining``."""
         self._beat_interval: Final = context.config.workers.beat_timeout * 1e6 / BEAT_PARTS  # microseconds
         self._lag: Final = metrics.histogram_cells("relay_worker_loop_lag_seconds")
         self._cut_code = EXIT_DRAINED  # anything else: the main coroutine was cut, for this reason
@@ -154,7 +159,7 @@ class Worker:
             # Listening again with a smaller backlog would shrink the one that the supervisor asked for.
             server = await self.loop.create_server(factory, sock=listening, backlog=listeners.BACKLOG, **options)
             self._servers.append(server)
-        if self.draining.is_set():
+        if self.draining.is_set() and not self.accepts_while_draining:
             self.stop_accepting()
 
     def stop_accepting(self) -> None:
@@ -262,7 +267,8 @@ class Worker:
             return
         self._drain_until = self.loop.time() + seconds
         self._timers[self] = self.loop.call_later(seconds, self._cut, EXIT_CUT)
-        self.stop_accepting()
+        if not self.accepts_while_draining:
+            self.stop_accepting()
         self.draining.set()
 
     def _terminated(self) -> None:

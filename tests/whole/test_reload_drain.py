@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import socket
+import urllib.error
+import urllib.request
 from functools import partial
 from pathlib import Path
 
@@ -24,8 +28,11 @@ def test_reloads_under_load_lose_and_refuse_nothing(tmp_path: Path) -> None:
         source.join(30)
         assert len(source.acknowledged) > 50
         assert {line[:9] for line in source.refused} <= {"421 4.3.2"}, set(source.refused)
-        wait_for(lambda: source.acknowledged <= {name_of(message.content) for message in sink.messages}, 30,
-                 lambda: f"missing\n{relay.tail()}")
+        wait_for(
+            lambda: source.acknowledged <= {name_of(message.content) for message in sink.messages},
+            30,
+            lambda: f"missing\n{relay.tail()}",
+        )
         names = [name_of(message.content) for message in sink.messages]
         assert len(names) == len(set(names)), "none twice"
         assert relay.terminate() == 0
@@ -60,3 +67,30 @@ def test_sigterm_under_load_drains_and_exits_0(tmp_path: Path) -> None:
         wait_for(lambda: known <= {name_of(message.content) for message in sink.messages}, 30, "all at the sink")
         names = [name_of(message.content) for message in sink.messages]
         assert len(names) == len(set(names)), "none twice"
+
+
+def test_readiness_is_red_while_the_appliance_drains(tmp_path: Path) -> None:
+    """DESIGN section 2: a load balancer must see it; the admin worker is the last to go."""
+    with (
+        Sink() as sink,
+        Appliance(tmp_path, sink.port) as relay,
+        socket.create_connection(("127.0.0.1", relay.smtp_port), timeout=10) as peer,
+    ):
+        peer.sendall(b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<b@relay.test>\r\nDATA\r\n")
+        wait_for(lambda: b"354" in peer.recv(4096), 10, "a transaction that is under way")
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGTERM)
+        codes: set[str] = set()
+
+        def is_red() -> bool:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{relay.admin_port}/readyz", timeout=2).close()
+            except urllib.error.HTTPError as answer:
+                codes.update(reason["code"] for reason in json.loads(answer.read())["reasons"])
+            return "draining" in codes
+
+        wait_for(is_red, 5, lambda: f"draining among {codes}")
+        peer.sendall(b"Subject: last\r\n\r\n.\r\n")
+        answer = peer.recv(4096)
+        assert answer.startswith(b"250 2.0.0 "), answer
+        assert relay.process.wait(15) == 0
