@@ -34,7 +34,7 @@ def parse_mailbox(octets: bytes) -> tuple[str, frozenset[str], bytes, bytes, byt
     """The same for a bare ``local@domain``."""
 
 def parse_host(octets: bytes) -> str:
-    """"domain", "literal" or "" for the argument of HELO, EHLO or LHLO (RFC 5321 4.1.1.1)."""
+    """ "domain", "literal" or "" for the argument of HELO, EHLO or LHLO (RFC 5321 4.1.1.1)."""
 
 def parse_params(octets: bytes) -> list[tuple[str, bytes, bytes | None]] | None:
     """(known keyword in upper case or "", keyword as written, value or None) of each parameter; None when malformed."""

@@ -270,7 +270,7 @@ class LogDestination(Kind):
 
 @dataclass(frozen=True)
 class Domain(Kind):
-    """A domain name, kept in lower case; an internationalised name is kept as A-labels (IDNA 2008, RFC 5890 2.3.2.1)."""
+    """A domain name, kept in lower case; an internationalised one as A-labels (IDNA 2008, RFC 5890 2.3.2.1)."""
 
     def parse(self, value: object) -> str:
         text = _require_text(value).rstrip(".")

@@ -201,7 +201,7 @@ class SmtpSettings:
     banner: str = setting(Text(longest=200), "Text of the greeting after the host name.", default="ESMTP Relay")
     banner_delay: float = setting(
         Duration("0s", "1m"),
-        "How long the greeting is held back. Who talks before it is no mail server (RFC 5321 4.3.1) and gets 554 5.5.1.",
+        "How long the greeting is held back. Who talks before it (RFC 5321 4.3.1) is no mail server: 554 5.5.1.",
         default="0s",
     )
     recipient_delimiter: str = setting(

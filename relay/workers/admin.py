@@ -29,7 +29,9 @@ async def main(worker: Worker) -> None:
     await worker.listen(LISTENER, server.factory)
     worker.ready()
     await worker.draining.wait()
-    while is_stopping(context.page) and has_others(context.page) and worker.seconds_left() > RESERVE_SECONDS:
+    while is_stopping(context.page) and has_others(context.page):  # noqa: ASYNC110 - other processes set no event
+        if worker.seconds_left() < RESERVE_SECONDS:
+            break
         await asyncio.sleep(0.05)
     worker.stop_accepting()
     await server.drain(min(2.0, worker.seconds_left() / 2))

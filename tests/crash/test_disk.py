@@ -34,8 +34,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 48 MiB and 400 inodes."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m,nr_inodes=400", "none", str(folder)],
-                           capture_output=True, text=True, check=False)
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=48m,nr_inodes=400", "none", str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     need(mount.returncode == 0, f"cannot mount a small file system: {mount.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
@@ -44,22 +48,33 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_refuses_new_mail_with_452_and_keeps_what_it_has(tmp_path: Path, small_disk: Path) -> None:
     """I9; RFC 5321 4.2.2, RFC 3463 X.3.1."""
     with Sink(answer=lambda stage, _: "451 4.2.0 not now" if stage == "mail" else None) as sink:
-        relay = Appliance(tmp_path, sink.port, data=small_disk / "data", smtp_workers=1, segment_size="2MiB",
-                          more='min_free_bytes = "8MiB"\nmin_free_inodes = 50\n'
-                               '[queue]\nretry_first = "1s"\nretry_max = "1s"')
+        relay = Appliance(
+            tmp_path,
+            sink.port,
+            data=small_disk / "data",
+            smtp_workers=1,
+            segment_size="2MiB",
+            more='min_free_bytes = "8MiB"\nmin_free_inodes = 50\n[queue]\nretry_first = "1s"\nretry_max = "1s"',
+        )
         with relay:
             source = Source(relay.smtp_port, sessions=4, messages=10**9, size=20_000)
             source.start()
-            wait_for(lambda: any(line.startswith("452 4.3.1") for line in source.refused), 60,
-                     lambda: f"a 452; {len(source.acknowledged)} accepted, {source.refused[-3:]}")
+            wait_for(
+                lambda: any(line.startswith("452 4.3.1") for line in source.refused),
+                60,
+                lambda: f"a 452; {len(source.acknowledged)} accepted, {source.refused[-3:]}",
+            )
             source.stop.set()
             source.join(30)
             assert all(line.startswith("452 4.3.1") for line in source.refused), set(source.refused)
             assert shutil.disk_usage(small_disk).free > 2 << 20, "room is left for what is held already"
             assert source.acknowledged
             sink.answer = lambda stage, argument: None
-            wait_for(lambda: source.acknowledged <= arrived(sink), 60,
-                     lambda: f"{len(source.acknowledged - arrived(sink))} of {len(source.acknowledged)} missing")
+            wait_for(
+                lambda: source.acknowledged <= arrived(sink),
+                60,
+                lambda: f"{len(source.acknowledged - arrived(sink))} of {len(source.acknowledged)} missing",
+            )
             again = Source(relay.smtp_port, sessions=1, messages=1, prefix="again")
             again.start()
             again.join(30)
@@ -67,8 +82,17 @@ def test_a_full_disk_refuses_new_mail_with_452_and_keeps_what_it_has(tmp_path: P
 
 
 def test_no_inodes_left_refuses_new_mail(tmp_path: Path, small_disk: Path) -> None:
-    with Sink() as sink, Appliance(tmp_path, sink.port, data=small_disk / "data", smtp_workers=1,
-                                   segment_size="2MiB", more='min_free_bytes = "1MiB"\nmin_free_inodes = 50') as relay:
+    with (
+        Sink() as sink,
+        Appliance(
+            tmp_path,
+            sink.port,
+            data=small_disk / "data",
+            smtp_workers=1,
+            segment_size="2MiB",
+            more='min_free_bytes = "1MiB"\nmin_free_inodes = 50',
+        ) as relay,
+    ):
         for number in range(360):
             try:
                 (small_disk / f"filler{number}").touch()
@@ -89,11 +113,15 @@ def test_what_is_acknowledged_while_system_calls_fail_is_not_lost(tmp_path: Path
     """DESIGN section 4: a failed sync is never retried as if it had worked."""
     need(shutil.which("strace") is not None, "strace is not installed")
     call = fault.partition(":")[0]
-    with Sink() as sink, Appliance(tmp_path, sink.port, smtp_workers=1, segment_size="2MiB", more=SMALL,
-                                   expects=ANYTHING) as relay:
+    with (
+        Sink() as sink,
+        Appliance(tmp_path, sink.port, smtp_workers=1, segment_size="2MiB", more=SMALL, expects=ANYTHING) as relay,
+    ):
         smtp = next(pid for pid, name in relay.workers().items() if "smtp" in name)
-        tracer = subprocess.Popen(["strace", "-f", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e",
-                                   f"inject={fault}", "-p", str(smtp)], stderr=subprocess.DEVNULL)
+        tracer = subprocess.Popen(
+            ["strace", "-f", "-q", "-o", "/dev/null", "-e", f"trace={call}", "-e", f"inject={fault}", "-p", str(smtp)],
+            stderr=subprocess.DEVNULL,
+        )
         try:
             time.sleep(0.5)
             source = Source(relay.smtp_port, sessions=6, messages=10**9, size=3000)
@@ -121,8 +149,14 @@ def test_a_damaged_segment_loses_at_most_the_damaged_records(tmp_path: Path, dam
     """Records are moved to corrupt/ and reported, and the rest goes on; no crash loop."""
     with Sink() as sink:
         port = sink.port
-    relay = Appliance(tmp_path, port, smtp_workers=1, segment_size="2MiB", expects=ANYTHING,
-                      more='[queue]\nretry_first = "1s"\nretry_max = "1s"')
+    relay = Appliance(
+        tmp_path,
+        port,
+        smtp_workers=1,
+        segment_size="2MiB",
+        expects=ANYTHING,
+        more='[queue]\nretry_first = "1s"\nretry_max = "1s"',
+    )
     with relay:
         source = Source(relay.smtp_port, sessions=1, messages=60, size=2000)
         source.start()

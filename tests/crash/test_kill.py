@@ -31,8 +31,14 @@ def test_every_acknowledged_message_survives_kill_9_of_any_process(tmp_path: Pat
     killed: Counter[str] = Counter()
     with Sink() as sink, Appliance(tmp_path, sink.port, segment_size="2MiB", expects=ANYTHING) as relay:
         for number in range(ROUNDS):
-            source = Source(relay.smtp_port, sessions=8, messages=10**9, prefix=f"r{number}",
-                            size=dice.choice((300, 2000, 20000)), recipient=f"someone{number}@relay.test")
+            source = Source(
+                relay.smtp_port,
+                sessions=8,
+                messages=10**9,
+                prefix=f"r{number}",
+                size=dice.choice((300, 2000, 20000)),
+                recipient=f"someone{number}@relay.test",
+            )
             source.start()
             time.sleep(dice.uniform(0.05, 0.7))
             target = TARGETS[number % len(TARGETS)]
@@ -42,8 +48,11 @@ def test_every_acknowledged_message_survives_kill_9_of_any_process(tmp_path: Pat
             source.join(30)
             acknowledged |= source.acknowledged
         relay.wait_ready()
-        wait_for(lambda: acknowledged <= {name_of(message.content) for message in sink.messages}, 60,
-                 lambda: f"{missing(acknowledged, sink)} of {len(acknowledged)} not at the sink\n{relay.tail()}")
+        wait_for(
+            lambda: acknowledged <= {name_of(message.content) for message in sink.messages},
+            60,
+            lambda: f"{missing(acknowledged, sink)} of {len(acknowledged)} not at the sink\n{relay.tail()}",
+        )
         counts = Counter(name_of(message.content) for message in sink.messages)
         twice = sum(1 for count in counts.values() if count > 1)
         print(f"{len(acknowledged)} acknowledged, {len(counts)} arrived, {twice} more than once, killed {dict(killed)}")

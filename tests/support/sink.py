@@ -70,12 +70,12 @@ class Sink:
         self._loop.run_until_complete(asyncio.sleep(0.01))
         self._loop.close()
 
-
     async def _listen(self) -> asyncio.AbstractServer:
         if self.path is not None:
             return await self._loop.create_unix_server(lambda: _Session(self), self.path)
-        server = await self._loop.create_server(lambda: _Session(self), self.address, self.port, backlog=1024,
-                                                reuse_address=True)
+        server = await self._loop.create_server(
+            lambda: _Session(self), self.address, self.port, backlog=1024, reuse_address=True
+        )
         self.port = server.sockets[0].getsockname()[1]
         return server
 
@@ -152,8 +152,9 @@ class _Session(asyncio.Protocol):
             self.reply("500 5.5.1 not spoken here")
         elif verb in ("EHLO", "LHLO"):
             lines = ("sink.test", *self.sink.extensions)
-            self.transport.write("".join(
-                f"250{'-' if n < len(lines) - 1 else ' '}{text}\r\n" for n, text in enumerate(lines)).encode())
+            self.transport.write(
+                "".join(f"250{'-' if n < len(lines) - 1 else ' '}{text}\r\n" for n, text in enumerate(lines)).encode()
+            )
         elif verb == "MAIL":
             self.reverse_path = line[line.find("<") + 1 : line.find(">")]
             self.recipients = []
