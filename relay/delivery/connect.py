@@ -69,14 +69,17 @@ class Connector:
         wheel: TimingWheel[ClientSession],
         *,
         shuffle: Callable[[list[Any]], object],
+        on_opened: Callable[[float, float], None] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
+        """``on_opened(connect_seconds, greeting_seconds)`` is called for each session that was greeted."""
         self._settings = settings
         self._hostname = settings.hostname.encode("ascii")
         self._own_names = settings.own_names | {settings.hostname.lower()}
         self._resolver = resolver
         self._wheel = wheel
         self._shuffle = shuffle
+        self._on_opened = on_opened
         self._loop = loop or asyncio.get_running_loop()
 
     async def open(self, next_hop: NextHop, owner: Owner) -> ClientSession | Outcome:
@@ -149,6 +152,7 @@ class Connector:
                 on_greeted=lambda why: None if greeted.done() else greeted.set_result(why),
             )  # fmt: skip
 
+        began = self._loop.time()
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 client = await self._connect(session, host, address, port)
@@ -157,12 +161,17 @@ class Connector:
         except OSError as fault:
             cause = os.strerror(fault.errno) if fault.errno else str(fault)
             return deferred("4.4.1", f"cannot connect: {cause}", "connect", next_hop=name)
+        connected = self._loop.time()
         try:
             why = await greeted  # bounded by the session's own deadlines
         except BaseException:
             client.abort()
             raise
-        return client if why is None else why
+        if why is not None:
+            return why
+        if self._on_opened is not None:
+            self._on_opened(connected - began, self._loop.time() - connected)
+        return client
 
     async def _connect(self, session: Callable[[], ClientSession], host: str, address: str, port: int) -> ClientSession:
         # The session has the methods of asyncio.Protocol without its base class, which a compiled class cannot have.

@@ -94,11 +94,14 @@ class Resolver:
         max_ttl: float = 3600.0,
         max_negative_ttl: float = 300.0,
         temporary_ttl: float = 5.0,
+        on_answer: Callable[[str, float], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``on_answer(kind, seconds)`` is called after each question that was not answered from the cache."""
         self.hits = 0
         self.questions = 0
         """Answers from the cache, and questions that were asked; for metrics."""
+        self._on_answer = on_answer
         self._has_own_servers = bool(servers)
         self._resolver = _stub_resolver(servers, timeout)
         self._timeout = timeout
@@ -110,6 +113,11 @@ class Resolver:
         self._temporary_ttl = temporary_ttl
         self._now = now
         self._in_flight: dict[tuple[str, str], asyncio.Task[_Found]] = {}
+
+    @property
+    def cached(self) -> int:
+        """Answers in the cache, those out of date included."""
+        return len(self._cache)
 
     async def mx(self, domain: str) -> Answer:
         """The MX records of ``domain``. Never raises for what the network does."""
@@ -155,6 +163,7 @@ class Resolver:
         return await asyncio.shield(task)
 
     async def _ask(self, kind: str, name: str) -> _Found:
+        began = time.monotonic()
         question: Awaitable[_Found] = self._ask_system(name) if kind == "system" else self._ask_dns(kind, name)
         try:
             async with asyncio.timeout(self._timeout + 1.0):
@@ -162,6 +171,8 @@ class Resolver:
         except Exception as fault:  # noqa: BLE001  # whatever octets of a stranger do in the library: unknown is temporary
             found = _Found(TEMPORARY, (), f"{kind} lookup of {name} failed: {_cause(fault)}", self._temporary_ttl)
         self._remember((kind, name), found)
+        if self._on_answer is not None:
+            self._on_answer(found.kind, time.monotonic() - began)
         return found
 
     def _remember(self, key: tuple[str, str], found: _Found) -> None:

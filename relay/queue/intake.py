@@ -28,6 +28,10 @@ class Intake:
         self._router = router
         self._shard = shard
         self._shards = shards
+        self.added = 0
+        """Entries queued so far, those out of copies included; for metrics."""
+        self.copied = 0
+        """Entries queued out of copies."""
 
     def record(
         self,
@@ -56,9 +60,12 @@ class Intake:
             for route, indexes in lots:
                 self._add(ref, size, envelope, route, indexes, None, now)
             return None
+        before = self.added
         for route, indexes in lots:
             for known, lot in _by_history(state, envelope, indexes):
                 self._add(ref, size, envelope, route, lot, known, now)
+        if envelope.carried is not None:
+            self.copied += self.added - before
         return self._owed(ref, envelope, state) if state is not None and state.failed else None
 
     def _lots(self, recipients: tuple[bytes, ...], state: RecordState | None) -> list[tuple[Route, list[int]]]:
@@ -111,6 +118,7 @@ class Intake:
             entry.flags |= (IS_DELAY_NOTIFIED if is_notified else 0) | (IS_HELD if is_held else 0)
             entry.reason = self._reason(status, text)
         self._scheduler.add(entry, now)
+        self.added += 1
 
     def _reason(self, status: str, text: str) -> Reason | None:
         return self._scheduler.reasons.keep(kinds.deferred(status, text, "")) if status else None

@@ -19,13 +19,23 @@ from __future__ import annotations
 from collections import deque
 from heapq import heappop, heappush
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay.queue.action import Action, Connect, Quit, Wake
 from relay.queue.entry import Reason
 from relay.queue.group import Connection, Group, Settings
 
 _LOOK_AHEAD: Final = 256
+
+
+class GroupCounts(NamedTuple):
+    """Groups by state."""
+
+    running: int
+    """With a connection, or about to have one."""
+    waiting: int
+    """With something to send, and no connection while all are in use."""
+    suspended: int
 
 
 class Pool:
@@ -50,6 +60,19 @@ class Pool:
         """Groups with at least one connection."""
         self._timers: list[tuple[int, int, Group]] = []
         self._sequence = 0
+        self.suspensions = 0
+        """How often a group was suspended; for metrics."""
+
+    def counts(self) -> GroupCounts:
+        """Groups by state; costs as much as there are suspended ones and turns waited for."""
+        busy = sum(1 for group in self.suspended if group.connecting + group.open)
+        waiting = sum(
+            1
+            for turns in (self._turns, self._probe_turns)
+            for group in turns
+            if not group.connecting + group.open and not group.suspended_until
+        )
+        return GroupCounts(self._connected - busy, waiting, len(self.suspended))
 
     # what a group needs
 
@@ -183,6 +206,7 @@ class Pool:
         # The probes still on their way were counted by the old state of ``failures``.
         if not group.failures:
             self._probing += group.connecting
+        self.suspensions += 1
         group.failures += 1
         group.fruitless = 0
         group.window = 1.0

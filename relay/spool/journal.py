@@ -18,7 +18,8 @@ Not here: what the entries mean (relay/queue/ledger.py), and how they are framed
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -77,7 +78,20 @@ class Journal:
     To be opened after load_journals: all that existed then counts as absorbed by the first compact().
     """
 
-    def __init__(self, spool_dir: Path, *, shard: int, shards: int, generation: int, files: Files = OS) -> None:
+    def __init__(
+        self,
+        spool_dir: Path,
+        *,
+        shard: int,
+        shards: int,
+        generation: int,
+        on_sync: Callable[[float, bool], None] | None = None,
+        files: Files = OS,
+    ) -> None:
+        """``on_sync(seconds, is_synced)`` is called after each sync that was asked for."""
+        self.written_bytes = 0
+        """Octets appended and compacted so far; for metrics."""
+        self._on_sync = on_sync
         self._files = files
         self._spool_dir = spool_dir
         self._folder = spool_dir / "journal"
@@ -116,10 +130,12 @@ class Journal:
 
         SpoolError when the disk refuses; then nothing of it stays, and it can be tried again.
         """
+        before = self._file.end
         try:
             self._file.append(entries)
         except OSError as fault:
             raise SpoolError.of(f"{self._file.path}: cannot be written", fault) from fault
+        self.written_bytes += self._file.end - before
         if self._repeat is not None:
             self._repeat.append(entries)
 
@@ -139,11 +155,18 @@ class Journal:
         for file in (*self._old, self._file):
             if file.is_broken:
                 raise SpoolError(f"{file.path}: an earlier sync failed")
+            began = time.perf_counter()
             try:
                 await asyncio.get_running_loop().run_in_executor(None, self._files.sync, file.fd)
             except OSError as fault:
                 file.is_broken = True
+                self._tell(began, is_synced=False)
                 raise SpoolError.of(f"{file.path}: sync failed", fault) from fault
+            self._tell(began, is_synced=True)
+
+    def _tell(self, began: float, *, is_synced: bool) -> None:
+        if self._on_sync is not None:
+            self._on_sync(time.perf_counter() - began, is_synced)
 
     async def compact(self, entries: Iterable[Entry]) -> None:
         """Replaces everything this journal said by ``entries``: this shard's share of the whole state as of the call.
@@ -177,6 +200,7 @@ class Journal:
         self._file = fresh
         absorbed = (*self._absorbs, *(file.number for file in self._old))
         await loop.run_in_executor(None, self._write_snapshot, snapshot, absorbed, entries, fresh)
+        self.written_bytes += self._compacted_size
         existing = list_journals(self._spool_dir, self._files)
         self._absorbs = [number for number in (*absorbed, snapshot) if number in existing]
         old, self._old = self._old, []

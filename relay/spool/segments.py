@@ -56,11 +56,19 @@ class SegmentPool:
         self._lock = threading.Lock()
         self._pause = 0.0
         self._is_urgent = True
+        self.created = 0
+        self.recycled = 0
+        """Segments made new, and out of finished ones, so far; for metrics."""
 
     @property
     def is_empty(self) -> bool:
         """Whether no segment is ready."""
         return not self._ready
+
+    @property
+    def spare(self) -> int:
+        """How many prepared segments there are."""
+        return len(self._ready)
 
     @property
     def wants_more(self) -> bool:
@@ -119,7 +127,12 @@ class SegmentPool:
         self._next += 1
         path = self._folder / segment_name(number)
         try:
-            fd, size = self._recycled(path) if self._old else self._new(path, number)
+            if self._old:
+                fd, size = self._recycled(path)
+                self.recycled += 1
+            else:
+                fd, size = self._new(path, number)
+                self.created += 1
         except OSError as fault:
             self._forget(path)
             raise SpoolError.of(f"{path}: a new segment cannot be made", fault) from fault

@@ -32,6 +32,7 @@ from relay.spool.log import Commit, Item, Log, Writing, record_size
 from relay.spool.reader import Message
 from relay.spool.reports import ShardReports
 from relay.spool.room import Room
+from relay.spool.segments import SegmentPool
 
 _BATCH: Final = 4 << 20
 """Octets after which a batch is closed: bounds how long one sync takes."""
@@ -198,6 +199,11 @@ class LogWriter:
     def waiting(self) -> int:
         """Records that are not being written yet."""
         return len(self._waiting) + len(self._batch)
+
+    @property
+    def pool(self) -> SegmentPool:
+        """The segment files that are not in use: only to look at, for metrics."""
+        return self._log.pool
 
     def snapshot(self) -> list[tuple[int, int, bool]]:
         """(segment, committed end, closed) of every segment that is not recycled yet, oldest first.

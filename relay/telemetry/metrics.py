@@ -134,7 +134,7 @@ _SPOOL = (
     counter("relay_spool_segment_changes_total", "Segments made and recycled.",
             Label("action", ("created", "recycled"))),
     gauge("relay_spool_logs_adopted", "Logs of gone processes that still hold unfinished records."),
-    counter("relay_spool_recovered_records_total", "Unfinished records found at start."),
+    counter("relay_spool_recovered_records_total", "Unfinished records that delivery workers found at their start."),
     counter("relay_spool_copied_records_total", "Records copied forward out of old segments."),
     counter("relay_spool_corrupt_records_total", "Records moved to corrupt/ because they could not be read."),
     gauge("relay_spool_free_bytes", "Free octets on the spool's file system.", merge=MAX),
@@ -155,9 +155,11 @@ _QUEUE = (
     gauge("relay_queue_age_entries", "Entries by age: each is counted once, under the smallest bound it is below.",
           Label("age", AGES)),
     gauge("relay_queue_oldest_seconds", "Age of the oldest entry.", merge=MAX, scale=MICROSECONDS),
-    gauge("relay_queue_groups", "Groups of next hops with entries, by state.",
+    gauge("relay_queue_groups", "Groups of next hops by state: with a connection, waiting for one because all are in "
+          "use, or suspended because no connection comes about.",
           Label("state", ("running", "waiting", "suspended"))),
-    counter("relay_queue_added_entries_total", "Entries added to the queue.",
+    counter("relay_queue_added_entries_total", "Entries added to the queue: of new messages, recovered at the start of "
+            "a delivery worker, out of records copied forward, or handed over for an attempt by another worker.",
             Label("origin", ("new", "recovered", "copied", "handed_over"))),
     counter("relay_queue_suspensions_total", "Times that a group was suspended because its hosts did not answer."),
     counter("relay_dsn_messages_total", "DSNs written to the spool.", Label("kind", ("bounce", "delay"))),
@@ -182,7 +184,7 @@ _DELIVERY = (
     histogram("relay_delivery_mailbox_seconds", "Time to write, sync and publish one message in a mailbox.", _SYNC,
               scale=MICROSECONDS),
     counter("relay_dns_queries_total", "Questions asked of a resolver, by result.",
-            Label("result", ("found", "empty", "not_found", "failed", "timeout"))),
+            Label("result", ("found", "empty", "not_found", "failed"))),
     counter("relay_dns_cache_hits_total", "Questions answered from the cache."),
     gauge("relay_dns_cache_entries", "Answers in the cache."),
     histogram("relay_dns_query_seconds", "Time of one question.", _WAIT, scale=MICROSECONDS),
@@ -242,6 +244,23 @@ class HistogramCells(NamedTuple):
         value = max(value, 0)
         row[self.first + bisect_left(self.bounds, value)] += 1
         row[self.first + len(self.bounds) + 1] += value
+
+
+class Total:
+    """A counter for a part that counts by itself from 0 on; the cell may hold what another process counted before."""
+
+    __slots__ = ("_cell", "_row", "_seen")
+
+    def __init__(self, row: MutableSequence[int] | memoryview[int], name: str, *values: str | int) -> None:
+        self._row = row
+        self._cell = index(name, *values)
+        self._seen = 0
+
+    def is_now(self, count: int) -> None:
+        """The part has counted ``count`` in all."""
+        if count > self._seen:
+            self._row[self._cell] += count - self._seen
+            self._seen = count
 
 
 def first_cell(metric: Metric) -> int:

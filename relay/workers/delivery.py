@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from relay.auth import AccountError, AccountFile
+from relay.auth import AccountFile
 from relay.delivery.connect import Connector, ConnectSettings
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net.dns import Resolver
 from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.net.wheel import TimingWheel
-from relay.queue.action import Action, Connect, Quit, Resolve, Settle, Settled, Wake
+from relay.queue.action import Action, Connect, Quit, Resolve, Settle, Wake
 from relay.queue.group import Settings
 from relay.queue.intake import Intake as QueueIntake
 from relay.queue.ledger import CopyLimits, Ledger
@@ -34,10 +34,11 @@ from relay.workers.clock import now_us
 from relay.workers.copying import Copier
 from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
 from relay.workers.links import LogLinks
+from relay.workers.mailboxes import Mailboxes
+from relay.workers.meters import DnsMeter, JournalMeter, QueueMeter
 from relay.workers.outbound import Outbound
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
 from relay.workers.queue_control import QueueControl
-from relay.workers.queue_meter import QueueMeter
 from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
 from relay.workers.settle import Settler
 
@@ -65,31 +66,6 @@ async def main(worker: Worker) -> None:
     await sink.close()
 
 
-class Mailboxes:
-    """The mailboxes there are: the accounts, and a postmaster where none was made."""
-
-    def __init__(self, accounts: AccountFile, sink: LogSink) -> None:
-        self._accounts = accounts
-        self._sink = sink
-        self._addresses: frozenset[bytes] = frozenset()
-        self.refresh()
-
-    def __contains__(self, address: object) -> bool:
-        return address in self._addresses or (isinstance(address, bytes) and address.startswith(b"postmaster@"))
-
-    def refresh(self) -> None:
-        """Takes over a changed account file."""
-        try:
-            self._addresses = self._accounts.addresses()
-        except (AccountError, OSError) as fault:
-            self._sink.event("warning", "accounts not read", cause=str(fault))
-
-    def look(self) -> None:
-        """Once a second or so."""
-        if self._accounts.changed():
-            self.refresh()
-
-
 class DeliveryWorker:
     """The parts of one shard."""
 
@@ -101,6 +77,8 @@ class DeliveryWorker:
         row = worker.context.row
         now = now_us()
         self._meter = parts.SpoolMeter(row)
+        self._journal_meter = JournalMeter(row)
+        self._dns_meter = DnsMeter(row)
         ledger = Ledger(CopyLimits.from_config(config.spool))
         self._scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now, ledger)
         self._links = LogLinks(
@@ -113,18 +91,32 @@ class DeliveryWorker:
         self._journal = self._open_journal()
         self._recovery: Recovery | None = Recovery(self._scheduler.ledger)
         self._settler = Settler(
-            config, self._scheduler, self._journal, self._writer, self._reader, sink, row, self._spawn
+            config,
+            self._scheduler,
+            self._journal,
+            self._writer,
+            self._reader,
+            sink,
+            row,
+            self._spawn,
+            self._journal_meter,
         )
-        self._foreign = ForeignEntries(self._scheduler, self._reader)
-        self._remote = RemoteFeeds(self._scheduler, self._links, self._settled_far, self._changed)
+        self._foreign = ForeignEntries(self._scheduler, self._reader, row)
+        self._remote = RemoteFeeds(self._scheduler, self._links, self._settler.settled, self._changed)
         self._wheel: TimingWheel[Any] = TimingWheel(0.1, 4096, worker.loop.time())
-        resolver = Resolver(
+        self._resolver = Resolver(
             servers=config.delivery.dns_servers,
             timeout=config.delivery.dns_timeout,
             cache_size=config.delivery.dns_cache_size,
+            on_answer=self._dns_meter.answered,
         )
         self._connector = Connector(
-            ConnectSettings.of(config), resolver, self._wheel, shuffle=random.shuffle, loop=worker.loop
+            ConnectSettings.of(config),
+            self._resolver,
+            self._wheel,
+            shuffle=random.shuffle,
+            on_opened=self._settler.connected,
+            loop=worker.loop,
         )
         self._outbound = Outbound(
             self._scheduler,
@@ -142,7 +134,7 @@ class DeliveryWorker:
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
         self._control = QueueControl(self._scheduler, self._reader, self._settler, sink, self._changed)
         self._copier = Copier(self._scheduler, self._reader, self._writer, self._settler, sink, row)
-        self._queue_meter = QueueMeter(self._scheduler, row)
+        self._queue_meter = QueueMeter(self._scheduler, self._queue_intake, row)
         self._intake = Intake(
             config.spool_dir,
             config.run_dir,
@@ -212,7 +204,11 @@ class DeliveryWorker:
         context = self._worker.context
         try:
             return Journal(
-                self._config.spool_dir, shard=self._shard, shards=self._shards, generation=context.generation
+                self._config.spool_dir,
+                shard=self._shard,
+                shards=self._shards,
+                generation=context.generation,
+                on_sync=self._journal_meter.synced,
             )
         except SpoolError as fault:
             raise StartError(f"cannot open a journal: {fault}") from fault
@@ -224,6 +220,7 @@ class DeliveryWorker:
         """Every log that was there at the start has been read: what the journals said is used up."""
         recovery, self._recovery = self._recovery, None
         if recovery is not None:
+            self._queue_meter.recovered()
             self._settler.journal(recovery.finish(self._scheduler, now_us()))
             self._compact()
 
@@ -267,7 +264,7 @@ class DeliveryWorker:
                 self._spawn(self._resolve(key, domain))
             case Settle(settled):
                 if not self._foreign.settled(settled):
-                    self._settler.settled(settled, None, None, 0)
+                    self._settler.ended(settled)
 
     async def _resolve(self, key: str, domain: str) -> None:
         try:
@@ -289,9 +286,6 @@ class DeliveryWorker:
             self._scheduler.resolved(key, group_key, hop, until, now)
         self._changed()
 
-    def _settled_far(self, settled: Settled) -> None:
-        self._settler.settled(settled, None, None, 0)
-
     def _spawn(self, work: Any) -> None:
         self._outbound.spawn(work)
 
@@ -304,13 +298,14 @@ class DeliveryWorker:
             self._reader.remember(records)
         for record in records:
             size = record.content_offset + record.content_size - record.offset
+            before = self._queue_intake.added
             notice = self._queue_intake.record(
                 record.log, record.segment, record.offset, size, record.envelope, now, recovery
             )
             if notice is not None:
                 self._settler.owed(notice)
-        if recovery is not None:
-            self._row[self._recovered] += len(records)
+            if recovery is not None and (notice is not None or self._queue_intake.added > before):
+                self._row[self._recovered] += 1
         self._changed()
 
     def _damaged(self, damage: Damage) -> None:
@@ -355,6 +350,8 @@ class DeliveryWorker:
         self._meter.look(self._writer)
         self._mailboxes.look()
         self._queue_meter.look(now_us())
+        self._journal_meter.look(self._journal)
+        self._dns_meter.look(self._resolver)
         self._links.catch_up()
         if self._recovery is not None and self._is_pumping and self._intake.has_caught_up:
             self._recovery_over()

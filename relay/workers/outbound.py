@@ -134,7 +134,6 @@ class Outbound:
     async def _open_session(self, connection: Connection) -> None:
         feed = Feed(self, connection)
         hop = connection.group.hop
-        began = time.monotonic()
         try:
             if isinstance(hop, MxHosts):
                 answer = await self.connector.open_hosts(hop, feed)
@@ -154,8 +153,6 @@ class Outbound:
                 self._refuse_domains(connection, answer)
             self.scheduler.connection_failed(connection, answer, now_us(), random.random())
             self.changed()
-        else:
-            self.settler.connected(time.monotonic() - began)
 
     def _refuse_domains(self, connection: Connection, outcome: Outcome) -> None:
         """None of the hosts will ever take mail for these domains, they say: their messages fail now."""
@@ -203,13 +200,15 @@ def delivery_of(attempt: Attempt) -> Delivery:
 class Feed:
     """The owner of one client session (relay.delivery.owner.Owner)."""
 
-    __slots__ = ("_outbound", "client", "connection", "is_open")
+    __slots__ = ("_began", "_opened_after", "_outbound", "client", "connection", "is_open")
 
     def __init__(self, outbound: Outbound, connection: Connection) -> None:
         self._outbound = outbound
         self.connection = connection
         self.client: ClientSession | None = None
         self.is_open = False
+        self._began = time.monotonic()
+        self._opened_after: float | None = None
         connection.tag = self
 
     def take(self, client: ClientSession) -> Delivery | None:
@@ -219,10 +218,12 @@ class Feed:
         while not outbound.is_draining:
             entry = outbound.scheduler.take(self.connection, now_us())
             if entry is None:
+                self._opened_after = None
                 outbound.changed()
                 return None
             attempt = outbound.load(entry)
             if isinstance(attempt, Attempt):
+                attempt.connect_seconds, self._opened_after = self._opened_after, None
                 return delivery_of(attempt)
             self._settle_unread(entry, attempt)
         client.quit()
@@ -232,6 +233,7 @@ class Feed:
         outbound = self._outbound
         attempt: Attempt = delivery.tag
         settled = outbound.scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random.random())
+        outbound.settler.attempted(settled, attempt, delivery, client.messages)
         if not outbound.foreign.settled(settled):
             outbound.settler.settled(settled, attempt, delivery, client.messages)
         outbound.changed()
@@ -264,6 +266,7 @@ class Feed:
         outbound = self._outbound
         self.is_open = True
         self.client = client
+        self._opened_after = time.monotonic() - self._began
         outbound.feeds.add(self)
         outbound.count_open(1)
         outbound.scheduler.connection_opened(self.connection, now_us())
@@ -272,7 +275,7 @@ class Feed:
         outbound = self._outbound
         settled = outbound.scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random.random())
         if not outbound.foreign.settled(settled):
-            outbound.settler.settled(settled, None, None, 0)
+            outbound.settler.settled(settled)
 
 
 class LocalFeed:
@@ -369,5 +372,7 @@ class LocalFeed:
     def _done(self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None, delivery: Delivery | None) -> None:
         outbound = self._outbound
         settled = outbound.scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
-        outbound.settler.settled(settled, attempt, delivery, self.connection.messages)
+        if attempt is not None and delivery is not None:
+            outbound.settler.attempted(settled, attempt, delivery, 0)
+        outbound.settler.settled(settled, attempt, delivery, 0)
         outbound.changed()

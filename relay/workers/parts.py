@@ -49,6 +49,9 @@ class SpoolMeter:
         self._failed = metrics.index("relay_spool_refusing_workers", "sync_failed")
         self._closed = metrics.index("relay_spool_segments", "closed")
         self._open = metrics.index("relay_spool_segments", "open")
+        self._spare = metrics.index("relay_spool_segments", "spare")
+        self._created = metrics.Total(row, "relay_spool_segment_changes_total", "created")
+        self._recycled = metrics.Total(row, "relay_spool_segment_changes_total", "recycled")
 
     def synced(self, seconds: float, records: int, octets: int) -> None:
         """LogWriter's ``on_sync``."""
@@ -69,6 +72,9 @@ class SpoolMeter:
         segments = writer.snapshot()
         row[self._closed] = sum(1 for _, _, closed in segments if closed)
         row[self._open] = len(segments) - row[self._closed]
+        row[self._spare] = writer.pool.spare
+        self._created.is_now(writer.pool.created)
+        self._recycled.is_now(writer.pool.recycled)
 
 
 def open_log(worker: Worker, sink: LogSink, meter: SpoolMeter, on_committed: Callable[[int, int, int, int, bool], None],

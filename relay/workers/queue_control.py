@@ -118,7 +118,7 @@ class QueueControl:
         if not journal:
             return False
         outcome = discarded("removed by an operator", "queue")
-        self._settler.settled(Settled(entry, journal, None, (outcome,) * count, journal[0][4]), None, None, 0)
+        self._settler.ended(Settled(entry, journal, None, (outcome,) * count, journal[0][4]))
         return True
 
 

@@ -27,6 +27,7 @@ from relay.queue.entry import ACTIVE, IS_FOREIGN, IS_NULL_PATH, Entry
 from relay.queue.group import Connection
 from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader, MissingRecord
+from relay.telemetry import metrics
 from relay.workers.clock import now_us
 from relay.workers.links import LogLinks
 
@@ -154,9 +155,11 @@ class _RemoteFeed:
 class ForeignEntries:
     """The other side: entries of other delivery workers that are tried here."""
 
-    def __init__(self, scheduler: Scheduler, reader: LogReader) -> None:
+    def __init__(self, scheduler: Scheduler, reader: LogReader, row: memoryview[int]) -> None:
         self._scheduler = scheduler
         self._reader = reader
+        self._row = row
+        self._handed_over = metrics.index("relay_queue_added_entries_total", "handed_over")
         self._asked: dict[Entry, tuple[FrameProtocol, int]] = {}
 
     def deliver(
@@ -183,6 +186,7 @@ class ForeignEntries:
                       IS_NULL_PATH | IS_FOREIGN)  # fmt: skip
         self._asked[entry] = (link, token)
         self._scheduler.add(entry, now)
+        self._row[self._handed_over] += 1
 
     def settled(self, settled: Settled) -> bool:
         """Sends the outcomes home when the entry is a foreign one; whether it is."""

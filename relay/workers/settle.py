@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from relay import dsn
 from relay.config.model import Config
@@ -23,10 +23,12 @@ from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, EXPIRED, FAILED, 
 from relay.mail.queue_id import QueueIds
 from relay.queue.action import Notice, Settled
 from relay.queue.entry import Entry
+from relay.queue.group import Domain, Group
 from relay.queue.scheduler import Scheduler
 from relay.spool import Journal, LogReader, LogWriter, Message, MissingRecord, SpoolError
 from relay.telemetry import lines, metrics
 from relay.telemetry.sink import LogSink
+from relay.workers.meters import JournalMeter
 
 RETURN_LIMIT: Final = 1 << 20
 """Octets of a large content that are read for a bounce."""
@@ -38,13 +40,25 @@ JOURNAL_BACKLOG: Final = 100_000
 class Attempt:
     """One entry with its record, while it is being tried."""
 
-    __slots__ = ("entry", "envelope", "message", "recipients")
+    __slots__ = ("connect_seconds", "entry", "envelope", "message", "recipients")
 
     def __init__(self, entry: Entry, envelope: Envelope, recipients: tuple[bytes, ...], message: Message) -> None:
         self.entry = entry
         self.envelope = envelope
         self.recipients = recipients
         self.message = message
+        self.connect_seconds: float | None = None
+        """What it took to connect and be greeted, when the connection was opened for this attempt."""
+
+
+class _Told(NamedTuple):
+    """What the log tells of a try besides its outcome."""
+
+    attempt: Attempt | None
+    delivery: Delivery | None
+    use: int
+    number: int
+    """Which attempt it was, from 1; 0 when it was none."""
 
 
 class Spooled:
@@ -73,6 +87,7 @@ class Settler:
         sink: LogSink,
         row: memoryview[int],
         spawn: Callable[[Any], None],
+        journal_meter: JournalMeter,
     ) -> None:
         self._config = config
         self._scheduler = scheduler
@@ -82,6 +97,7 @@ class Settler:
         self._sink = sink
         self._row = row
         self._spawn = spawn
+        self._journal_meter = journal_meter
         self._ids = QueueIds(writer.number)
         self._entries: list[tuple[Any, ...]] = []
         self._is_journal_refusing = False
@@ -96,31 +112,60 @@ class Settler:
         self._reused = metrics.index("relay_delivery_connections_reused_total")
         self._delay = metrics.histogram_cells("relay_delivery_delay_seconds")
         self._transfer = metrics.histogram_cells("relay_delivery_stage_seconds", "transfer")
+        self._connect = metrics.histogram_cells("relay_delivery_stage_seconds", "connect")
         self._greeting = metrics.histogram_cells("relay_delivery_stage_seconds", "greeting")
         self._stored = metrics.index("relay_delivery_mailbox_messages_total")
         self._store_seconds = metrics.histogram_cells("relay_delivery_mailbox_seconds")
-        self._journaled = metrics.index("relay_spool_journal_entries_total", "finished")
         self._bounces = metrics.index("relay_dsn_messages_total", "bounce")
         self._delays = metrics.index("relay_dsn_messages_total", "delay")
         self._suppressed = metrics.index("relay_dsn_suppressed_total")
 
     # ---- outcomes ---------------------------------------------------------------------------------------------------
 
-    def settled(self, settled: Settled, attempt: Attempt | None, delivery: Delivery | None, use: int) -> None:
-        """One entry was tried (``attempt``), or settled without a try. ``use``: messages on the connection so far."""
+    def settled(
+        self, settled: Settled, attempt: Attempt | None = None, delivery: Delivery | None = None, use: int = 0
+    ) -> None:
+        """One of our entries was tried: here (``attempt``; ``use``: messages on the connection so far), by another
+        delivery worker, or in vain because its record cannot be read."""
+        # An entry that goes on has counted this attempt already.
+        number = settled.entry.attempts + (0 if settled.entry.count else 1)
+        self._follow(settled, attempt, delivery, use, number)
+
+    def ended(self, settled: Settled) -> None:
+        """One of our entries came to its end, or to its delay notice, without being tried."""
+        self._follow(settled, None, None, 0, settled.entry.attempts)
+
+    def _follow(
+        self, settled: Settled, attempt: Attempt | None, delivery: Delivery | None, use: int, number: int
+    ) -> None:
         self.journal(settled.journal)
-        self._count(settled, attempt, delivery, use)
-        self._log(settled, attempt, delivery, use)
+        if settled.outcomes:
+            recipients, envelope = self._recipients(settled, attempt)
+            self._count(settled, envelope)
+            self._log(settled, envelope, recipients, _Told(attempt, delivery, use, number))
         if settled.notice is not None:
             self._spawn(self._notify(settled.notice))
+
+    def attempted(self, settled: Settled, attempt: Attempt, delivery: Delivery, use: int) -> None:
+        """An entry was tried here, our own or another delivery worker's."""
+        row = self._row
+        transport = _transport(attempt.entry.group)
+        row[self._attempts[transport]] += 1
+        if any(outcome.kind == DELIVERED for outcome in settled.outcomes):
+            row[self._sent[transport]] += delivery.size
+        if use > 1:
+            row[self._reused] += 1
+        if delivery.finished_at:
+            self._transfer.observe(row, round((delivery.finished_at - delivery.taken_at) * 1_000_000))
 
     def owed(self, notice: Notice) -> None:
         """A DSN that an earlier life of this worker owed."""
         self._spawn(self._notify(notice))
 
-    def connected(self, seconds: float) -> None:
-        """A connection was opened and greeted in so many seconds."""
-        self._greeting.observe(self._row, round(seconds * 1_000_000))
+    def connected(self, connect_seconds: float, greeting_seconds: float) -> None:
+        """A connection was opened in so many seconds, and greeted and answered our EHLO in so many more."""
+        self._connect.observe(self._row, round(connect_seconds * 1_000_000))
+        self._greeting.observe(self._row, round(greeting_seconds * 1_000_000))
 
     def connect_failed(self, group: str, outcome: Outcome) -> None:
         """No connection came about; the entries wait without an attempt being counted."""
@@ -154,7 +199,7 @@ class Settler:
         if self._is_journal_refusing:
             self._is_journal_refusing = False
             self._sink.event("info", "journal is written again")
-        self._row[self._journaled] += len(self._entries)
+        self._journal_meter.written(self._entries)
         self._entries = []  # not cleared: a journal that is being compacted keeps the list
 
     # ---- DSNs -------------------------------------------------------------------------------------------------------
@@ -211,41 +256,28 @@ class Settler:
 
     # ---- counters and lines -----------------------------------------------------------------------------------------
 
-    def _count(self, settled: Settled, attempt: Attempt | None, delivery: Delivery | None, use: int) -> None:
+    def _count(self, settled: Settled, envelope: Envelope | None) -> None:
         row = self._row
         now = time.time_ns() // 1000
         for outcome in settled.outcomes:
             row[self._outcomes[outcome.kind]] += 1
             if outcome.kind == DELIVERED:
-                if attempt is not None:
-                    self._delay.observe(row, now - attempt.envelope.received_at)
+                if envelope is not None:
+                    self._delay.observe(row, now - envelope.received_at)
             elif outcome.kind != DISCARDED:
                 row[self._stages.get(outcome.stage, self._stages["reply"])] += 1
             if outcome.code:
                 row[self._replies[outcome.code]] += 1
         if settled.notice is None and any(outcome.kind in (FAILED, EXPIRED) for outcome in settled.outcomes):
             row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
-        if attempt is None or delivery is None:
-            return
-        transport = _transport(attempt.entry.group.key)
-        row[self._attempts[transport]] += 1
-        if any(outcome.kind == DELIVERED for outcome in settled.outcomes):
-            row[self._sent[transport]] += delivery.size
-        if use > 1:
-            row[self._reused] += 1
-        if delivery.finished_at:
-            self._transfer.observe(row, round((delivery.finished_at - delivery.taken_at) * 1_000_000))
 
-    def _log(self, settled: Settled, attempt: Attempt | None, delivery: Delivery | None, use: int) -> None:
-        if not settled.outcomes:  # a delay notice: nothing was tried
-            return
-        recipients, envelope = self._recipients(settled, attempt)
+    def _log(self, settled: Settled, envelope: Envelope | None, recipients: tuple[bytes, ...], told: _Told) -> None:
         first = settled.outcomes[0]
         if len(settled.outcomes) == 1 or all(outcome == first for outcome in settled.outcomes):
-            self._line(settled.entry, envelope, recipients, first, delivery, use)
+            self._line(settled.entry, envelope, recipients, first, told)
             return
         for recipient, outcome in zip(recipients, settled.outcomes, strict=False):
-            self._line(settled.entry, envelope, (recipient,), outcome, delivery, use)
+            self._line(settled.entry, envelope, (recipient,), outcome, told)
 
     def _recipients(self, settled: Settled, attempt: Attempt | None) -> tuple[tuple[bytes, ...], Envelope | None]:
         if attempt is not None:
@@ -259,20 +291,23 @@ class Settler:
             return envelope.recipients, envelope
         return tuple([envelope.recipients[index] for index in settled.indexes]), envelope
 
-    def _line(self, entry: Entry, envelope: Envelope | None, recipients: tuple[bytes, ...], outcome: Outcome,
-              delivery: Delivery | None, use: int) -> None:  # fmt: skip
+    def _line(
+        self, entry: Entry, envelope: Envelope | None, recipients: tuple[bytes, ...], outcome: Outcome, told: _Told
+    ) -> None:
         now = time.time_ns() // 1000
-        group = entry.group.key
         received_at = envelope.received_at if envelope is not None else entry.received_at
-        transfer = queued = None
+        transfer = queued = connect = None
+        delivery = told.delivery
         if delivery is not None and delivery.finished_at:
             transfer = round((delivery.finished_at - delivery.taken_at) * 1_000_000)
             queued = now - received_at - transfer
+        if told.attempt is not None and told.attempt.connect_seconds is not None:
+            connect = round(told.attempt.connect_seconds * 1_000_000)
         self._sink.append(lines.DELIVERY.build(now, (
             entry.queue_id,
-            entry.attempts or 1,
-            _transport(group),
-            group,
+            told.number or None,
+            _transport(entry.group),
+            entry.group.key,
             outcome.next_hop or None,
             None,
             envelope.reverse_path if envelope is not None else b"",
@@ -283,10 +318,10 @@ class Settler:
             outcome.code or None,
             outcome.status,
             outcome.text,
-            use or None,
+            told.use or None,
             entry.due_at if outcome.kind == DEFERRED else None,
             queued,
-            None,
+            connect,
             transfer,
             now - received_at,
         )))  # fmt: skip
@@ -302,10 +337,10 @@ def returned_content(message: Message) -> bytes:
     return content
 
 
-def _transport(group_key: str) -> str:
-    if group_key.startswith("local:"):
+def _transport(group: Group | Domain) -> str:
+    if group.key.startswith("local:"):
         return "local"
-    return "lmtp" if group_key.startswith("lmtp:") else "smtp"
+    return "lmtp" if group.key.startswith("lmtp:") else "smtp"
 
 
 def _by_transport(name: str) -> dict[str, int]:

@@ -388,13 +388,11 @@ def test_a_cut_in_the_middle_of_a_reply_is_a_lost_connection():
     assert owner.of(0)[0].kind == DEFERRED
 
 
-def test_a_delivery_has_recipients_and_one_content():
+def test_a_delivery_has_recipients_and_a_content():
     with pytest.raises(ValueError):
         Delivery(b"", (), 0, 1, b"x")
     with pytest.raises(ValueError):
         Delivery(b"", (b"a@b",), 0, 1)
-    with pytest.raises(ValueError):
-        Delivery(b"", (b"a@b",), 0, 1, b"x", "/path")
 
 
 REPLY_LINES = st.sampled_from(

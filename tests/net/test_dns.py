@@ -43,6 +43,17 @@ async def test_mx_records_are_found_in_lower_case():
     assert set(answer.records) == {MxRecord(10, "mx.example.test"), MxRecord(20, "backup.example.test")}
 
 
+async def test_questions_are_told_and_answers_from_the_cache_are_not():
+    told = []
+    async with serving(Zone(RECORDS)) as server:
+        asked = resolver(server, on_answer=lambda kind, seconds: told.append((kind, seconds >= 0)))
+        for _ in range(3):
+            await asked.mx("example.test")
+        await asked.mx("nothing.test")
+    assert told == [(FOUND, True), (NO_NAME, True)]
+    assert (asked.hits, asked.cached) == (2, 2)
+
+
 async def test_the_null_mx_has_an_empty_host():
     """RFC 7505."""
     async with serving(Zone(RECORDS)) as server:

@@ -51,6 +51,18 @@ def test_an_idle_connection_is_woken_before_another_is_opened():
     assert bench.take(connection).offset == 1
 
 
+def test_groups_are_counted_by_state():
+    bench = Bench(max_connections=1, suspend_first=MINUTE)
+    bench.add("a")
+    bench.add("b")
+    assert bench.scheduler.pool.counts() == (0, 2, 0), "before turns are given"
+    (action,) = [action for action in bench.actions() if isinstance(action, Connect)]
+    assert bench.scheduler.pool.counts() == (1, 1, 0)
+    bench.scheduler.connection_failed(action.connection, deferred("4.4.1", "refused", "connect"), bench.now, 0.5)
+    assert bench.scheduler.pool.counts() == (0, 1, 1)
+    assert bench.scheduler.pool.suspensions == 1
+
+
 def test_a_connection_may_take_the_next_entry_before_the_first_is_done():
     """PIPELINING: the next transaction rides behind the content of the one before."""
     bench = Bench()

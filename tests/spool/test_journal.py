@@ -50,6 +50,19 @@ async def test_entries_come_back_as_they_were(spool_dir: Path) -> None:
     ]
 
 
+async def test_what_it_does_is_counted(spool_dir: Path) -> None:
+    told: list[tuple[float, bool]] = []
+    first = Journal(spool_dir, shard=0, shards=1, generation=1, on_sync=lambda *how: told.append(how))
+    first.append([entry(1)])
+    written = first.written_bytes
+    assert written > 0
+    await first.sync()
+    assert [is_synced for seconds, is_synced in told if seconds >= 0] == [True]
+    await first.compact([entry(1)])
+    assert first.written_bytes > written, "the checkpoint, too"
+    await first.close()
+
+
 async def test_what_is_appended_survives_the_process_without_a_sync(spool_dir: Path) -> None:
     first = journal(spool_dir)
     first.append([entry(1)])

@@ -411,6 +411,8 @@ async def test_a_recycled_segment_shows_nothing_of_its_earlier_life(spool_dir: P
     numbers = {segment for segment, _, _ in worker.writer.snapshot()}
     await worker.close()
     assert min(numbers) > 5
+    assert worker.writer.pool.created >= 1
+    assert worker.writer.pool.recycled >= 1
     found = contents(spool_dir, worker.writer.number)
     assert "last" in found
     assert all(name == "last" or name.startswith("t11") for name in found)

@@ -1,0 +1,31 @@
+"""Which mailboxes there are: the accounts of the account file, read again when it changes."""
+
+from __future__ import annotations
+
+from relay.auth import AccountError, AccountFile
+from relay.telemetry.sink import LogSink
+
+
+class Mailboxes:
+    """The mailboxes there are: the accounts, and a postmaster where none was made."""
+
+    def __init__(self, accounts: AccountFile, sink: LogSink) -> None:
+        self._accounts = accounts
+        self._sink = sink
+        self._addresses: frozenset[bytes] = frozenset()
+        self.refresh()
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._addresses or (isinstance(address, bytes) and address.startswith(b"postmaster@"))
+
+    def refresh(self) -> None:
+        """Takes over a changed account file."""
+        try:
+            self._addresses = self._accounts.addresses()
+        except (AccountError, OSError) as fault:
+            self._sink.event("warning", "accounts not read", cause=str(fault))
+
+    def look(self) -> None:
+        """Once a second or so."""
+        if self._accounts.changed():
+            self.refresh()
