@@ -6,8 +6,9 @@ Not here: what the commands do; the owner's function is called with the command 
 
 from libc.string cimport memchr
 
+from benchmarks.load._listener cimport Listener
 from benchmarks.load._loop cimport Loop
-from benchmarks.load._stream cimport Listener, Stream
+from benchmarks.load._stream cimport Stream
 
 cdef enum:
     LONGEST = 1024              # octets of a command

@@ -29,9 +29,9 @@ cdef class Drive(Endpoint):
     cdef list clients
     cdef object idle            # deque of clients without work
     cdef object waiting         # deque of clients that want to open a connection
-    cdef int opening
+    cdef int opening, ready_count
     cdef object ticker
-    cdef int64_t begun_at, first_at, last_at, measured_from, last_open_at, hold_until, leave_until
+    cdef int64_t begun_at, first_at, last_at, measured_from, last_ready_at, hold_until, leave_until
     cdef int64_t offered, unsettled, unopened
     cdef int64_t accepted, refused, unsure, broken
     cdef int64_t recipients_accepted, recipients_refused, octets
@@ -49,9 +49,10 @@ cdef class Drive(Endpoint):
     cdef bint has_more(self) noexcept
     cdef int64_t due_of(self, int64_t number) noexcept
 
-    cdef int message_accepted(self, uint32_t number, uint32_t recipients, uint32_t total, uint32_t refused, int64_t octets,
-                              int64_t due, int64_t begun_at, int64_t sent_at) except -1
-    cdef int message_failed(self, uint32_t number, int state, uint32_t recipients, uint32_t total, uint32_t refused) except -1
+    cdef int message_accepted(self, uint32_t number, uint32_t recipients, uint32_t total, uint32_t refused,
+                              int64_t octets, int64_t due, int64_t begun_at, int64_t sent_at) except -1
+    cdef int message_failed(self, uint32_t number, int state, uint32_t recipients, uint32_t total,
+                            uint32_t refused) except -1
     cdef int record(self, uint32_t number, int state, uint32_t recipients, uint32_t total) except -1
     cdef int settled(self) except -1
     cdef int error(self, str what) except -1

@@ -1,11 +1,14 @@
 # cython: language_level=3
-"""A generator's run, whatever its protocol: which message is due when, what became of it, how long it took, when it is over.
+"""A generator's run, whatever its protocol: which message is due when, what became of it, how long it took, when it is
+over.
 
-Theory: sessions come and ask for work (closed loop) or wait in a queue until a message is due (open loop). In an open loop the k-th message is due
-at ``start + k / rate`` whatever the server does; a message that finds no free session waits, and its latency counts from when it was due: a server
-that stalls for a second is seen by all the messages of that second, not only by those under way (coordinated omission).
+Theory: sessions come and ask for work (closed loop) or wait in a queue until a message is due (open loop). In an open
+loop the k-th message is due at ``start + k / rate`` whatever the server does; a message that finds no free session
+waits, and its latency counts from when it was due: a server that stalls for a second is seen by all the messages of
+that second, not only by those under way (coordinated omission).
 
-Invariants: every message that was offered ends in exactly one of accepted, refused, unsure, broken; the run ends when all did, or at its time limit.
+Invariants: every message that was offered ends in exactly one of accepted, refused, unsure, broken; the run ends when
+all did, or at its time limit.
 
 Not here: connections and dialogue (_smtp_source.pyx).
 """
@@ -66,7 +69,7 @@ cdef class Drive(Endpoint):
         self.idle, self.waiting, self.errors, self.clients = deque(), deque(), {}, []
         self.accept, self.transaction, self.connecting = Histogram(), Histogram(), Histogram()
         self.raw_accept, self.raw_transaction = Histogram(), Histogram()
-        self.begun_at = self.last_open_at = read_clock()
+        self.begun_at = self.last_ready_at = read_clock()
         self.ticker = _Ticker(self)
         loop.call_at(self.ticker, self.begun_at + TICK)
 
@@ -85,6 +88,7 @@ cdef class Drive(Endpoint):
         if self.is_leaving:
             self.loop.stop()
         self.finish(why)
+        self.hold_until = self.loop.now
         self.check_end()
 
     # --- messages ---
@@ -149,8 +153,8 @@ cdef class Drive(Endpoint):
                 return 0
         return 0
 
-    cdef int message_accepted(self, uint32_t number, uint32_t recipients, uint32_t total, uint32_t refused, int64_t octets,
-                              int64_t due, int64_t begun_at, int64_t sent_at) except -1:
+    cdef int message_accepted(self, uint32_t number, uint32_t recipients, uint32_t total, uint32_t refused,
+                              int64_t octets, int64_t due, int64_t begun_at, int64_t sent_at) except -1:
         """``total``: of the recipients' hashes; the times: intended (0: none), MAIL written, end of data written."""
         cdef int64_t now = self.loop.now
         cdef int64_t late = begun_at - due if due else 0
@@ -172,7 +176,8 @@ cdef class Drive(Endpoint):
         self.record(number, ACCEPTED, recipients, total)
         return self.settled()
 
-    cdef int message_failed(self, uint32_t number, int state, uint32_t recipients, uint32_t total, uint32_t refused) except -1:
+    cdef int message_failed(self, uint32_t number, int state, uint32_t recipients, uint32_t total,
+                            uint32_t refused) except -1:
         """``recipients``, ``total``: those that may have been accepted (UNSURE)."""
         if state == REFUSED:
             self.refused += 1
@@ -209,11 +214,12 @@ cdef class Drive(Endpoint):
         self.open += 1
         self.opened += 1
         self.most_open = max(self.open, self.most_open)
-        self.last_open_at = self.loop.now
         return 0
 
     cdef int connection_ready(self, int64_t since) except -1:
         self.connecting.add(self.loop.now - since)
+        self.ready_count += 1
+        self.last_ready_at = self.loop.now
         return self.opening_over()
 
     cdef int connection_failed(self) except -1:
@@ -239,7 +245,9 @@ cdef class Drive(Endpoint):
     cdef int connection_over(self, bint was_up, bint was_opening) except -1:
         if was_up:
             self.open -= 1
-        self.last_open_at = max(self.last_open_at, self.loop.now if was_up and not was_opening else 0)
+        if not was_opening:
+            self.ready_count -= 1
+            self.last_ready_at = self.loop.now
         if self.is_leaving and self.open == 0:
             self.loop.stop()
         return 0
@@ -267,9 +275,9 @@ cdef class Drive(Endpoint):
             self.finish("time limit")
             self.ended = "time limit"
             self.loop.stop()
-        elif self.open > 0:
-            self.last_open_at = now
-        elif now - self.last_open_at >= self.timeout and (self.opens_first or self.failed) and not self.is_leaving:
+        elif self.ready_count > 0:
+            self.last_ready_at = now
+        elif now - self.last_ready_at >= 2 * self.timeout and (self.opens_first or self.failed) and not self.is_leaving:
             self.finish("unreachable")
             self.loop.stop()
         return self.check_end()
@@ -291,8 +299,8 @@ cdef class Drive(Endpoint):
             return 0
         self.finish("messages")
         if not self.hold_until:
-            self.hold_until = now + (self.hold if self.ended in ("messages", "duration") else 0)
-        if now >= self.hold_until or self.ended not in ("messages", "duration"):
+            self.hold_until = now + self.hold
+        if now >= self.hold_until:
             # Not from here: a session may be in the middle of its input.
             self.is_leaving = True
             self.leave_until = now + LEAVING
@@ -331,8 +339,9 @@ cdef class Drive(Endpoint):
             result["uncorrected"] = {"accept_seconds": self.raw_accept.summary(),
                                      "transaction_seconds": self.raw_transaction.summary()}
         result["connect_seconds"] = self.connecting.summary()
-        result["connections"] = {"opened": self.opened, "open": self.open, "most_open": self.most_open, "failed": self.failed,
-                                 "lost": self.lost_count, "handshakes": self.handshakes, "resumed": self.resumed}
+        result["connections"] = {"opened": self.opened, "open": self.open, "most_open": self.most_open,
+                                 "failed": self.failed, "lost": self.lost_count, "handshakes": self.handshakes,
+                                 "resumed": self.resumed}
         result["errors"] = dict(sorted(self.errors.items()))
         return result
 

@@ -1,8 +1,9 @@
 # cython: language_level=3
-"""A histogram of durations with a fixed relative error, like HdrHistogram: recording costs some nanoseconds, percentiles are exact to 0.8 %.
+"""A histogram of durations with a fixed relative error, like HdrHistogram: recording costs some nanoseconds,
+percentiles are exact to 0.8 %.
 
-Theory: values below 256 have a cell each; above that, every power of two is divided into 128 cells. A percentile is given as the middle of its
-cell, the least and the greatest value exactly.
+Theory: values below 256 have a cell each; above that, every power of two is divided into 128 cells. A percentile is
+given as the middle of its cell, the least and the greatest value exactly.
 """
 
 from libc.stdint cimport int64_t

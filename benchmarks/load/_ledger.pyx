@@ -1,11 +1,12 @@
 # cython: language_level=3
 """What became of every message of a run: eight octets each, on both sides, and the comparison of the two.
 
-Theory: messages are numbered from 0, so an array is enough. An entry counts recipients and adds up hashes of their addresses: a message to
-a hundred recipients may come in one transaction or in a hundred, and one recipient lost beside another doubled would not show in a count.
+Theory: messages are numbered from 0, so an array is enough. An entry counts recipients and adds up hashes of their
+addresses: a message to a hundred recipients may come in one transaction or in a hundred, and one recipient lost
+beside another doubled would not show in a count.
 
-The file: for each run the line ``b"load ledger 1\\n"``, then run and number of entries (two uint64), then the entries (uint32 sum, uint16
-recipients, uint8 state, uint8 copies), all little-endian.
+The file: for each run the line ``b"load ledger 1\\n"``, then run and number of entries (two uint64), then the entries
+(uint32 sum, uint16 recipients, uint8 state, uint8 copies), all little-endian.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize

@@ -1,13 +1,15 @@
 # cython: language_level=3
 """An epoll loop with timers, for one thread.
 
-Theory: asyncio, and uvloop too, spend more on a callback than a whole SMTP command may cost here. So the loop calls C methods of
-Endpoints directly, reads into one buffer that all streams share, and does nothing per event that is not a system call of the
-protocol's own. Timers are a binary heap with one entry per endpoint, which knows its place, so that cancelling leaves nothing behind; the
-earliest is given to a timerfd, because epoll_wait() counts in milliseconds and an open loop needs microseconds.
+Theory: asyncio, and uvloop too, spend more on a callback than a whole SMTP command may cost here. So the loop calls C
+methods of Endpoints directly, reads into one buffer that all streams share, and does nothing per event that is not a
+system call of the protocol's own. Timers are a binary heap with one entry per endpoint, which knows its place, so
+that cancelling leaves nothing behind; the earliest is given to a timerfd, because epoll_wait() counts in milliseconds
+and an open loop needs microseconds.
 
-Invariants: a watched endpoint and an armed endpoint are kept alive by the loop; an event is delivered only to the endpoint that was watched when
-the kernel reported it (by serial number: a descriptor may be closed and its number used again within one batch).
+Invariants: a watched endpoint and an armed endpoint are kept alive by the loop; an event is delivered only to the
+endpoint that was watched when the kernel reported it (by serial number: a descriptor may be closed and its number
+used again within one batch).
 
 Not here: buffers, TLS (_stream.pyx), protocols.
 """
@@ -189,7 +191,7 @@ cdef class Loop:
     # --- timers ---
 
     cdef int call_at(self, Endpoint endpoint, int64_t due) except -1:
-        """Arms the endpoint's timer, or moves it. A due time that has passed is fine: it comes in this turn or the next."""
+        """Arms the endpoint's timer, or moves it. A due time may have passed: it comes in this turn or the next."""
         cdef void** heap
         endpoint.loop = self
         endpoint.due = due

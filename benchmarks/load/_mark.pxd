@@ -53,7 +53,8 @@ cdef void write_mark(char* p, const Mark* mark) noexcept nogil
 cdef bint read_mark(const unsigned char* line, Mark* mark) noexcept nogil
 
 cdef void content_begin(Content* c, bint is_digested) noexcept nogil
-# Content as DATA carries it: dots doubled, ended by CRLF.CRLF. Returns how much is consumed; is_ended tells whether that was all of it.
+# Content as DATA carries it: dots doubled, ended by CRLF.CRLF. Returns how much is consumed; is_ended tells whether
+# that was all of it.
 cdef size_t content_data(Content* c, const char* p, size_t n) noexcept nogil
 # Content as BDAT carries it.
 cdef void content_add(Content* c, const char* p, size_t n) noexcept nogil

@@ -5,12 +5,14 @@ Theory: the first header field of a generated message is
 
     Message-ID: <RUN.NUMBER.RECIPIENTS.REST.SEAL@load.test>
 
-with 16, 8, 4, 12 and 16 hexadecimal digits: which run, which message of it, for how many recipients, how many octets follow this field, and a digest of them
-that is bound to run and number. Servers add header fields on top (Received, Return-Path) and leave Message-ID alone, so everything that the generator
-wrote is covered, wherever the servers put their own. The digest is a multiply-and-fold over words of eight octets: it is no defence against
-someone who wants to deceive it, but no fault that a server can have gets past it, and it runs at memory speed.
+with 16, 8, 4, 12 and 16 hexadecimal digits: which run, which message of it, for how many recipients, how many octets
+follow this field, and a digest of them that is bound to run and number. Servers add header fields on top (Received,
+Return-Path) and leave Message-ID alone, so everything that the generator wrote is covered, wherever the servers put
+their own. The digest is a multiply-and-fold over words of eight octets: it is no defence against someone who wants to
+deceive it, but no fault that a server can have gets past it, and it runs at memory speed.
 
-The reader takes content in pieces as they come from the socket, removes the doubled dots, and keeps nothing but the header field it is reading.
+The reader takes content in pieces as they come from the socket, removes the doubled dots, and keeps nothing but the
+header field it is reading.
 
 Not here: the dialogue around it (_smtp_source.pyx, _smtp_sink.pyx), the counting (_ledger.pyx).
 """
@@ -202,7 +204,7 @@ cdef void content_add(Content* c, const char* p, size_t n) noexcept nogil:
 
 
 cdef size_t content_data(Content* c, const char* p, size_t n) noexcept nogil:
-    """What is left unconsumed begins with a CRLF that may be the end of data; so each call but the first begins within a line."""
+    """What is left unconsumed begins with a CRLF that may be the end of data: only the first call begins a line."""
     cdef size_t at = 0          # beginning of what is not yet taken
     cdef size_t after           # just past a LF
     cdef const char* end

@@ -1,7 +1,8 @@
 # cython: language_level=3
 """What the message of a number is: its size, its text, its mark, its recipients.
 
-Theory: everything follows from the run and the number, so nothing has to be kept for a message that is under way, and a run can be repeated.
+Theory: everything follows from the run and the number, so nothing has to be kept for a message that is under way, and
+a run can be repeated.
 
 Not here: the texts (contents.py), the dialogue (_smtp_source.pyx).
 """

@@ -1,57 +1,32 @@
 # cython: language_level=3
-"""The generator's side of SMTP and LMTP (RFC 5321, 2920, 3030, 2033): one session, and what all sessions share.
+"""The generator's side of SMTP and LMTP (RFC 5321, 2920, 3030, 2033): the transactions of a session.
 
-Theory: a session has a ring of transactions. New ones are put at its tail when the dialogue allows (may_begin()); replies come in the order of
-the commands, so each reply is for the oldest transaction that still waits for one, and what it waits for is its ``awaits``. The four dialogues differ in
-two places only: when a transaction may begin, and how much of it is written at once.
+Theory: a session has a ring of transactions. New ones are put at its tail when the dialogue allows (may_begin());
+replies come in the order of the commands, so each reply is for the oldest transaction that still waits for one, and
+what it waits for is its ``awaits``. The four dialogues differ in two places only: when a transaction may begin, and
+how much of it is written at once.
 
     lock-step   one command, one reply
-    grouped     MAIL RCPT.. DATA | content                                        RFC 2920
-    pipelined   content of this one + MAIL RCPT.. DATA of the next | ..           RFC 2920: DATA is the last of its group, 354 is waited for
-    streamed    MAIL RCPT.. DATA content MAIL RCPT.. | ..                         nothing is waited for; with BDAT this is RFC 3030's right
+    grouped     MAIL RCPT.. DATA | content                                  RFC 2920: DATA ends its group
+    pipelined   content + MAIL RCPT.. DATA of the next | content + ..       RFC 2920: the 354 is waited for
+    streamed    MAIL RCPT.. DATA content MAIL RCPT.. | ..                   nothing is waited for; RFC 3030 with BDAT
 
 Invariants: everything put out is expected exactly once; a connection that ends settles every transaction of its ring.
 
-Not here: which message is next and what is counted of it (_drive.pyx), what it contains (_messages.pyx).
+Not here: the connection and its opening (_smtp_opening.pyx), which message is next and what is counted of it
+(_drive.pyx), what it contains (_messages.pyx).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memchr, memset
+from libc.string cimport memset
 
-cdef extern from "<strings.h>" nogil:
-    int strncasecmp(const char* a, const char* b, size_t n)
-
-from benchmarks.load._drive cimport Client, Drive
 from benchmarks.load._ledger cimport BROKEN, REFUSED, UNSURE
-from benchmarks.load._loop cimport Loop, read_clock
+from benchmarks.load._loop cimport read_clock
 from benchmarks.load._mark cimport MARK_SIZE
-from benchmarks.load._messages cimport ADDRESS_ROOM, Messages, Template, write_decimal
-from benchmarks.load._replies cimport (
-    S_AUTH, S_CONTENT, S_DATA, S_GREETING, S_HELO, S_MAIL, S_QUIT, S_RCPT, S_RSET, S_TLS, Replies, reply_code, stage_name,
-)
-from benchmarks.load._stream cimport Target, target_of
-
-import base64
-
-from benchmarks.load.tls import Channel
-
-cdef enum Dialogue:
-    LOCK_STEP
-    GROUPED
-    PIPELINED
-    STREAMED
-
-cdef enum State:
-    CLOSED
-    OPENING                     # up to the end of EHLO, TLS and AUTH; ``stage`` says where
-    READY
-
-cdef enum:
-    RETRY = 50_000_000          # nanoseconds before a new connection after a failed one
-
-cdef dict _DIALOGUES = {"lock-step": LOCK_STEP, "grouped": GROUPED, "pipelined": PIPELINED, "streamed": STREAMED}
+from benchmarks.load._messages cimport ADDRESS_ROOM, Template, write_decimal
+from benchmarks.load._replies cimport S_CONTENT, S_DATA, S_MAIL, S_QUIT, S_RCPT, S_RSET, stage_name
+from benchmarks.load._smtp_opening cimport LOCK_STEP, PIPELINED, READY, STREAMED, Opening, SmtpLoad
 
 
 cdef struct Transaction:
@@ -60,6 +35,7 @@ cdef struct Transaction:
     uint32_t recipient          # index of the recipient whose reply comes next (RCPT; LMTP: content)
     uint32_t accepted           # recipients, at RCPT
     uint32_t total              # of their hashes
+    uint32_t answered           # LMTP: recipients whose reply to the content has come
     uint32_t delivered          # recipients, by the replies to the content
     uint32_t delivered_total
     bint mail_accepted
@@ -71,71 +47,14 @@ cdef struct Transaction:
     unsigned char* taken        # per recipient: accepted at RCPT
 
 
-cdef class SmtpLoad:
-    """What the sessions of one generator share. ``plan``: a plan.GeneratePlan."""
-    cdef readonly Drive drive
-    cdef Messages messages
-    cdef readonly Replies replies
-    cdef Target target
-    cdef Dialogue dialogue
-    cdef bint is_lmtp, uses_bdat, implicit_tls, starttls, resumes
-    cdef int ring_size
-    cdef int64_t per_connection
-    cdef bytes hello, mail, auth
-    cdef object tls_context, tls_session
-    cdef str server_name
-    cdef readonly object fatal      # why the run makes no sense (str), or None
-
-    def __init__(self, Drive drive not None, Messages messages not None, plan, tuple target not None, tls_context=None):
-        self.drive, self.messages, self.replies = drive, messages, Replies()
-        self.target = target_of(target)
-        self.dialogue = _DIALOGUES[plan.dialogue]
-        self.is_lmtp = plan.protocol == "lmtp"
-        self.uses_bdat = plan.bdat
-        self.implicit_tls, self.starttls = plan.tls == "implicit", plan.tls == "starttls"
-        self.resumes, self.tls_context = plan.resumption, tls_context
-        self.server_name = plan.server.rpartition(":")[0].strip("[]") if plan.ca else None
-        self.ring_size = plan.in_flight if self.dialogue == STREAMED else 2
-        self.per_connection = plan.messages_per_connection
-        self.hello = b"%s load.test\r\n" % (b"LHLO" if self.is_lmtp else b"EHLO")
-        self.mail = b"MAIL FROM:<%s>" % plan.sender.encode()
-        self.auth = None
-        if plan.account is not None:
-            name, _, password = plan.account.partition(":")
-            self.auth = b"AUTH PLAIN %s\r\n" % base64.b64encode(b"\0%s\0%s" % (name.encode(), password.encode()))
-
-    def sessions(self, int count):
-        return [SmtpSession(self) for _ in range(count)]
-
-    def give_up(self, why):
-        """Ends the run: the server cannot do what was asked for."""
-        self.fatal = why
-        self.drive.finish("impossible")
-        self.drive.loop.stop()
-
-
-cdef class SmtpSession(Client):
-    cdef SmtpLoad load
-    cdef State state
-    cdef int stage                  # while OPENING: whose reply is waited for
-    cdef bint is_up                 # connected, and counted as such
-    cdef bint is_secure             # STARTTLS is done
-    cdef bint has_said_goodbye, has_reserved, had_outcome
-    cdef bint offers_size, offers_starttls, offers_pipelining, offers_chunking
-    cdef int64_t reserved_number, reserved_due      # a message that waits for its connection
-    cdef int64_t opened_at, progress_at
-    cdef int64_t begun              # transactions on this connection
-    cdef bint needs_reset           # a failed transaction left the server in its middle
-    cdef int resets                 # RSET commands whose replies have not come
+cdef class SmtpSession(Opening):
     cdef Transaction* ring
     cdef unsigned char* flags
-    cdef int head, count
-    cdef bint has_unsent            # a content was put out, and its end is not known to be written
+    cdef int head
 
     def __cinit__(self, SmtpLoad load not None):
         cdef int i
         cdef uint32_t recipients = load.messages.recipients
-        self.load, self.drive, self.loop = load, load.drive, load.drive.loop
         self.ring = <Transaction*>calloc(load.ring_size, sizeof(Transaction))
         self.flags = <unsigned char*>calloc(load.ring_size, recipients)
         if not self.ring or not self.flags:
@@ -147,208 +66,18 @@ cdef class SmtpSession(Client):
         free(self.ring)
         free(self.flags)
 
-    # --- the life of a connection ---
-
-    cdef int expired(self) except -1:
-        """The time for a connection, or for the next one, has come."""
-        if self.state != CLOSED or self.drive.is_leaving:
-            return 0
-        if self.drive.is_over and self.has_reserved:
-            return self.drop_reserved()
-        if self.has_reserved or self.drive.opens_first:
-            return self.open() if self.drive.may_open(self) else 0
-        return self.work()
-
-    cdef int work(self) except -1:
-        if self.state == READY:
-            self.progress_at = self.loop.now
-            self.advance()
-            return self.flush()
-        # A connection for so many messages: it is opened when there is one for it.
-        self.reserved_number = self.drive.take(&self.reserved_due)
-        if self.reserved_number < 0:
-            return self.drive.rest(self)
-        self.has_reserved = True
-        return self.open() if self.drive.may_open(self) else 0
-
-    cdef int open(self) except -1:
-        self.state, self.stage = OPENING, S_GREETING
-        self.begun = self.resets = 0
-        self.needs_reset = self.is_secure = self.has_unsent = self.has_said_goodbye = False
-        self.opened_at = self.progress_at = self.loop.now
-        return self.connect(self.loop, &self.load.target)
-
-    cdef int connected(self) except -1:
-        self.is_up = True
-        self.drive.connection_opened()
-        if self.load.implicit_tls:
-            self.stage = S_TLS
-            return self.begin_tls()
-        return 0
-
-    cdef int begin_tls(self) except -1:
-        cdef SmtpLoad load = self.load
-        return self.start_tls(Channel(load.tls_context, server_name=load.server_name,
-                                      session=load.tls_session if load.resumes else None))
-
-    cdef int secured(self) except -1:
-        self.drive.handshakes += 1
-        self.drive.resumed += self.channel.is_resumed
-        self.is_secure = True
-        if self.load.implicit_tls:
-            self.stage = S_GREETING
-            return 0
-        return self.say_hello()
-
-    cdef int leave(self) except -1:
-        if self.state == READY and self.count == 0 and not self.has_said_goodbye:
-            self.say_goodbye()
-            return self.flush()
-        if self.state == OPENING:
-            return self.end("left")
-        return 0
-
-    def abandon(self):
-        """The time is over: settles what is under way."""
-        if self.state != CLOSED:
-            self.end("time limit")
-        if self.has_reserved:
-            self.drop_reserved()
-
-    cdef int swept(self) except -1:
-        if self.state == READY and self.count == 0 and self.resets == 0 and not self.has_said_goodbye:
-            return 0
-        if self.loop.now - self.progress_at > self.drive.timeout:
-            return self.end("timeout")
-        return 0
-
-    cdef int lost(self, str cause) except -1:
-        return self.end(cause)
-
-    cdef int end(self, str cause) except -1:
-        """The connection is over, or is closed now: settles its transactions and sees to the next one."""
-        cdef State state = self.state
-        cdef bint was_up = self.is_up
-        cdef bint is_failure = state == OPENING or self.count > 0 or not self.has_said_goodbye
-        cdef str how = "timeout in " if cause == "timeout" else "lost in "
-        if self.channel is not None and self.load.resumes and state == READY:
-            self.load.tls_session = self.channel.session or self.load.tls_session
-        self.close()
-        self.state = CLOSED
-        self.is_up = False
-        if state == OPENING:
-            self.drive.connection_failed()
-            if cause != "refused":
-                self.drive.error(how + stage_name(self.stage) if was_up else f"connect {cause}")
-        elif is_failure:
-            self.drive.lost_count += 1
-            if self.count == 0:
-                self.drive.error("lost in idle")
-        while self.count:
-            self.break_off(how)
-        self.note_outcome()
-        if self.has_reserved or self.drive.wants_connections():
-            self.loop.call_at(self, self.loop.now + (RETRY if is_failure else 0))
-        return self.drive.connection_over(was_up, state == OPENING)
-
     cdef int break_off(self, str how) except -1:
-        """The connection is gone, and with it the oldest transaction."""
         cdef Transaction* t = &self.ring[self.head]
         self.head = (self.head + 1) % self.load.ring_size
         self.count -= 1
         self.drive.error(how + stage_name(S_CONTENT if t.content_begun else t.awaits))
-        return self.drive.message_failed(t.number, UNSURE if t.content_begun else BROKEN, t.accepted, t.total, 0)
-
-    cdef int drop_reserved(self) except -1:
-        self.has_reserved = False
-        return self.drive.message_failed(<uint32_t>self.reserved_number, BROKEN, 0, 0, 0)
-
-    cdef int note_outcome(self) except -1:
-        if not self.had_outcome:
-            self.had_outcome = True
-            self.drive.first_outcome()
-        return 0
+        if not t.content_begun:
+            return self.drive.message_failed(t.number, BROKEN, 0, 0, 0)
+        # Streamed: the replies to RCPT may not have come, and any recipient may have been accepted.
+        return self.drive.message_failed(
+            t.number, UNSURE, t.accepted if t.awaits == S_CONTENT else self.load.messages.recipients, t.total, 0)
 
     # --- replies ---
-
-    cdef Py_ssize_t received(self, const char* p, Py_ssize_t n) except -1:
-        cdef Py_ssize_t at = 0, size
-        cdef const char* end
-        cdef int code
-        cdef bint goes_on = False
-        self.progress_at = self.loop.now
-        while at < n:
-            end = <const char*>memchr(p + at, b"\n", n - at)
-            if not end:
-                break
-            size = end + 1 - (p + at)
-            code = reply_code(p + at, size, &goes_on)
-            if code < 0:
-                self.drive.error("malformed reply")
-                self.end("malformed")
-                return n
-            if self.state == OPENING and self.stage == S_HELO:
-                self.note_extension(p + at + 4, size - 4)
-            at += size
-            if goes_on:
-                continue
-            if self.state == OPENING:
-                self.opening_reply(code)
-            else:
-                self.reply(code)
-            if self.fd < 0 or self.state == CLOSED:
-                return n
-        if self.state == READY:
-            self.advance()
-        return at
-
-    cdef int note_extension(self, const char* p, Py_ssize_t n) except -1:
-        if strncasecmp(p, b"PIPELINING", 10) == 0:
-            self.offers_pipelining = True
-        elif strncasecmp(p, b"STARTTLS", 8) == 0:
-            self.offers_starttls = True
-        elif strncasecmp(p, b"CHUNKING", 8) == 0:
-            self.offers_chunking = True
-        elif strncasecmp(p, b"SIZE", 4) == 0:
-            self.offers_size = True
-        return 0
-
-    cdef int opening_reply(self, int code) except -1:
-        cdef SmtpLoad load = self.load
-        cdef int expected = 235 if self.stage == S_AUTH else 250 if self.stage == S_HELO else 220
-        load.replies.count(self.stage, code)
-        if code != expected:
-            self.drive.error(f"{stage_name(self.stage)} {code}")
-            return self.end("refused")
-        if self.stage == S_GREETING:
-            return self.say_hello()
-        if self.stage == S_TLS:
-            return self.begin_tls()
-        if self.stage == S_HELO and load.starttls and not self.is_secure:
-            if not self.offers_starttls:
-                return load.give_up("the server does not offer STARTTLS")
-            self.stage = S_TLS
-            return self.put(b"STARTTLS\r\n", 10)
-        if self.stage == S_HELO and load.auth is not None:
-            self.stage = S_AUTH
-            return self.put_bytes(load.auth)
-        if load.dialogue != LOCK_STEP and not self.offers_pipelining:
-            return load.give_up("the server does not offer PIPELINING: only lock-step is possible")
-        if load.uses_bdat and not self.offers_chunking:
-            return load.give_up("the server does not offer CHUNKING")
-        self.state = READY
-        self.drive.connection_ready(self.opened_at)
-        return self.note_outcome()
-
-    cdef int say_hello(self) except -1:
-        self.stage = S_HELO
-        self.offers_size = self.offers_starttls = self.offers_pipelining = self.offers_chunking = False
-        return self.put_bytes(self.load.hello)
-
-    cdef int say_goodbye(self) except -1:
-        self.has_said_goodbye = True
-        self.progress_at = self.loop.now
-        return self.put(b"QUIT\r\n", 6)
 
     cdef int reply(self, int code) except -1:
         """A reply after the opening: for RSET, for the oldest transaction, or for QUIT."""
@@ -445,14 +174,14 @@ cdef class SmtpSession(Client):
         # LMTP: one reply for each recipient that was accepted (RFC 2033 4.2).
         while not t.taken[i]:
             i += 1
-        t.accepted -= 1
+        t.answered += 1
         t.recipient = i + 1
         if code == 250:
             t.delivered += 1
             t.delivered_total += self.load.messages.recipient_hash(t.number, i)
         else:
             self.drive.error(f"content {code}")
-        return 0 if t.accepted else self.finish(t)
+        return 0 if t.answered < t.accepted else self.finish(t)
 
     cdef int finish(self, Transaction* t) except -1:
         """The oldest transaction has all its replies."""

@@ -41,7 +41,7 @@ cdef class Stream(Endpoint):
     # --- for the machine to say ---
     cdef int connect(self, Loop loop, Target* target) except -1
     cdef int take_over(self, Loop loop, int fd) except -1
-    # Adds to the output; nothing is sent before flush(). refer() keeps the pointer: it must stay valid while the loop runs.
+    # Adds to the output; nothing is sent before flush(). refer() keeps the pointer: it must stay valid during the run.
     cdef int put(self, const char* p, size_t n) except -1
     cdef int put_bytes(self, bytes octets) except -1
     cdef int refer(self, const char* p, size_t n) except -1
@@ -75,9 +75,3 @@ cdef class Stream(Endpoint):
     cdef int send_pieces(self) except -1
     cdef int send_sealed(self) except -1
     cdef int update_interest(self) except -1
-
-
-cdef class Listener(Endpoint):
-    cdef object socket
-    # Accepts what waits and hands each descriptor to the machine.
-    cdef int accepted(self, int fd) except -1

@@ -1,30 +1,29 @@
 # cython: language_level=3
-"""A connection with buffers and TLS, and a listening socket: what any protocol's load is built upon.
+"""A connection with buffers and TLS: what any protocol's load is built upon.
 
-Theory: input is read into the loop's one buffer and handed to the machine there; only what it leaves over is kept (a part of a command
-line, seldom more), so an idle stream holds no memory. Output is gathered while the machine works through its input and leaves in one
-system call; what lies in a message template anyway is not copied but referred to.
+Theory: input is read into the loop's one buffer and handed to the machine there; only what it leaves over is kept (a
+part of a command line, seldom more), so an idle stream holds no memory. Output is gathered while the machine works
+through its input and leaves in one system call; what lies in a message template anyway is not copied but referred to.
 
-Invariants: after give_up() or close() no method of the machine is called before the next connect(). lost() comes at most once per connection.
+Invariants: after give_up() or close() no method of the machine is called before the next connect(). lost() comes at
+most once per connection.
 
 Not here: what the octets mean.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
-from cpython.exc cimport PyErr_SetFromErrno
 from cpython.memoryview cimport PyMemoryView_FromMemory
-from libc.errno cimport EAGAIN, ECONNABORTED, EINPROGRESS, EINTR, EMFILE, ENFILE, errno
+from libc.errno cimport EAGAIN, EINPROGRESS, EINTR, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 from posix.unistd cimport close
 
 import errno as errors
-import socket
 import ssl
 
-from benchmarks.load._loop cimport BROKEN, READ, WRITE, Endpoint, Loop, read_clock
+from benchmarks.load._loop cimport BROKEN, READ, WRITE, Endpoint, Loop
 
 cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr:
@@ -45,7 +44,6 @@ cdef extern from "<sys/socket.h>" nogil:
         AF_UNIX
     int c_socket "socket"(int family, int type, int protocol)
     int c_connect "connect"(int fd, const sockaddr* address, unsigned int n)
-    int accept4(int fd, sockaddr* address, unsigned int* n, int flags)
     Py_ssize_t recv(int fd, void* p, size_t n, int flags)
     Py_ssize_t send(int fd, const void* p, size_t n, int flags)
     Py_ssize_t sendmsg(int fd, const msghdr* message, int flags)
@@ -63,7 +61,6 @@ cdef extern from "<netinet/tcp.h>" nogil:
 cdef enum:
     SMALL = 4096            # octets up to which copying is cheaper than one more piece
     KEPT = 16 * 1024        # an output buffer up to this size is kept for the next time
-    ACCEPTED_AT_ONCE = 64
 
 
 cdef str errno_name(int number):
@@ -189,6 +186,8 @@ cdef class Stream(Endpoint):
         cdef Py_ssize_t n
         if self.channel is None:
             before = self.held_n
+            if before == <size_t>self.loop.buffer_size:
+                return self.give_up("too much unconsumed")
             memcpy(buffer, self.held, before)
         n = recv(self.fd, buffer + before, self.loop.buffer_size - before, 0)
         if n < 0:
@@ -222,6 +221,8 @@ cdef class Stream(Endpoint):
                 return 0
         while self.channel is channel and not self.is_paused:
             before = self.held_n
+            if before == <size_t>self.loop.buffer_size:
+                return self.give_up("too much unconsumed")
             memcpy(buffer, self.held, before)
             n = channel.read_into(PyMemoryView_FromMemory(buffer + before, self.loop.buffer_size - before, PyBUF_WRITE))
             if n < 0:
@@ -243,8 +244,6 @@ cdef class Stream(Endpoint):
     cdef int keep(self, const char* p, size_t n) except -1:
         cdef char* held
         if n > self.held_cap:
-            if n > <size_t>self.loop.buffer_size // 2:
-                return self.give_up("too much unconsumed")
             held = <char*>realloc(self.held, n)
             if not held:
                 raise MemoryError
@@ -439,34 +438,3 @@ cdef int set_no_delay(int fd, int family) noexcept:
     if family != AF_UNIX:
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
     return 0
-
-
-cdef class Listener(Endpoint):
-    """Accepts connections from a listening socket of the socket module."""
-
-    def __init__(self, Loop loop not None, sock not None):
-        sock.setblocking(False)
-        self.socket = sock
-        loop.watch(self, sock.fileno(), READ)
-
-    def close(self):
-        if self.fd >= 0:
-            self.loop.forget(self)
-            self.socket.close()
-
-    cdef int ready(self, uint32_t events) except -1:
-        cdef int i, fd
-        for i in range(ACCEPTED_AT_ONCE):
-            if self.fd < 0:
-                return 0
-            fd = accept4(self.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
-            if fd < 0:
-                if errno == EAGAIN or errno == EINTR or errno == ECONNABORTED:
-                    return 0
-                PyErr_SetFromErrno(OSError)
-            self.accepted(fd)
-        return 0
-
-    cdef int accepted(self, int fd) except -1:
-        close(fd)
-        return 0

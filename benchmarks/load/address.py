@@ -1,4 +1,4 @@
-"""Where to listen and to connect: ``host:port``, ``[v6]:port`` or ``unix:/path``; loopback, unless it is said otherwise."""
+"""Where to listen and to connect: ``host:port``, ``[v6]:port`` or ``unix:/path``; loopback, unless said otherwise."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def pack(family: int, address: object) -> tuple[int, bytes]:
     if family == socket.AF_INET:
         return family, struct.pack("=H", family) + struct.pack("!H4s8x", port, socket.inet_pton(family, host))
     packed = socket.inet_pton(family, host)
-    return family, struct.pack("=H", family) + struct.pack("!HI16s", port, address[2], packed) + struct.pack("=I", address[3])
+    return family, struct.pack("=H", family) + struct.pack("!HI16s", port, address[2], packed) + struct.pack(
+        "=I", address[3]
+    )
 
 
 def listen(text: str, *, allow_remote: bool) -> socket.socket:

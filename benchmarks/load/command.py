@@ -15,9 +15,9 @@ from benchmarks.load.plan import Dialogue, GeneratePlan, Protocol, SinkPlan, Tls
 
 _LONG = 86_400.0
 _Command = Callable[..., None]
-_PATH = click.Path(path_type=Path)  # type: ignore[type-var] # click's own signature says otherwise
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)  # type: ignore[type-var] # as above
-_SHARED = [
+_PATH = click.Path(path_type=Path)
+_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_SHARED: list[Callable[[_Command], _Command]] = [
     click.option("--protocol", type=click.Choice(get_args(Protocol)), help="What is spoken."),
     click.option("--tls", type=click.Choice(get_args(Tls)), help="TLS, from STARTTLS or from the first octet."),
     click.option("--time-limit", type=click.FloatRange(0.01, _LONG), help="Seconds after which it ends in any case."),
@@ -72,7 +72,7 @@ def load() -> None:
 )
 def generate(as_json: bool, **values: Any) -> None:
     """Sends messages to a server and measures it. Exit code 0 when all were accepted."""
-    from benchmarks.load.source import Impossible, generate
+    from benchmarks.load.source import ImpossibleError, generate
 
     plan = GeneratePlan(**_given(values))
     if plan.run is not None and not re.fullmatch(r"[0-9a-f]{16}", plan.run):
@@ -81,7 +81,7 @@ def generate(as_json: bool, **values: Any) -> None:
         raise click.UsageError("--bdat goes with --dialogue streamed")
     try:
         result = generate(plan)
-    except (ValueError, Impossible) as error:
+    except (ValueError, ImpossibleError) as error:
         raise click.UsageError(str(error)) from error
     print(json.dumps(result)) if as_json else _show(result)
     counts: Any = result["messages"]
@@ -138,7 +138,9 @@ def _show(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result['messages_per_second']:,.0f} messages/s, {result['octets_per_second'] / 1e6:,.1f} MB/s")
+    table = Table(
+        title=f"{result['messages_per_second']:,.0f} messages/s, {result['octets_per_second'] / 1e6:,.1f} MB/s"
+    )
     for column in ("milliseconds", "count", "min", "mean", "p50", "p90", "p99", "p99.9", "max"):
         table.add_column(column, justify="right")
     for name in ("accept", "transaction", "connect"):

@@ -1,7 +1,7 @@
 """The texts that generated messages are made of: everything after the mark, made once per size and variant.
 
-Each text is plain 7-bit text in lines of up to 76 octets, as most mail is. The first variant of each size has one line that begins with a dot, so
-that dot-stuffing is part of every run and costs what it costs in real mail: next to nothing.
+Each text is plain 7-bit text in lines of up to 76 octets, as most mail is. The first variant of each size has one line
+that begins with a dot, so that dot-stuffing is part of every run and costs what it costs in real mail: next to nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmarks.load._mark import digest, mark
 
 MARK_SIZE = len(mark(0, 0, 0, b""))
 _ALL = 8 * 1024 * 1024
-"""Octets that all texts of a run may take together, about; a quarter of the processor's cache would be too few variants."""
+"""Octets that all texts of a run take together, at most about so many."""
 _MOST_VARIANTS = 64
 _LETTERS = "etaoinshrdlucmfwypvbgk"
 
@@ -50,7 +50,7 @@ def _text(head: bytes, size: int, words: list[str], chance: random.Random, *, ha
     while len(body) < room + 80:
         line = " ".join(chance.choices(words, k=16))[:76].rstrip()
         body += line.encode() + b"\r\n"
-        if len(body) > 65536:       # large texts repeat themselves: making them must not take longer than sending them
+        if len(body) > 65536:  # large texts repeat themselves: making them must not take longer than sending them
             body *= room // len(body) + 2
     del body[room - 2 :]
     if body.endswith(b"\r"):

@@ -18,7 +18,7 @@ STAGES: Final = ("greeting", "helo", "mail", "rcpt", "data", "content")
 """At which a sink can be told to misbehave."""
 
 MIX: Final = "2KiB:22,5KiB:25,12KiB:22,30KiB:15,75KiB:10,250KiB:4.5,1MiB:1.2,5MiB:0.3"
-"""A realistic mix: most mail is small and most octets are in few messages; the mean is about 57 KiB."""
+"""A realistic mix: most mail is small and most octets are in few messages; the mean is about 55 KiB."""
 
 SMALLEST: Final = 400
 """Octets: room for the mark, the header fields that no server should have to add, and a line of body."""

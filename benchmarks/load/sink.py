@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from benchmarks.load import address
 from benchmarks.load._control import Control
+from benchmarks.load._intake import Intake
+from benchmarks.load._listener import Listener
 from benchmarks.load._loop import Loop
 from benchmarks.load._replies import stage_number
-from benchmarks.load._smtp_sink import SinkListener, SmtpSink
+from benchmarks.load._smtp_sink import SinkListener
 from benchmarks.load.plan import SinkPlan, parse_delays, parse_drops, parse_refusals
 from benchmarks.load.source import VERSION, Result, cpu_seconds, interrupted_by, open_more_files, options
 from benchmarks.load.tls import server_context
@@ -100,14 +102,14 @@ def serve(plan: SinkPlan, say: Callable[[Result], None]) -> Result:
     behaviour = behaviour_of(plan)
     context = server_context(plan.certificate, plan.key) if plan.certificate and plan.key else None
     loop = Loop()
-    sink = SmtpSink(loop, behaviour, context)
+    intake = Intake(loop, behaviour, context)
     open_more_files()
     started_at = time.time()
     before = cpu_seconds()
 
     def totals() -> Result:
         after = cpu_seconds()
-        counted: Result = sink.totals()
+        counted: Result = intake.totals()
         return {
             "kind": "sink",
             "version": VERSION,
@@ -121,28 +123,28 @@ def serve(plan: SinkPlan, say: Callable[[Result], None]) -> Result:
         if command not in ("totals", "reset", "stop"):
             return json.dumps({"error": f"no such command: {command[:40]}"})
         if command == "stop":
-            sink.stop("stop")
+            intake.stop("stop")
         line = json.dumps(totals())
         if command == "reset":
-            sink.reset()
+            intake.reset()
         return line
 
     sock = address.listen(plan.listen, allow_remote=plan.allow_remote)
-    listeners = [SinkListener(sink, sock)]
+    listeners: list[Listener] = [SinkListener(intake, sock)]
     where: Result = {"kind": "listening", "pid": os.getpid(), "listen": address.name(sock), "control": None}
     if plan.control:
         control = address.listen(plan.control, allow_remote=plan.allow_remote)
         listeners.append(Control(loop, control, answer))
         where["control"] = address.name(control)
-    with interrupted_by((signal.SIGINT, signal.SIGTERM), sink.stop):
+    with interrupted_by((signal.SIGINT, signal.SIGTERM), intake.stop):
         say(where)
         signal.setitimer(signal.ITIMER_REAL, plan.time_limit)
-        with interrupted_by((signal.SIGALRM,), lambda: sink.stop("time limit")):
+        with interrupted_by((signal.SIGALRM,), lambda: intake.stop("time limit")):
             loop.run()
             signal.setitimer(signal.ITIMER_REAL, 0)
     for listener in listeners:
         listener.close()
     if plan.ledger is not None:
         with plan.ledger.open("wb") as file:
-            sink.write_ledgers(file)
+            intake.write_ledgers(file)
     return totals()

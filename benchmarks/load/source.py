@@ -18,7 +18,8 @@ from benchmarks.load._drive import Drive
 from benchmarks.load._ledger import Ledger
 from benchmarks.load._loop import Loop
 from benchmarks.load._messages import Messages
-from benchmarks.load._smtp_source import SmtpLoad
+from benchmarks.load._smtp_opening import SmtpLoad
+from benchmarks.load._smtp_source import SmtpSession
 from benchmarks.load.contents import make_texts
 from benchmarks.load.plan import GeneratePlan, SinkPlan, parse_sizes, parse_template
 from benchmarks.load.tls import client_context
@@ -27,12 +28,12 @@ Result = dict[str, object]
 VERSION = 1
 
 
-class Impossible(Exception):
+class ImpossibleError(Exception):
     """The server cannot do what the plan asks for."""
 
 
 def generate(plan: GeneratePlan) -> Result:
-    """Runs to the end. ValueError for a plan that makes no sense, Impossible when the server cannot do it.
+    """Runs to the end. ValueError for a plan that makes no sense, ImpossibleError when the server cannot do it.
 
     For the main thread: SIGINT and SIGTERM end the run early.
     """
@@ -68,17 +69,19 @@ def generate(plan: GeneratePlan) -> Result:
             return json.dumps({"error": f"no such command: {command[:40]}"})
         return json.dumps(totals())
 
-    control = Control(loop, address.listen(plan.control, allow_remote=plan.allow_remote), answer) if plan.control else None
-    sessions = load.sessions(plan.sessions)
+    control = (
+        Control(loop, address.listen(plan.control, allow_remote=plan.allow_remote), answer) if plan.control else None
+    )
+    sessions = [SmtpSession(load) for _ in range(plan.sessions)]
     with interrupted_by((signal.SIGINT, signal.SIGTERM), drive.stop):
-        drive.start(sessions)
+        drive.start(list(sessions))
         loop.run()
     for session in sessions:
         session.abandon()
     if control:
         control.close()
     if load.fatal:
-        raise Impossible(load.fatal)
+        raise ImpossibleError(load.fatal)
     if ledger is not None and plan.ledger is not None:
         with plan.ledger.open("wb") as file:
             ledger.write(file)

@@ -62,7 +62,7 @@ class Channel:
     def read_into(self, buffer: memoryview) -> int:
         """Puts decrypted octets into ``buffer`` and tells how many; 0: there are no more; -1: the peer closed."""
         try:
-            return self._object.read(len(buffer), buffer) or -1
+            return int(self._object.read(len(buffer), buffer)) or -1
         except ssl.SSLWantReadError:
             return 0
         except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
