@@ -28,6 +28,8 @@ _CERTAIN: Final = -1
 """As the sequence of a gap: not the leftover of a torn batch, whatever the records around it say."""
 _GUESS: Final = 4 << 10
 _OPEN_FILES: Final = 16
+_REPORTED: Final = 10_000
+"""Damaged records that are remembered, so as not to be reported twice."""
 _REMEMBERED_OCTETS: Final = 8 << 20
 
 
@@ -190,11 +192,17 @@ class Tail:
 
 
 class LogReader:
-    """Loads records by reference from any log; keeps a few files open. Blocking; one thread."""
+    """Loads records by reference from any log; keeps a few files open. Blocking; one thread.
 
-    def __init__(self, spool_dir: Path, files: Files = OS) -> None:
+    ``on_damage``, where given, is told once of each record that was whole when a tail read it and is not any more; its
+    octets are then in corrupt/ already.
+    """
+
+    def __init__(self, spool_dir: Path, files: Files = OS, on_damage: Callable[[Damage], None] | None = None) -> None:
         self._spool_dir = spool_dir
         self._files = files
+        self._on_damage = on_damage
+        self._reported: set[tuple[int, int, int]] = set()
         self._open: OrderedDict[tuple[int, int], _Opened] = OrderedDict()
         self._marks: dict[int, bytes] = {}
         self._young: dict[tuple[int, int, int], Record] = {}
@@ -227,7 +235,7 @@ class LogReader:
         head = unpack_head(octets, 0, identity, offset)
         if head is None:
             if known is None:
-                raise MissingRecord(f"log {log} segment {segment}: no record at {offset}")
+                raise self._damaged(ref, octets, "its head is damaged", "")
             self._forget(key)  # the segment was recycled while we had it open
             return self.load(log, segment, offset)
         if known is not None:
@@ -237,11 +245,22 @@ class LogReader:
         try:
             record = parse_record(octets, 0, head, large_folder)
         except RecordError as fault:
-            raise MissingRecord(f"log {log} segment {segment} offset {offset}: {fault}") from None
+            raise self._damaged(ref, octets[: head.size], str(fault), fault.queue_id) from None
         if record.large is not None and self._files.file_size(record.large.path) != record.large.size:
-            raise MissingRecord(f"log {log} segment {segment} offset {offset}: the large file is missing or cut")
+            queue_id = record.envelope.queue_id
+            raise self._damaged(ref, octets[: head.size], "the large file is missing or cut", queue_id)
         start = record.content_offset - offset
         return Message(record, memoryview(octets)[start : start + record.content_size])
+
+    def _damaged(self, ref: tuple[int, int, int], octets: bytes, reason: str, queue_id: str) -> MissingRecord:
+        """Keeps and reports what was whole when a tail read it and is not any more; what to raise."""
+        if self._on_damage is not None and ref not in self._reported:
+            if len(self._reported) < _REPORTED:
+                self._reported.add(ref)
+            damage = Damage(*ref, len(octets), reason, queue_id, False, "")
+            self._on_damage(keep(self._files, self._spool_dir, damage, octets))
+        log, segment, offset = ref
+        return MissingRecord(f"log {log} segment {segment} offset {offset}: {reason}")
 
     def close(self) -> None:
         """Closes files."""

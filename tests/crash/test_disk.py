@@ -200,3 +200,23 @@ def spoil(spool: Path, damage: str) -> int:
     for journal in (spool / "journal").iterdir():
         os.truncate(journal, journal.stat().st_size // 2)
     return 0
+
+
+def test_a_record_that_is_damaged_while_it_waits_is_kept_and_reported(tmp_path: Path) -> None:
+    """What cannot be delivered any more is in corrupt/, in the log and in the metrics; the rest goes on."""
+    with Sink() as sink:
+        port = sink.port
+    more = '[queue]\nretry_first = "1s"\nretry_max = "1s"'
+    expects = ("corrupt record", "dsn not made")
+    with Appliance(tmp_path, port, smtp_workers=1, segment_size="2MiB", more=more, expects=expects) as relay:
+        source = Source(relay.smtp_port, sessions=1, messages=20, size=20_000)
+        source.start()
+        source.join(30)
+        wait_for(lambda: '"deferred"' in relay.run("queue", "list", "--json", check=False), 15, "they wait")
+        spoil(relay.data / "spool", "flipped")
+        with Sink(port=port) as sink:
+            relay.run("queue", "retry", "--older-than", "0s", check=False)
+            wait_for(lambda: len(arrived(sink)) >= 19, 30, lambda: f"{len(arrived(sink))} of 19\n{relay.tail()}")
+            wait_for(lambda: relay.metrics()["relay_spool_corrupt_records_total"] == 1, 10, "counted")
+        assert len(list((relay.data / "spool" / "corrupt").iterdir())) == 1
+        assert [event for event in relay.events() if event.get("event") == "corrupt record"], relay.tail()
