@@ -19,7 +19,8 @@ from relay.spool import LargeContent, LogReader, LogWriter, Message, MissingReco
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from relay.workers.clock import now_us
-from relay.workers.settle import Settler, Spooled
+from relay.workers.journaling import Journaling
+from relay.workers.notices import Spooled
 
 PORTION: Final = 200
 """Copies that wait for a sync at the same time."""
@@ -33,14 +34,14 @@ class Copier:
         scheduler: Scheduler,
         reader: LogReader,
         writer: LogWriter,
-        settler: Settler,
+        journaling: Journaling,
         sink: LogSink,
         row: memoryview[int],
     ) -> None:
         self._scheduler = scheduler
         self._reader = reader
         self._writer = writer
-        self._settler = settler
+        self._journaling = journaling
         self._sink = sink
         self._row = row
         self._copied = metrics.index("relay_spool_copied_records_total")
@@ -62,7 +63,7 @@ class Copier:
         entries = self._scheduler.places.find_in(log, number)
         for start in range(0, len(entries), PORTION):
             await asyncio.gather(*[self._copy(entry) for entry in entries[start : start + PORTION]])
-            self._settler.flush()
+            self._journaling.flush()
 
     async def _copy(self, entry: Entry) -> None:
         if not commands.lift(entry):
@@ -77,7 +78,7 @@ class Copier:
             commands.put_down(self._scheduler, entry, now_us())
             return
         self._row[self._copied] += 1
-        self._settler.journal(commands.copied(self._scheduler, entry, now_us()))
+        self._journaling.add(commands.copied(self._scheduler, entry, now_us()))
 
     async def _spool(self, entry: Entry, message: Message) -> SpoolError | None:
         loop = asyncio.get_running_loop()

@@ -33,9 +33,11 @@ from relay.workers import parts
 from relay.workers.clock import now_us
 from relay.workers.copying import Copier
 from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
+from relay.workers.journaling import Journaling
 from relay.workers.links import LogLinks
 from relay.workers.mailboxes import Mailboxes
 from relay.workers.meters import DnsMeter, JournalMeter, QueueMeter
+from relay.workers.notices import Notices
 from relay.workers.outbound import Outbound
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
 from relay.workers.queue_control import QueueControl
@@ -46,6 +48,8 @@ RESOLVED_SECONDS: Final = 300
 """How long a domain keeps the group that DNS gave it; the resolver's cache keeps to the TTLs."""
 CATCH_UP_SECONDS: Final = 5.0
 """How long the first attempt waits for the owners of logs to say how far these go."""
+NOTICE_SECONDS: Final = 5.0
+"""How long DSNs that are being spooled may take when the worker ends."""
 COMPACT_SECONDS: Final = 10.0
 COPY_SECONDS: Final = 30.0
 """How often old segments are looked at, at least."""
@@ -87,20 +91,12 @@ class DeliveryWorker:
         self._writer = parts.open_log(worker, sink, self._meter, self._links.committed)
         self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)
         router = Router.from_config(config, self._mailboxes)
-        self._reader = LogReader(config.spool_dir)
+        self._reader = LogReader(config.spool_dir, on_damage=self._damaged)
         self._journal = self._open_journal()
         self._recovery: Recovery | None = Recovery(self._scheduler.ledger)
-        self._settler = Settler(
-            config,
-            self._scheduler,
-            self._journal,
-            self._writer,
-            self._reader,
-            sink,
-            row,
-            self._spawn,
-            self._journal_meter,
-        )
+        self._journaling = Journaling(self._journal, sink, self._journal_meter)
+        self._notices = Notices(config, self._scheduler, self._journaling, self._writer, self._reader, sink, row)
+        self._settler = Settler(self._journaling, self._notices, self._reader, sink, row)
         self._foreign = ForeignEntries(self._scheduler, self._reader, row)
         self._remote = RemoteFeeds(self._scheduler, self._links, self._settler.settled, self._changed)
         self._wheel: TimingWheel[Any] = TimingWheel(0.1, 4096, worker.loop.time())
@@ -132,8 +128,10 @@ class DeliveryWorker:
             self._changed,
         )
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
-        self._control = QueueControl(self._scheduler, self._reader, self._settler, sink, self._changed)
-        self._copier = Copier(self._scheduler, self._reader, self._writer, self._settler, sink, row)
+        self._control = QueueControl(
+            self._scheduler, self._reader, self._journaling, self._settler, sink, self._changed
+        )
+        self._copier = Copier(self._scheduler, self._reader, self._writer, self._journaling, sink, row)
         self._queue_meter = QueueMeter(self._scheduler, self._queue_intake, row)
         self._intake = Intake(
             config.spool_dir,
@@ -190,7 +188,8 @@ class DeliveryWorker:
         self._is_pumping = False
         if self._wakeup is not None:
             self._wakeup.cancel()
-        self._settler.flush()
+        await self._notices.drain(min(self._worker.seconds_left(), NOTICE_SECONDS))
+        self._journaling.flush()
         if self._compacting is not None:
             self._compacting.cancel()
         self._intake.report()
@@ -221,7 +220,7 @@ class DeliveryWorker:
         recovery, self._recovery = self._recovery, None
         if recovery is not None:
             self._queue_meter.recovered()
-            self._settler.journal(recovery.finish(self._scheduler, now_us()))
+            self._journaling.add(recovery.finish(self._scheduler, now_us()))
             self._compact()
 
     # ---- the pump: scheduler -> actions -----------------------------------------------------------------------------
@@ -243,7 +242,7 @@ class DeliveryWorker:
             except Exception as fault:  # noqa: BLE001 - the other actions must not be lost with it
                 context = {"message": f"action {type(action).__name__} failed", "exception": fault}
                 self._worker.loop.call_exception_handler(context)
-        self._settler.flush()
+        self._journaling.flush()
         if self._wakeup is not None:
             self._wakeup.cancel()
             self._wakeup = None
@@ -303,7 +302,7 @@ class DeliveryWorker:
                 record.log, record.segment, record.offset, size, record.envelope, now, recovery
             )
             if notice is not None:
-                self._settler.owed(notice)
+                self._notices.owed(notice)
             if recovery is not None and (notice is not None or self._queue_intake.added > before):
                 self._row[self._recovered] += 1
         self._changed()
@@ -371,7 +370,7 @@ class DeliveryWorker:
 
     async def _rewrite_journal(self) -> None:
         try:
-            self._settler.flush()
+            self._journaling.flush()
             there = set(self._segments_there())
             said = self._scheduler.ledger.snapshot(
                 self._scheduler.places.entries(), lambda log, segment: (log, segment) in there

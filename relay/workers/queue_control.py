@@ -25,6 +25,7 @@ from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader, MissingRecord
 from relay.telemetry.sink import LogSink
 from relay.workers.clock import now_us
+from relay.workers.journaling import Journaling
 from relay.workers.settle import Settler
 
 OPERATIONS: Final = ("list", "show", "retry", "hold", "release", "remove")
@@ -35,10 +36,17 @@ class QueueControl:
     """Answers for one shard."""
 
     def __init__(
-        self, scheduler: Scheduler, reader: LogReader, settler: Settler, sink: LogSink, changed: Callable[[], None]
+        self,
+        scheduler: Scheduler,
+        reader: LogReader,
+        journaling: Journaling,
+        settler: Settler,
+        sink: LogSink,
+        changed: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
         self._reader = reader
+        self._journaling = journaling
         self._settler = settler
         self._sink = sink
         self._changed = changed
@@ -79,7 +87,7 @@ class QueueControl:
             link.send(("entry", before if operation in ("list", "show", "remove")
                        else describe(self._scheduler, entry, envelope)))  # fmt: skip
             count += 1
-        self._settler.flush()
+        self._journaling.flush()
         self._changed()
         return count
 
@@ -109,7 +117,7 @@ class QueueControl:
             journal = commands.hold(scheduler, entry, now)
         else:
             journal = commands.release(scheduler, entry, now)
-        self._settler.journal(journal)
+        self._journaling.add(journal)
         return bool(journal)
 
     def _remove(self, entry: Entry, indexes: tuple[int, ...] | None, now: int) -> bool:

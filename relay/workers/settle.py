@@ -1,40 +1,24 @@
 """What follows from outcomes: the journal, the delivery log, the metrics, and the DSN that is owed.
 
-Order (I1): a delivered or deferred outcome is *written* to the journal with the next flush, not synced: a crash may
-repeat an attempt, it never loses a message. A failed or expired one is *synced* before the DSN is spooled, and the
-recipient counts as finished only once the DSN is spooled; a crash in between makes the DSN again.
-
-Not here: what an outcome means for the queue (relay/queue), the text of a DSN (relay/dsn).
+Not here: what an outcome means for the queue (relay/queue), when it is on the disk (journaling.py), DSNs (notices.py).
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import NamedTuple
 
-from relay import dsn
-from relay.config.model import Config
 from relay.delivery._delivery import Delivery
-from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, EXPIRED, FAILED, Outcome
-from relay.mail.queue_id import QueueIds
-from relay.queue.action import Notice, Settled
+from relay.queue.action import Settled
 from relay.queue.entry import Entry
 from relay.queue.group import Domain, Group
-from relay.queue.scheduler import Scheduler
-from relay.spool import Journal, LogReader, LogWriter, Message, MissingRecord, SpoolError
+from relay.spool import LogReader, Message, MissingRecord
 from relay.telemetry import lines, metrics
 from relay.telemetry.sink import LogSink
-from relay.workers.meters import JournalMeter
-
-RETURN_LIMIT: Final = 1 << 20
-"""Octets of a large content that are read for a bounce."""
-DSN_RETRY_SECONDS: Final = 5.0
-JOURNAL_BACKLOG: Final = 100_000
-"""Journal entries kept while the disk refuses them; what is above is forgotten (and so may be delivered again)."""
+from relay.workers.journaling import Journaling
+from relay.workers.notices import Notices
 
 
 class Attempt:
@@ -61,46 +45,22 @@ class _Told(NamedTuple):
     """Which attempt it was, from 1; 0 when it was none."""
 
 
-class Spooled:
-    """The waiter of one record of our own: a DSN or a copy."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[SpoolError | None]) -> None:
-        self.future = future
-
-    def spooled(self, error: SpoolError | None) -> None:
-        if not self.future.done():
-            self.future.set_result(error)
-
-
 class Settler:
     """Takes what ``Scheduler.done`` and ``Settle`` give."""
 
     def __init__(
         self,
-        config: Config,
-        scheduler: Scheduler,
-        journal: Journal,
-        writer: LogWriter,
+        journaling: Journaling,
+        notices: Notices,
         reader: LogReader,
         sink: LogSink,
         row: memoryview[int],
-        spawn: Callable[[Any], None],
-        journal_meter: JournalMeter,
     ) -> None:
-        self._config = config
-        self._scheduler = scheduler
-        self._journal = journal
-        self._writer = writer
+        self._journaling = journaling
+        self._notices = notices
         self._reader = reader
         self._sink = sink
         self._row = row
-        self._spawn = spawn
-        self._journal_meter = journal_meter
-        self._ids = QueueIds(writer.number)
-        self._entries: list[tuple[Any, ...]] = []
-        self._is_journal_refusing = False
         self._outcomes = {
             kind: metrics.index("relay_delivery_recipients_total", kind)
             for kind in ("delivered", "deferred", "failed", "expired", "discarded")
@@ -116,8 +76,6 @@ class Settler:
         self._greeting = metrics.histogram_cells("relay_delivery_stage_seconds", "greeting")
         self._stored = metrics.index("relay_delivery_mailbox_messages_total")
         self._store_seconds = metrics.histogram_cells("relay_delivery_mailbox_seconds")
-        self._bounces = metrics.index("relay_dsn_messages_total", "bounce")
-        self._delays = metrics.index("relay_dsn_messages_total", "delay")
         self._suppressed = metrics.index("relay_dsn_suppressed_total")
 
     # ---- outcomes ---------------------------------------------------------------------------------------------------
@@ -138,13 +96,13 @@ class Settler:
     def _follow(
         self, settled: Settled, attempt: Attempt | None, delivery: Delivery | None, use: int, number: int
     ) -> None:
-        self.journal(settled.journal)
+        self._journaling.add(settled.journal)
         if settled.outcomes:
             recipients, envelope = self._recipients(settled, attempt)
             self._count(settled, envelope)
             self._log(settled, envelope, recipients, _Told(attempt, delivery, use, number))
         if settled.notice is not None:
-            self._spawn(self._notify(settled.notice))
+            self._notices.owed(settled.notice)
 
     def attempted(self, settled: Settled, attempt: Attempt, delivery: Delivery, use: int) -> None:
         """An entry was tried here, our own or another delivery worker's."""
@@ -157,10 +115,6 @@ class Settler:
             row[self._reused] += 1
         if delivery.finished_at:
             self._transfer.observe(row, round((delivery.finished_at - delivery.taken_at) * 1_000_000))
-
-    def owed(self, notice: Notice) -> None:
-        """A DSN that an earlier life of this worker owed."""
-        self._spawn(self._notify(notice))
 
     def connected(self, connect_seconds: float, greeting_seconds: float) -> None:
         """A connection was opened in so many seconds, and greeted and answered our EHLO in so many more."""
@@ -177,82 +131,6 @@ class Settler:
         """``count`` messages were published in mailboxes in one batch."""
         self._row[self._stored] += count
         self._store_seconds.observe(self._row, round(seconds * 1_000_000))
-
-    # ---- the journal ------------------------------------------------------------------------------------------------
-
-    def journal(self, entries: Iterable[tuple[Any, ...]]) -> None:
-        """Has ``entries`` written with the next flush."""
-        self._entries.extend(entries)
-
-    def flush(self) -> None:
-        """Writes what waits, with one system call; keeps it for the next flush when the disk refuses."""
-        if not self._entries:
-            return
-        try:
-            self._journal.append(self._entries)
-        except SpoolError as fault:
-            if not self._is_journal_refusing:
-                self._is_journal_refusing = True
-                self._sink.event("error", "journal not written", cause=str(fault))
-            del self._entries[:-JOURNAL_BACKLOG]
-            return
-        if self._is_journal_refusing:
-            self._is_journal_refusing = False
-            self._sink.event("info", "journal is written again")
-        self._journal_meter.written(self._entries)
-        self._entries = []  # not cleared: a journal that is being compacted keeps the list
-
-    # ---- DSNs -------------------------------------------------------------------------------------------------------
-
-    async def _notify(self, notice: Notice) -> None:
-        """Spools the DSN of ``notice``, trying again for as long as the spool refuses."""
-        while not await self._try_notify(notice):  # noqa: ASYNC110 - a back-off, not a wait for a value
-            await asyncio.sleep(DSN_RETRY_SECONDS)
-        self.journal(self._scheduler.notice_spooled(notice, time.time_ns() // 1000))
-        self.flush()
-
-    async def _try_notify(self, notice: Notice) -> bool:
-        try:
-            if notice.kind == "bounce":
-                self.flush()
-                await self._journal.sync()
-            message = self._reader.load(notice.log, notice.segment, notice.offset)
-        except MissingRecord as fault:
-            self._sink.event("error", "dsn not made", cause=str(fault), log=notice.log, segment=notice.segment,
-                             offset=notice.offset)  # fmt: skip
-            return True
-        except (SpoolError, OSError) as fault:
-            self._sink.event("warning", "dsn waits", cause=str(fault))
-            return False
-        original = message.record.envelope
-        envelope, content = self._compose(notice, message)
-        future: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
-        self._writer.append(envelope.pack(), content, Spooled(future))
-        error = await future
-        if error is not None:
-            self._sink.event("warning", "dsn waits", cause=str(error), queue_id=original.queue_id)
-            return False
-        self._row[self._bounces if notice.kind == "bounce" else self._delays] += 1
-        self._sink.event("info", "dsn spooled", dsn=notice.kind, queue_id=envelope.queue_id, about=original.queue_id,
-                         recipient=original.reverse_path)  # fmt: skip
-        return True
-
-    def _compose(self, notice: Notice, message: Message) -> tuple[Envelope, bytes]:
-        config = self._config
-        original = message.record.envelope
-        now = time.time_ns() // 1000
-        queue_id = self._ids.next(now)
-        content = returned_content(message)
-        common: dict[str, Any] = {
-            "hostname": config.hostname, "message_id": f"{queue_id}@{config.hostname}", "now": now,
-        }  # fmt: skip
-        if notice.kind == "bounce":
-            whole = config.queue.bounce_content == "full"
-            report = dsn.bounce(original, notice.failures, content, whole=whole, **common)
-        else:
-            report = dsn.delay(original, notice.failures, content, expires_at=notice.expires_at, **common)
-        flags = dsn.flags(report) | envelopes.DSN
-        return Envelope(queue_id, now, b"", (original.reverse_path,), flags, len(report)), report
 
     # ---- counters and lines -----------------------------------------------------------------------------------------
 
@@ -325,16 +203,6 @@ class Settler:
             transfer,
             now - received_at,
         )))  # fmt: skip
-
-
-def returned_content(message: Message) -> bytes:
-    """What of the original a DSN may return: all of a small one, the beginning of a large one."""
-    content = bytes(message.content)
-    large = message.record.large
-    if large is not None and len(content) < RETURN_LIMIT:
-        with large.path.open("rb") as file:
-            content += file.read(RETURN_LIMIT - len(content))
-    return content
 
 
 def _transport(group: Group | Domain) -> str:
