@@ -51,6 +51,7 @@ cdef class Histogram:
         cdef int64_t wanted = <int64_t>(self.count * percent / 100 + 0.9999999)
         cdef int64_t seen = 0
         cdef Py_ssize_t cell
+        cdef int64_t middle
         cdef int shift
         if self.count == 0:
             return 0.0
@@ -60,7 +61,7 @@ cdef class Histogram:
             if seen >= wanted:
                 break
         shift = <int>(max(cell // 128 - 1, 0))
-        middle = ((cell - shift * 128) << shift) + ((1 << shift) >> 1)
+        middle = (<int64_t>(cell - shift * 128) << shift) + ((<int64_t>1 << shift) >> 1)
         return min(max(middle, self.least), self.most) / 1e9
 
     def summary(self):
