@@ -44,6 +44,7 @@ RCPT_OK: Final = Reply(250, "2.1.5", "Recipient ok")
 BYE: Final = Reply(221, "2.0.0", "Bye")
 CANNOT_VERIFY: Final = Reply(252, "2.1.5", "Addresses are verified when mail is sent to them")
 HELP: Final = Reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT (RFC 5321)")
+START_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
 SEND_CONTENT: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
 
 # The session ends.
@@ -57,6 +58,7 @@ TOO_MANY_COMMANDS: Final = Reply(421, "4.7.0", "Too many commands in one session
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors in one session")
 SPOKE_TOO_EARLY: Final = Reply(554, "5.5.1", "You spoke before the greeting")
 HTTP_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not HTTP")
+TLS_WANTED: Final = Reply(421, "4.7.0", "This port begins with TLS; STARTTLS is for the other ports")
 TLS_SPOKEN: Final = Reply(421, "4.7.0", "This port does not begin with TLS")
 
 # The line.
@@ -71,6 +73,9 @@ UNKNOWN_COMMAND: Final = Reply(500, "5.5.1", "Command not recognised")
 NOT_IMPLEMENTED: Final = Reply(502, "5.5.1", "Command not implemented")
 LMTP_SPOKEN: Final = Reply(500, "5.5.1", "This is SMTP, not LMTP; say EHLO")
 TLS_NOT_OFFERED: Final = Reply(502, "5.5.1", "STARTTLS is not offered")
+TLS_TWICE: Final = Reply(503, "5.5.1", "TLS is in use already")
+TLS_NOT_LAST: Final = Reply(554, "5.5.1", "Nothing may follow STARTTLS before TLS has begun")
+TLS_BUSY: Final = Reply(454, "4.7.0", "Too many TLS handshakes at the moment, try again later")
 AUTH_NOT_OFFERED: Final = Reply(502, "5.5.1", "AUTH is not offered")
 HELO_FIRST: Final = Reply(503, "5.5.1", "Say HELO or EHLO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")

@@ -26,6 +26,7 @@ from typing import Any, Final
 from relay.config.model import Config
 from relay.net import _tickets, certificates
 from relay.net.certificates import CertificateError, Files
+from relay.net.handshakes import Handshakes
 from relay.net.tickets import TicketKeys
 from relay.net.tls_machine import TlsServer
 
@@ -87,8 +88,12 @@ def load_all(config: Config) -> list[Certificate]:
 class ServerTls:
     """Everything that TLS needs in one process. ``look`` may run on another thread; all else belongs to the loop's."""
 
-    def __init__(self, config: Config, keys: TicketKeys, on_event: OnEvent) -> None:
-        """Reads the configured certificates, or makes one. Raises CertificateError when one cannot be used."""
+    def __init__(self, config: Config, keys: TicketKeys, on_event: OnEvent, row: memoryview[int]) -> None:
+        """Reads the configured certificates, or makes one. Raises CertificateError when one cannot be used.
+
+        ``row`` are the process's counters.
+        """
+        self.handshakes: Final = Handshakes(row, config.tls.max_handshakes)
         self._event: Final = on_event
         self._lifetime: Final = config.tls.ticket_lifetime
         self._keys: Final = keys
@@ -97,10 +102,6 @@ class ServerTls:
         ]
         self._seen = [each.signature for each in self._serving]
         self._by_name = _by_name(self._serving)
-        self.loads = 0
-        """Changed certificates that were taken over."""
-        self.refusals = 0
-        """Changed certificates that cannot be used."""
         self.context: Final = _context()
         """For ``accept``, and for servers that bring their own TLS (``create_server(ssl=...)``). Stays the same."""
         self.context.minimum_version = _VERSIONS[config.tls.min_version]
@@ -108,15 +109,11 @@ class ServerTls:
         self.has_shared_tickets: Final = self._install_tickets()
         for each in self._serving:
             self._warn_of(each)
+        self._show_expiry()
 
     def accept(self) -> TlsServer:
         """The machine for a new connection."""
         return TlsServer(self.context)
-
-    @property
-    def expires_at(self) -> datetime:
-        """When the first of the certificates expires."""
-        return min(each.expires_at for each in self._serving)
 
     def certificate_for(self, name: str | None) -> Certificate:
         """The certificate for a server name: its own, that of the wildcard above it, or the first."""
@@ -149,17 +146,21 @@ class ServerTls:
         try:
             new = load(old.files, old.wanted_names)
         except Exception as fault:  # noqa: BLE001 - see look()
-            self.refusals += 1
+            self.handshakes.loaded("refused")
             self._event("error", "certificate refused", {"path": str(old.files.cert), "cause": str(fault)})
             new = replace(old, signature=found)  # not again before the files change again
         else:
-            self.loads += 1
+            self.handshakes.loaded("served")
             fields = {"path": str(new.files.cert), "names": list(new.names), "expires": f"{new.expires_at:%Y-%m-%d}"}
             self._event("info", "certificate loaded", fields)
             self._warn_of(new)
         serving = [*self._serving]
         serving[number] = new
         self._serving, self._by_name = serving, _by_name(serving)
+        self._show_expiry()
+
+    def _show_expiry(self) -> None:
+        self.handshakes.expire(min(each.expires_at for each in self._serving))
 
     def _choose(self, connection: Any, name: str | None, _context: ssl.SSLContext) -> None:
         """OpenSSL asks once per handshake, whether the client named a server or not."""

@@ -8,7 +8,7 @@ the same.
 Not here: how lines are read (_session.pyx, relay/_fastparse.pyx).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
 from relay._fastparse cimport (
@@ -45,11 +45,13 @@ cdef int[VERBS] _FORBIDS
 _NEEDS[<int>V_MAIL], _FORBIDS[<int>V_MAIL] = GREETED, OPEN
 _NEEDS[<int>V_RCPT] = GREETED | OPEN
 _NEEDS[<int>V_DATA] = GREETED | OPEN | HAS_RECIPIENTS
+_NEEDS[<int>V_STARTTLS], _FORBIDS[<int>V_STARTTLS] = GREETED, OPEN
 
 cdef bytes _OK = words.OK.wire()
 cdef bytes _MAIL_OK = words.MAIL_OK.wire()
 cdef bytes _RCPT_OK = words.RCPT_OK.wire()
 cdef bytes _SEND_CONTENT = words.SEND_CONTENT.wire()
+cdef bytes _START_TLS = words.START_TLS.wire()
 cdef bytes _BYE = words.BYE.wire()
 cdef bytes _HELP = words.HELP.wire()
 cdef bytes _CANNOT_VERIFY = words.CANNOT_VERIFY.wire()
@@ -75,6 +77,8 @@ cdef class Commands(Handover):
             return self.refuse("unknown_command", shown(octets[at:line_end], 20))
         if verb != V_MAIL and verb != V_RCPT and verb != V_VRFY and has_eight_bit(p, at, line_end):
             return self.refuse("not_ascii")
+        if verb == V_STARTTLS:
+            return self.starttls(arg_start < arg_end, end == PyBytes_GET_SIZE(octets))
         if self.is_refused_by_order(verb):
             return 0
         return self.dispatch(verb, octets, arg_start, arg_end)
@@ -141,8 +145,6 @@ cdef class Commands(Handover):
             return self.over("quit")
         if verb == V_LHLO:
             return self.refuse("lmtp")
-        if verb == V_STARTTLS:
-            return self.refuse("starttls")
         if verb == V_AUTH:
             return self.refuse("auth")
         return self.refuse("not_implemented")       # BDAT, EXPN
@@ -150,6 +152,35 @@ cdef class Commands(Handover):
     cdef int greet(self) except -1:
         self.state = COMMAND
         self.say(self.service.greeting)
+        return self.arm()
+
+    cdef int welcome(self) except -1:
+        """Asks policy about the client; then it is greeted, or refused."""
+        try:
+            answer = self.context.policy.connect(self)
+        except Exception as fault:
+            answer = self.policy_failed(fault)
+        return self.ask(AT_CONNECT, answer)
+
+    cdef int starttls(self, bint has_argument, bint is_last) except -1:
+        """STARTTLS (RFC 3207 4). The handshake begins with the first octet that comes after this one.
+
+        What stands behind it in the same buffer was sent in the clear, by the client or by somebody in between, and
+        must never be taken for something said under TLS (RFC 3207 5, CVE-2011-0411): the session ends there.
+        """
+        if self.service.tls is None:
+            return self.refuse("starttls")
+        if self.tls:
+            return self.refuse("starttls_twice")
+        if self.is_refused_by_order(V_STARTTLS):
+            return 0
+        if has_argument:
+            return self.refuse("argument_unwanted")
+        if not is_last:
+            return self.end("starttls_not_last", "refused")
+        if not self.begin_handshake():
+            return self.refuse("tls_busy")
+        self.say(_START_TLS)
         return self.arm()
 
     cdef int hello(self, int verb, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1:
@@ -374,7 +405,9 @@ cdef class Commands(Handover):
             self.abort_transaction("")
             self.helo_name = self.candidate
             self.is_esmtp = self.candidate_flags
-            return self.say(self.service.ehlo_reply if self.is_esmtp else self.service.helo_reply)
+            if not self.is_esmtp:
+                return self.say(self.service.helo_reply)
+            return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
         self.is_settled = True
         if self.context.limits.banner_delay:
             self.deadline = self.now + self.context.limits.banner_delay

@@ -8,7 +8,11 @@ A session that ends for another reason than QUIT closes only its sending side at
 kernel send a reset, and the peer would never read why (RFC 1122 4.2.2.13). What still comes is thrown away until the
 peer closes, or the deadline passes.
 
-Not here: everything that SMTP is (_session.pyx).
+TLS (RFC 3207, RFC 8314) is one more step between the transport and the machine, in the same call: unwrap() and write().
+Its machine is made when the first octet of the handshake comes, so a peer that never begins one costs nothing, and
+nothing that came before can be in it. While the handshake goes on nothing is said in the clear.
+
+Not here: everything that SMTP is (_session.pyx), everything that TLS is (relay/net/tls_machine.py).
 """
 
 from cpython.bytes cimport PyBytes_GET_SIZE
@@ -16,9 +20,11 @@ from libc.stdint cimport int64_t
 
 from relay.smtp._context cimport Service
 from relay.smtp._session cimport Session
-from relay.smtp._speaker cimport GONE, OVER
+from relay.smtp._speaker cimport GONE, HANDSHAKE, OVER
 
 import asyncio
+
+from relay.net.tls_machine import TlsError
 
 cdef extern from "time.h" nogil:
     cdef struct timespec:
@@ -30,6 +36,7 @@ cdef extern from "time.h" nogil:
 
 cdef enum:
     DISCARD_LIMIT = 1048576     # octets thrown away after the last reply, then the connection is cut
+    HELLO = 0x16                # how TLS begins (relay.net.tls_machine.HELLO)
 
 
 cdef int64_t _read(int clock) noexcept nogil:
@@ -43,6 +50,8 @@ cdef class Connection(Session):
 
     cdef object transport
     cdef object task                # waits for an awaitable answer of policy
+    cdef object stream              # TLS between the transport and us, once it has begun
+    cdef bint is_secure             # its handshake is done
     cdef Py_ssize_t discarded
     cdef bint is_reading
     cdef bint is_closing            # our side is closed
@@ -63,17 +72,60 @@ cdef class Connection(Session):
 
     def data_received(self, bytes octets not None):
         try:
-            self.take_in(octets, self.read_clock())
             if self.is_closing:
                 self.discard(PyBytes_GET_SIZE(octets))
-            else:
-                self.flush()
+                return
+            if self.stream is not None or self.state == HANDSHAKE:
+                octets = self.unwrap(octets)
+            if PyBytes_GET_SIZE(octets):
+                self.take_in(octets, self.read_clock())
+            self.flush()
         except Exception as fault:
             self.fail(fault)
+
+    cdef bytes unwrap(self, bytes octets):
+        """What the peer says in ``octets`` under TLS; nothing while the handshake goes on."""
+        self.now = self.read_clock()
+        try:
+            if self.state == HANDSHAKE:
+                if self.stream is None:
+                    if self.service.is_implicit and octets[0] != HELLO:
+                        self.speaks_plainly(octets)
+                        return b""
+                    self.stream = self.service.tls.accept()
+                self.has_spoken = True
+                if not self.stream.handshake(octets):
+                    return b""
+                self.is_secure = True
+                self.secured(self.stream)
+                octets = b""        # the machine has them; more may stand behind the end of the handshake
+            octets = self.stream.receive(octets)
+        except TlsError as fault:
+            self.insecure(fault.kind, fault.reason)
+            return b""
+        if self.stream.is_closed:
+            self.is_half_closed = True
+        return octets
+
+    cdef int write(self, bytes octets) except -1:
+        """Writes what the session says, and what TLS itself has to say."""
+        if self.stream is None:
+            if PyBytes_GET_SIZE(octets):
+                self.transport.write(octets)
+            return 0
+        if self.is_secure:
+            self.stream.send(octets)
+        octets = self.stream.take_output()
+        if PyBytes_GET_SIZE(octets):
+            self.transport.write(octets)
+        return 0
 
     def eof_received(self):
         """The peer will send no more; what it is still owed is written before the transport closes."""
         self.is_half_closed = True
+        if self.state == HANDSHAKE:
+            self.closes_at_once = True
+            self.over("peer_closed")
         self.flush()
         return True
 
@@ -83,6 +135,7 @@ cdef class Connection(Session):
             self.task = None
         self.lost("peer_closed" if error is None else "peer_reset")
         self.transport = None
+        self.stream = None
 
     def pause_writing(self):
         self.is_choked = True
@@ -104,8 +157,8 @@ cdef class Connection(Session):
             return
         while True:
             octets = self.take_output()
-            if PyBytes_GET_SIZE(octets) and not self.is_closing:
-                self.transport.write(octets)
+            if not self.is_closing:
+                self.write(octets)
             if not self.has_more or self.is_choked:
                 break
             self.go_on()
@@ -128,6 +181,9 @@ cdef class Connection(Session):
         """Closes our side once what was said is written; all of it when the peer need not be waited for."""
         if self.transport.is_closing():
             return
+        if self.is_secure and not self.is_closing:
+            self.stream.close()
+            self.write(b"")
         if not self.is_reading:
             self.is_reading = True
             self.transport.resume_reading()

@@ -27,6 +27,7 @@ cdef struct Limits:
     int64_t data_timeout
     int64_t session_timeout
     int64_t banner_delay
+    int64_t handshake_timeout
 
 cdef struct Cells:
     # Indexes into the row of counters. Where there are two, the first is for mx, the second for submission.
@@ -104,7 +105,10 @@ cdef class Service:
     cdef int kind
     cdef bytes greeting
     cdef bytes helo_reply
-    cdef bytes ehlo_reply
+    cdef bytes ehlo_reply           # under TLS, or where there is none
+    cdef bytes ehlo_starttls        # in the clear
+    cdef readonly object tls        # relay.net.tls.ServerTls, or None where TLS is not to be had
+    cdef readonly bint is_implicit  # TLS from the first octet
 
 cdef void encode_id(uint64_t number, char* out) noexcept nogil
 cdef str id_text(uint64_t number)

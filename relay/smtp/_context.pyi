@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.config.model import Config
+from relay.net.tls import ServerTls
 from relay.smtp.ports import Policy, Sink, Spool, Wheel
 
 VERB_NAMES: tuple[str, ...]
@@ -74,8 +75,21 @@ class Service:
     def name(self) -> str: ...
     @property
     def is_submission(self) -> bool: ...
-    def __init__(self, context: ServerContext, name: str, kind: str) -> None:
-        """``kind`` is "mx" or "submission"."""
+    @property
+    def tls(self) -> ServerTls | None: ...
+    @property
+    def is_implicit(self) -> bool: ...
+    def __init__(
+        self,
+        context: ServerContext,
+        name: str,
+        kind: str,
+        *,
+        tls: ServerTls | None = None,
+        is_implicit: bool = False,
+    ) -> None:
+        """``kind`` is "mx" or "submission". With ``tls`` STARTTLS is offered or, when ``is_implicit``, the first octet
+        begins TLS."""
 
 def rfc5322_date(second: int) -> bytes:
     """A time since the epoch as RFC 5322 3.3 writes it, in UTC."""

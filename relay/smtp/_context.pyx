@@ -47,6 +47,7 @@ cdef class ServerContext:
         self.date_second = -1
         self._read_limits(config.smtp, config.workers.smtp)
         self.limits.banner_delay = _us(banner_delay)
+        self.limits.handshake_timeout = _us(config.tls.handshake_timeout)
         self._find_cells()
         self.counters[<Py_ssize_t>metrics.index("relay_smtp_buffer_limit_bytes")] = self.limits.memory
 
@@ -105,7 +106,7 @@ cdef class ServerContext:
             reason: find("relay_smtp_connections_refused_total", reason)
             for reason in ("limit", "client_limit", "memory", "draining", "policy")
         }
-        self.mixups = {name: find("relay_smtp_mixups_total", name) for name in ("http", "tls", "other")}
+        self.mixups = {name: find("relay_smtp_mixups_total", name) for name in ("http", "tls", "plain", "other")}
 
     @property
     def open_sessions(self):
@@ -222,9 +223,10 @@ cdef class ServerContext:
 
 
 cdef class Service:
-    """One listener as the sessions see it: its name, its kind and its prepared replies."""
+    """One listener as the sessions see it: its name, its kind, its TLS and its prepared replies."""
 
-    def __init__(self, ServerContext context not None, str name not None, str kind not None):
+    def __init__(self, ServerContext context not None, str name not None, str kind not None, *, tls=None,
+                 bint is_implicit=False):
         self.context = context
         self.name = name
         self.is_submission = kind == "submission"
@@ -234,6 +236,10 @@ cdef class Service:
         self.greeting = Reply(220, "", f"{hostname} {context.banner.decode()}".rstrip()).wire()
         self.helo_reply = Reply(250, "", hostname).wire()
         self.ehlo_reply = ehlo_reply(hostname, context.limits.message_size)
+        self.tls = tls
+        self.is_implicit = is_implicit
+        self.ehlo_starttls = ehlo_reply(
+            hostname, context.limits.message_size, offers_starttls=tls is not None and not is_implicit)
 
 
 cdef void encode_id(uint64_t number, char* out) noexcept nogil:

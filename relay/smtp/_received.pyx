@@ -32,15 +32,17 @@ cdef inline char* _put_text(char* at, const char* text, Py_ssize_t size) noexcep
     return at + size
 
 
-cdef bytes received_field(bytes helo, str address, bytes hostname, str protocol, str queue_id, bytes recipient,
-                          bytes date):
-    """The whole field with its CRLF. ``recipient`` is None when there is more than one: a ``for`` clause would show
+cdef bytes received_field(bytes helo, str address, bytes hostname, str protocol, str tls, str queue_id,
+                          bytes recipient, bytes date):
+    """The whole field with its CRLF. ``tls``, version and cipher, stands in a comment. ``recipient`` is None when there is more than one: a ``for`` clause would show
     each of them who the others are (RFC 5321 7.6)."""
     cdef bytes ip = address.encode("ascii", "replace")
     cdef bytes keyword = protocol.encode()
+    cdef bytes secrecy = tls.encode()
     cdef bytes id_octets = queue_id.encode()
     cdef Py_ssize_t size = 128 + (
         PyBytes_GET_SIZE(helo) + PyBytes_GET_SIZE(ip) + PyBytes_GET_SIZE(hostname) + PyBytes_GET_SIZE(keyword)
+        + PyBytes_GET_SIZE(secrecy)
         + PyBytes_GET_SIZE(id_octets) + PyBytes_GET_SIZE(date)
         + (PyBytes_GET_SIZE(recipient) if recipient is not None else 0))
     cdef char buffer[1536]
@@ -58,6 +60,10 @@ cdef bytes received_field(bytes helo, str address, bytes hostname, str protocol,
     at = _put(at, hostname)
     at = _put_text(at, b" (Relay) with ", 14)
     at = _put(at, keyword)
+    if secrecy:
+        at = _put_text(at, b" (", 2)
+        at = _put(at, secrecy)
+        at = _put_text(at, b")", 1)
     at = _put_text(at, b" id ", 4)
     at = _put(at, id_octets)
     if recipient is not None:

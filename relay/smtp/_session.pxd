@@ -12,9 +12,11 @@ cdef class Session(Commands):
     cdef bint has_more              # stopped because there was enough output; held can be worked on
     cdef bint has_progressed        # a whole command or some content has come in since the deadline was set
     cdef bint is_choked             # the peer does not read its replies
+    cdef bint has_spoken            # something has come since TLS was to begin
     cdef bint is_file_behind        # the file of a large content cannot keep up
 
     cdef bint is_waiting(self) noexcept
+    cdef int speaks_plainly(self, bytes octets) except -1
     cdef bint may_read(self) noexcept
     cdef int take_in(self, bytes octets, int64_t now) except -1
     cdef int go_on(self) except -1

@@ -1,5 +1,6 @@
 """The server's side of an SMTP session as a pure machine: octets and the time in, octets out."""
 
+from relay.net.tls_machine import TlsServer
 from relay.policy.verdict import Verdict
 from relay.smtp._commands import Commands
 
@@ -14,6 +15,13 @@ class Session(Commands):
 
     def open(self, address: str, port: int, now: int) -> None:
         """The peer has connected; a greeting, or a 421, is in the output (unless a policy or a delay is waited for)."""
+
+    def secured(self, stream: TlsServer) -> None:
+        """The handshake is done, ``stream`` (relay.net.tls_machine) tells what was agreed on. The session begins anew:
+        nothing that was said in the clear counts any more (RFC 3207 4.2)."""
+
+    def insecure(self, kind: str, reason: str) -> None:
+        """There will be no TLS. ``kind`` is what is counted, ``reason`` what the log says."""
 
     def receive(self, octets: bytes, now: int) -> bytes:
         """Takes what the peer sent; returns all replies that it brought about, with what was to be written before."""

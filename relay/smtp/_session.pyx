@@ -20,10 +20,10 @@ Not here: sockets (_connection.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
-from relay._fastparse cimport F_NONE, V_NONE, next_line, scan_content
-from relay.smtp._commands cimport AT_CONNECT, Commands
+from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, command, next_line, scan_content
+from relay.smtp._commands cimport Commands
 from relay.smtp._context cimport ServerContext
-from relay.smtp._speaker cimport COMMAND, CONTENT, GONE, GREETING, OVER, SPOOLING
+from relay.smtp._speaker cimport COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER, SPOOLING
 from relay.smtp._transaction cimport Transaction
 
 from relay.smtp.client_key import client_key
@@ -56,13 +56,43 @@ cdef class Session(Commands):
         if trouble is not None:
             context.count(<Py_ssize_t>context.refused_connections[trouble])
             self.end("busy" if trouble == "memory" else trouble, "refused")
-            return
-        self.arm()
-        try:
-            answer = context.policy.connect(self)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        self.ask(AT_CONNECT, answer)
+        elif not self.service.is_implicit:
+            self.arm()
+            self.welcome()
+        elif self.begin_handshake():
+            self.arm()
+        else:
+            context.count(<Py_ssize_t>context.refused_connections["limit"])
+            self.end("limit", "refused")
+
+    def secured(self, stream not None):
+        """The handshake is done, ``stream`` (relay.net.tls_machine) tells what was agreed on. The session begins anew:
+        nothing that was said in the clear counts any more (RFC 3207 4.2)."""
+        self.now = self.read_clock()
+        self.is_shaking = False
+        self.service.tls.handshakes.done(stream, self.now - self.handshake_at)
+        self.tls = stream.summary
+        self.helo_name = None
+        self.is_esmtp = False
+        if not self.service.is_implicit:
+            self.state = COMMAND
+            self.turn()
+        elif self.context.is_draining:
+            self.end("draining", "refused")
+        else:
+            self.state = GREETING
+            self.welcome()
+        if self.state < OVER:
+            self.arm()
+
+    def insecure(self, str kind not None, str reason not None):
+        """There will be no TLS. ``kind`` is what is counted, ``reason`` what the log says."""
+        if self.state == HANDSHAKE:
+            self.context.log.event(
+                "info", "tls handshake failed", session_id=self.session_id, listener=self.service.name,
+                client=self.client_address, reason=reason)
+            self.handshake_over(kind)
+        self.over("tls_failed")
 
     def receive(self, bytes octets not None, int64_t now):
         """Takes what the peer sent; returns all replies that it brought about, with what was to be written before."""
@@ -109,6 +139,12 @@ cdef class Session(Commands):
             return
         if self.state == GREETING and self.is_settled:
             self.greet()
+        elif self.state == HANDSHAKE:
+            if self.has_spoken or not self.service.is_implicit:
+                self.insecure("timeout", "not finished in time")
+            else:
+                self.handshake_over("timeout")
+                self.end("plain", "tls_failed")     # it may be waiting for a greeting
         elif self.state == CONTENT:
             self.end("content_timeout", "content_timeout")
         elif self.state == COMMAND and self.question is None:
@@ -176,6 +212,14 @@ cdef class Session(Commands):
     def wants_input(self):
         return self.may_read()
 
+    cdef int speaks_plainly(self, bytes octets) except -1:
+        """Where TLS should begin came something else: tells the peer, in the clear, what this port is."""
+        cdef Py_ssize_t start = 0, stop = 0
+        cdef int verb = command(
+            PyBytes_AS_STRING(octets), 0, PyBytes_GET_SIZE(octets.partition(b"\n")[0].rstrip(b"\r")), &start, &stop)
+        self.handshake_over("protocol")
+        return self.end_as_mixup("http" if verb == V_HTTP else "plain")
+
     # --- input ---
 
     cdef bint is_waiting(self) noexcept:
@@ -196,6 +240,8 @@ cdef class Session(Commands):
         self.context.counters[self.context.cells.read_bytes] += <uint64_t>PyBytes_GET_SIZE(octets)
         if self.state >= OVER:
             return 0
+        if self.state == HANDSHAKE:
+            return 0            # in the clear: nobody has heard it (RFC 3207 5)
         if self.state == GREETING and self.is_settled:
             return self.end("early_talker", "refused")
         if held is not None:

@@ -11,6 +11,7 @@ cdef enum State:
     COMMAND         # reads commands
     CONTENT         # reads content
     SPOOLING        # the content has ended; waits until it is judged and synced
+    HANDSHAKE       # TLS is about to begin: nothing is read or said in the clear
     OVER            # the last reply is said; what still comes in is thrown away
     GONE            # the connection is no more
 
@@ -23,7 +24,7 @@ cdef class Speaker:
     cdef object client_key
     cdef readonly bint is_trusted
     cdef readonly str account
-    cdef readonly str tls
+    cdef readonly str tls               # version and cipher, or empty
     cdef bytes helo_name
     cdef uint64_t number
     cdef bint is_esmtp
@@ -33,6 +34,8 @@ cdef class Speaker:
     cdef int transactions
     cdef int commands
     cdef int errors
+    cdef bint is_shaking                # counted among the handshakes that go on
+    cdef int64_t handshake_at           # when the last one began
     cdef bint closes_at_once            # no need to wait for the peer to read the last reply (QUIT)
     # what is to be written
     cdef list out
@@ -50,6 +53,8 @@ cdef class Speaker:
     cdef int refuse(self, str name, str detail=*) except -1
     cdef int end(self, str name, str cause) except -1
     cdef int over(self, str cause) except -1
+    cdef bint begin_handshake(self) except -1
+    cdef int handshake_over(self, str reason) except -1
     cdef int arm(self) except -1
     cdef int count_reason(self, str reason) except -1
     cdef int end_transaction(self, str result, str stage, object reply, str reason) except -1

@@ -133,9 +133,28 @@ cdef class Speaker:
         if self.state >= OVER:
             return 0
         self.context.count(<Py_ssize_t>self.context.closed[cause])
+        self.handshake_over("closed")
         self.abort_transaction(cause)
         self.state = OVER
         self.arm()
+        return 0
+
+    # --- TLS ---
+
+    cdef bint begin_handshake(self) except -1:
+        """From now on only TLS counts; False, and nothing has changed, when there are too many handshakes going on."""
+        if not self.service.tls.handshakes.begin():
+            return False
+        self.is_shaking = True
+        self.handshake_at = self.now
+        self.state = HANDSHAKE
+        return True
+
+    cdef int handshake_over(self, str reason) except -1:
+        """Counts an unfinished handshake out, if there is one."""
+        if self.is_shaking:
+            self.is_shaking = False
+            self.service.tls.handshakes.failed(reason)
         return 0
 
     cdef int abort_transaction(self, str cause) except -1:
@@ -230,6 +249,8 @@ cdef class Speaker:
             self.deadline = self.now + self.context.limits.data_timeout
         elif self.state == OVER:
             self.deadline = self.now + LINGER
+        elif self.state == HANDSHAKE:
+            self.deadline = self.handshake_at + self.context.limits.handshake_timeout
         else:
             self.deadline = self.now + self.context.limits.command_timeout
             session_end = self.opened_at + self.context.limits.session_timeout

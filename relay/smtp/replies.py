@@ -38,6 +38,9 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "not_implemented": Refusal(words.NOT_IMPLEMENTED, "unknown_command"),
     "lmtp": Refusal(words.LMTP_SPOKEN, "unknown_command"),
     "starttls": Refusal(words.TLS_NOT_OFFERED, "unknown_command"),
+    "starttls_twice": Refusal(words.TLS_TWICE, "sequence"),
+    "starttls_not_last": Refusal(words.TLS_NOT_LAST, "sequence"),
+    "tls_busy": Refusal(words.TLS_BUSY, "memory"),
     "auth": Refusal(words.AUTH_NOT_OFFERED, "unknown_command"),
     "argument_missing": Refusal(words.ARGUMENT_WANTED, "syntax"),
     "argument_unwanted": Refusal(words.NO_ARGUMENT_WANTED, "syntax"),
@@ -80,6 +83,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "internal": Refusal(INTERNAL, "internal"),
     "http": Refusal(words.HTTP_SPOKEN, ""),
     "tls": Refusal(words.TLS_SPOKEN, ""),
+    "plain": Refusal(words.TLS_WANTED, ""),
     "early_talker": Refusal(words.SPOKE_TOO_EARLY, "sequence"),
     # --- connections that are not greeted; counted in relay_smtp_connections_refused_total ---
     "limit": Refusal(words.TOO_MANY_CONNECTIONS, ""),
@@ -104,16 +108,18 @@ def worded(reply: Reply, detail: str) -> Reply:
     return reply._replace(text=f"{reply.text}: {detail}") if detail else reply
 
 
-def ehlo_reply(hostname: str, max_message_size: int) -> bytes:
+def ehlo_reply(hostname: str, max_message_size: int, *, offers_starttls: bool = False) -> bytes:
     """The reply to EHLO with the extensions that are there (RFC 5321 4.1.1.1)."""
-    lines = (
+    lines = [
         hostname,
         "PIPELINING",  # RFC 2920
         f"SIZE {max_message_size}",  # RFC 1870
         "8BITMIME",  # RFC 6152
         "ENHANCEDSTATUSCODES",  # RFC 2034
         "SMTPUTF8",  # RFC 6531
-    )
+    ]
+    if offers_starttls:
+        lines.append("STARTTLS")  # RFC 3207
     return b"".join(f"250{'-' if line is not lines[-1] else ' '}{line}\r\n".encode() for line in lines)
 
 

@@ -65,9 +65,13 @@ REASONS: Final = _words(
 """Why a command or a message was refused."""
 CLOSED: Final = _words(
     "quit peer_closed peer_reset command_timeout content_timeout slow session_timeout too_many_errors",
-    "too_many_commands refused mixup drained internal",
+    "too_many_commands refused mixup tls_failed drained internal",
 )
 """Why a session ended."""
+TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
+TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
+"""Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
+(which mostly does not trust the certificate), the connection closed, too slow, or above tls.max_handshakes."""
 
 _code = Label("code", CODES)
 _kind = Label("kind", KINDS)
@@ -110,8 +114,9 @@ _SMTP = (
     counter("relay_smtp_recipients_total", "RCPT commands by answer.",
             Label("result", ("accepted", "refused", "deferred"))),
     counter("relay_smtp_refusals_total", "Commands, recipients and messages refused, by reason.", _reason),
-    counter("relay_smtp_mixups_total", "Connections that spoke another protocol to an SMTP listener.",
-            Label("protocol", ("http", "tls", "other"))),
+    counter("relay_smtp_mixups_total", "Connections that spoke another protocol to an SMTP listener; plain: without "
+            "TLS where it begins with TLS.",
+            Label("protocol", ("http", "tls", "plain", "other"))),
     counter("relay_smtp_large_contents_total", "Contents that were streamed to a file of their own."),
     counter("relay_smtp_read_bytes_total", "Octets read from peers."),
     counter("relay_smtp_written_bytes_total", "Octets written to peers."),
@@ -122,6 +127,20 @@ _SMTP = (
     gauge("relay_smtp_buffered_bytes", "Memory held by contents that are being read or wait for their sync."),
     gauge("relay_smtp_buffer_limit_bytes", "Memory budget for contents, all smtp workers together."),
     gauge("relay_smtp_reading_paused_sessions", "Sessions not read from because the worker is over its budget."),
+)  # fmt: skip
+
+_TLS = (
+    counter("relay_tls_handshakes_total", "Finished handshakes of clients.", Label("version", TLS_VERSIONS),
+            Label("resumed", ("yes", "no"))),
+    counter("relay_tls_handshakes_failed_total", "Handshakes that were not finished, or not begun (busy).",
+            Label("reason", TLS_FAILURES)),
+    gauge("relay_tls_handshakes_open", "Handshakes going on now."),
+    histogram("relay_tls_handshake_seconds", "From STARTTLS, or the connection, to the end of the handshake.", _WAIT,
+              scale=MICROSECONDS),
+    gauge("relay_tls_certificate_expiry_time_seconds", "When the first of the certificates expires, since the epoch.",
+          merge=MAX, scale=MICROSECONDS),
+    counter("relay_tls_certificate_loads_total", "Changed certificate files, by what became of them; counted in each "
+            "process.", Label("result", ("served", "refused"))),
 )  # fmt: skip
 
 _SPOOL = (
@@ -217,7 +236,7 @@ _PROCESSES = (
             Label("reason", ("limit", "timeout"))),
 )  # fmt: skip
 
-TABLE: Final[tuple[Metric, ...]] = _SMTP + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+TABLE: Final[tuple[Metric, ...]] = _SMTP + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 
 # ---- where the cells are --------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from relay.telemetry.sink import LogSink
 from relay.workers import parts
 from relay.workers.links import LogLinks
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
+from relay.workers.tls import make_tls
 
 TICK_SECONDS: Final = 1.0
 
@@ -34,8 +35,15 @@ async def main(worker: Worker) -> None:
     writer = parts.open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)
     wheel: TimingWheel[object] = TimingWheel(0.5, 1024, time.monotonic())
-    context = ServerContext(config, policy=policy, spool=writer, log=sink, wheel=wheel, row=worker.context.row,
-                            banner_delay=config.smtp.banner_delay)
+    context = ServerContext(
+        config,
+        policy=policy,
+        spool=writer,
+        log=sink,
+        wheel=wheel,
+        row=worker.context.row,
+        banner_delay=config.smtp.banner_delay,
+    )
     adopter = parts.Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
 
     def tick() -> None:
@@ -49,8 +57,15 @@ async def main(worker: Worker) -> None:
     if adopter is not None:
         adopter.look()
         worker.repeat(parts.ADOPT_SECONDS, adopter.look)
+    tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.listeners) else None
     for listener in config.listeners:
-        service = Service(context, listener.name, listener.kind)
+        service = Service(
+            context,
+            listener.name,
+            listener.kind,
+            tls=None if listener.tls == "none" else tls,
+            is_implicit=listener.tls == "implicit",
+        )
         await worker.listen(listener.name, make_protocol_factory(service))
     worker.ready()
     await worker.draining.wait()

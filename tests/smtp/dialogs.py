@@ -86,6 +86,8 @@ def _directive(dialog: Dialog, words: list[str]) -> None:
             dialog.kind = kind
         case ["trusted"]:
             dialog.settings["trusted_networks"] = ("127.0.0.0/8", "192.0.2.0/24")
+        case ["tls"]:
+            dialog.settings["tls"] = True
         case ["stored", number]:
             dialog.stored = int(number)
         case _:

@@ -147,6 +147,35 @@ class Log:
         self.events.append((level, event, fields))
 
 
+class FakeTls:
+    """What a session sees of relay.net.tls.ServerTls."""
+
+    def __init__(self) -> None:
+        self.handshakes = self
+        self.has_room = True
+        self.open = 0
+        self.ended: list[str] = []
+
+    def begin(self) -> bool:
+        self.open += self.has_room
+        return self.has_room
+
+    def done(self, stream: Any, microseconds: int) -> None:
+        assert microseconds >= 0
+        self.open -= 1
+        self.ended.append(stream.summary)
+
+    def failed(self, reason: str) -> None:
+        self.open -= 1
+        self.ended.append(reason)
+
+
+class FakeStream:
+    """What a session sees of relay.net.tls_machine.TlsServer, once its handshake is done."""
+
+    summary = "TLSv1.3 TLS_AES_256_GCM_SHA384"
+
+
 BASE = Config(
     hostname="mx.relay.example",
     data_dir=Path("/nonexistent"),
@@ -178,6 +207,8 @@ class Stand:
         spool: Any = None,
         log: Any = None,
         banner_delay: float = 0.0,
+        tls: Any = None,
+        is_implicit: bool = False,
         **settings: Any,
     ) -> None:
         self.config = configured(**settings)
@@ -196,8 +227,13 @@ class Stand:
             row=memoryview(self.cells),
             banner_delay=banner_delay,
         )
-        self.service = Service(self.context, kind, kind)
+        self.tls: Any = self._tls(tls)
+        self.service = Service(self.context, kind, kind, tls=self.tls, is_implicit=is_implicit)
         self.pass_time(0)
+
+    @staticmethod
+    def _tls(tls: Any) -> Any:
+        return FakeTls() if tls is True else tls
 
     def pass_time(self, seconds: float) -> None:
         """Moves the clock and lets the wheel turn."""

@@ -1,0 +1,404 @@
+"""Which certificate serves whom, what happens when files change, and which tickets are good."""
+
+import shutil
+import ssl
+import time
+from array import array
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay.config import Config
+from relay.config.model import CertificateFiles, TlsSettings
+from relay.net import _tickets
+from relay.net.certificates import CertificateError, Files
+from relay.net.tickets import HOUR, TicketKeys
+from relay.net.tls import ServerTls
+from relay.net.tls_machine import TlsError
+from relay.telemetry import metrics
+from tests.support.tls import MemoryClient, client_context, make_pair, serial, serial_of
+
+START = time.monotonic()
+
+
+class World:
+    """One process's TLS."""
+
+    def __init__(self, folder: Path, *pairs: Files | tuple[Files, tuple[str, ...]], keys: TicketKeys | None = None,
+                 **settings: Any) -> None:  # fmt: skip
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self.cells = array("Q", [0]) * metrics.ROW_CELLS
+        wanted = [pair if isinstance(pair[0], Files) else (pair, ()) for pair in pairs]
+        config = Config(
+            hostname="mx.example.org",
+            data_dir=folder / "data",
+            tls=TlsSettings(**settings),
+            certificates=tuple(CertificateFiles(*files, names) for files, names in wanted),
+        )
+        self.tls = ServerTls(
+            config,
+            keys or TicketKeys(START),
+            lambda level, event, fields: self.events.append((level, event, dict(fields))),
+            memoryview(self.cells),
+        )
+
+    def visit(self, name: str | None = None, session: ssl.SSLSession | None = None,
+              context: ssl.SSLContext | None = None) -> MemoryClient:  # fmt: skip
+        """A client's handshake."""
+        client = MemoryClient(context, name=name, session=session)
+        self.server = self.tls.accept()
+        client.shake(self.server)
+        return client
+
+    def serial(self, name: str | None = None) -> int:
+        return serial(self.visit(name).tls.getpeercert(binary_form=True))
+
+    def resumes(self, session: ssl.SSLSession, context: ssl.SSLContext) -> bool:
+        client = self.visit(session=session, context=context)
+        assert client.tls.session_reused == self.server.is_resumed
+        return self.server.is_resumed
+
+    def count(self, name: str, *values: str) -> int:
+        return self.cells[metrics.index(name, *values)]
+
+
+# ---- versions and ciphers -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+def test_nothing_older_than_tls_1_2_is_spoken(tmp_path):
+    old = client_context(ssl.TLSVersion.TLSv1_1)
+    old.minimum_version = ssl.TLSVersion.TLSv1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.raises(TlsError) as raised:
+        World(tmp_path).visit(context=old)
+    assert raised.value.kind == "no_agreement"
+
+
+def test_tls_1_3_alone_can_be_asked_for(tmp_path):
+    world = World(tmp_path, min_version="1.3")
+    with pytest.raises(TlsError) as raised:
+        world.visit(context=client_context(ssl.TLSVersion.TLSv1_2))
+    assert raised.value.kind == "no_agreement"
+    world.visit()
+    assert world.server.version == "TLSv1.3"
+
+
+@pytest.mark.parametrize("ciphers", ["AES128-SHA", "ECDHE-RSA-AES128-SHA", "AES256-GCM-SHA384"])
+def test_ciphers_without_forward_secrecy_or_authentication_are_refused(tmp_path, ciphers):
+    """RFC 9325 4.2."""
+    weak = client_context(ssl.TLSVersion.TLSv1_2)
+    weak.set_ciphers(ciphers)
+    with pytest.raises(TlsError) as raised:
+        World(tmp_path, make_pair(tmp_path, "a.example", rsa_key=True)).visit(context=weak)
+    assert raised.value.kind == "no_agreement"
+
+
+@pytest.mark.parametrize("rsa_key", [False, True], ids=["ec", "rsa"])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_both_kinds_of_key_serve_both_versions(tmp_path, rsa_key, version):
+    world = World(tmp_path, make_pair(tmp_path, "a.example", rsa_key=rsa_key))
+    world.visit(context=client_context(version))
+    assert world.server.is_established
+
+
+# ---- names ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_client_gets_the_certificate_of_the_name_it_asks_for(tmp_path):
+    first = make_pair(tmp_path, "mx.example.org", stem="1")
+    second = make_pair(tmp_path, "mail.example.net", "*.sub.example.net", stem="2")
+    world = World(tmp_path, first, second)
+    assert world.serial("mail.example.net") == serial_of(second)
+    assert world.serial("MAIL.Example.Net") == serial_of(second)
+    assert world.serial("x.sub.example.net") == serial_of(second)
+    assert world.serial("mx.example.org") == serial_of(first)
+
+
+def test_everybody_else_gets_the_first_certificate(tmp_path):
+    first, second = make_pair(tmp_path, "mx.example.org", stem="1"), make_pair(tmp_path, "*.example.net", stem="2")
+    world = World(tmp_path, first, second)
+    for name in (None, "elsewhere.example", "example.net", "a.b.example.net"):
+        assert world.serial(name) == serial_of(first), name
+
+
+def test_configured_names_take_the_place_of_those_in_the_certificate(tmp_path):
+    first, second = make_pair(tmp_path, "a.example", stem="1"), make_pair(tmp_path, "b.example", stem="2")
+    world = World(tmp_path, first, (second, ("a.example", "*.c.example")))
+    assert world.serial("a.example") == serial_of(first), "the first that has the name"
+    assert world.serial("x.c.example") == serial_of(second)
+    assert world.serial("b.example") == serial_of(first)
+
+
+def test_everything_that_is_wrong_is_told_at_once(tmp_path):
+    good, bad = make_pair(tmp_path, "a.example", stem="1"), make_pair(tmp_path, "b.example", stem="2")
+    shutil.copy(good.key, bad.key)
+    gone = Files(tmp_path / "no.crt", tmp_path / "no.key")
+    with pytest.raises(CertificateError) as raised:
+        World(tmp_path, good, bad, gone)
+    assert "certificate[2]: " in str(raised.value)
+    assert "certificate[3]: " in str(raised.value)
+    assert "certificate[1]" not in str(raised.value)
+
+
+def test_a_key_that_openssl_refuses_is_refused_here(tmp_path):
+    """Security level 2 of OpenSSL wants at least 2048 bits."""
+    with pytest.raises(CertificateError, match="OpenSSL refuses it: EE_KEY_TOO_SMALL"):
+        World(tmp_path, make_pair(tmp_path, "a.example", rsa_key=True, bits=1024))
+
+
+def test_without_a_certificate_one_is_made_for_the_host_name(tmp_path):
+    world = World(tmp_path)
+    assert world.tls.certificate_for(None).names == ("mx.example.org",)
+    assert world.serial("mx.example.org") == serial_of(world.tls.certificate_for(None).files)
+
+
+# ---- files that change ----------------------------------------------------------------------------------------------
+
+
+class Live:
+    """A pair behind symbolic links, as certbot keeps it."""
+
+    def __init__(self, folder: Path, *names: str) -> None:
+        self.folder = folder
+        self.names = names
+        self.version = 0
+        self.files = Files(folder / "live" / "fullchain.pem", folder / "live" / "privkey.pem")
+        self.files.cert.parent.mkdir(parents=True)
+        self.swap()
+
+    def make(self, **options: Any) -> Files:
+        self.version += 1
+        return make_pair(self.folder / "archive", *self.names, stem=str(self.version), **options)
+
+    def swap(self, new: Files | None = None) -> Files:
+        """Points the links at another pair; each swap is atomic, the two together are not."""
+        new = new or self.make()
+        for link, target in zip(self.files, new, strict=True):
+            beside = link.with_suffix(".new")
+            beside.symlink_to(target)
+            beside.rename(link)
+        return new
+
+
+def test_a_swapped_pair_serves_once_it_has_stood_still(tmp_path):
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    old = world.serial()
+    new = live.swap()
+    world.tls.look()
+    assert world.serial() == old
+    world.tls.look()
+    assert world.serial() == serial_of(new) != old
+    assert [event[:2] for event in world.events] == [("info", "certificate loaded")]
+    assert world.count("relay_tls_certificate_loads_total", "served") == 1
+
+
+def test_a_pair_in_the_middle_of_a_swap_is_not_reported(tmp_path):
+    """certbot swaps one link after the other: in between they do not fit."""
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    new = live.make()
+    live.swap(Files(new.cert, live.files.key.resolve()))
+    world.tls.look()
+    live.swap(new)
+    world.tls.look()
+    world.tls.look()
+    assert world.serial() == serial_of(new)
+    assert [event for _, event, _ in world.events] == ["certificate loaded"]
+
+
+def test_a_pair_that_does_not_fit_is_refused_and_the_old_one_serves_on(tmp_path):
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    old = world.serial()
+    new = live.make()
+    live.swap(Files(new.cert, live.files.key.resolve()))
+    for _ in range(5):
+        world.tls.look()
+    assert world.serial() == old
+    assert [(level, event) for level, event, _ in world.events] == [("error", "certificate refused")], "told once"
+    assert "is not the key of" in str(world.events[0][2]["cause"])
+    assert world.count("relay_tls_certificate_loads_total", "refused") == 1
+    live.swap(new)
+    for _ in range(2):
+        world.tls.look()
+    assert world.serial() == serial_of(new)
+
+
+def test_a_file_that_vanishes_changes_nothing(tmp_path):
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    old = world.serial()
+    live.files.cert.unlink()
+    for _ in range(3):
+        world.tls.look()
+    assert world.serial() == old
+    assert [event for _, event, _ in world.events] == ["certificate refused"]
+
+
+def test_another_kind_of_key_takes_the_place_of_the_old_one(tmp_path):
+    """Loaded into the old context, OpenSSL would keep the old certificate beside the new one and serve both."""
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    new = live.swap(live.make(rsa_key=True))
+    for _ in range(2):
+        world.tls.look()
+    assert world.serial() == serial_of(new)
+    both = client_context(ssl.TLSVersion.TLSv1_2)
+    both.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256")
+    with pytest.raises(TlsError):
+        world.visit(context=both)
+
+
+def test_only_the_pair_that_changed_is_read_again(tmp_path):
+    live, other = Live(tmp_path / "x", "a.example"), make_pair(tmp_path, "b.example")
+    world = World(tmp_path, live.files, other)
+    before = world.tls.certificate_for("b.example")
+    live.swap()
+    for _ in range(2):
+        world.tls.look()
+    assert world.tls.certificate_for("b.example") is before
+
+
+def test_a_connection_in_the_middle_of_its_handshake_goes_on_with_the_old_pair(tmp_path):
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    server, client = world.tls.accept(), MemoryClient()
+    server.handshake(client.step())
+    client.incoming.write(server.take_output())
+    live.swap()
+    for _ in range(2):
+        world.tls.look()
+    assert server.handshake(client.step())
+
+
+def test_a_certificate_that_has_expired_is_warned_of_and_serves(tmp_path):
+    """For mail in transit an old certificate is better than none: senders do not check it (RFC 7435)."""
+    world = World(tmp_path, make_pair(tmp_path, "a.example", days=-1))
+    assert [(level, event) for level, event, _ in world.events] == [("warning", "certificate not valid")]
+    world.visit()
+
+
+def test_the_gauge_tells_when_the_first_certificate_expires(tmp_path):
+    world = World(tmp_path, make_pair(tmp_path, "a.example", days=20, stem="1"), make_pair(tmp_path, "b.x", days=5))
+    days = (world.count("relay_tls_certificate_expiry_time_seconds") / 1e6 - time.time()) / 86400
+    assert 4.9 < days < 5.1
+
+
+# ---- tickets --------------------------------------------------------------------------------------------------------
+
+both_versions = pytest.mark.parametrize(
+    "version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"]
+)  # fmt: skip
+
+
+@both_versions
+def test_a_ticket_is_good_in_every_process_that_has_the_keys(tmp_path, version):
+    keys = TicketKeys(START)
+    context = client_context(version)
+    session = World(tmp_path / "1", keys=keys).visit(context=context).session
+    assert World(tmp_path / "2", make_pair(tmp_path, "other.example"), keys=keys).resumes(session, context)
+
+
+@both_versions
+def test_a_ticket_is_no_good_elsewhere(tmp_path, version):
+    context = client_context(version)
+    session = World(tmp_path).visit(context=context).session
+    assert not World(tmp_path).resumes(session, context)
+
+
+@both_versions
+def test_a_ticket_survives_a_new_certificate(tmp_path, version):
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+    context = client_context(version)
+    session = world.visit(context=context).session
+    live.swap()
+    for _ in range(2):
+        world.tls.look()
+    assert world.resumes(session, context)
+
+
+@both_versions
+def test_a_ticket_survives_new_keys_until_its_lifetime_is_over(tmp_path, version):
+    world = World(tmp_path, ticket_lifetime=2 * HOUR)
+    context = client_context(version)
+    session = world.visit(context=context).session
+    world.tls.turn_keys(START + 1.5 * HOUR)
+    assert world.resumes(session, context)
+    world.tls.turn_keys(START + 4 * HOUR)
+    assert not world.resumes(session, context)
+
+
+def test_a_client_with_an_old_ticket_gets_a_new_one(tmp_path):
+    """RFC 5077 3.3; a TLS 1.3 server gives one with every handshake anyway."""
+    world = World(tmp_path)
+    context = client_context(ssl.TLSVersion.TLSv1_2)
+    old = world.visit(context=context).session
+    world.tls.turn_keys(START + 2 * HOUR)
+    again = world.visit(session=old, context=context)
+    assert again.tls.session_reused
+    world.tls.turn_keys(START + 6 * HOUR)
+    assert not world.resumes(old, context)
+    assert World(tmp_path, keys=world.tls._keys).resumes(again.session, context)
+
+
+def test_the_client_is_told_the_lifetime(tmp_path):
+    for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        session = World(tmp_path, ticket_lifetime=1800.0).visit(context=client_context(version)).session
+        assert session.ticket_lifetime_hint == 1800
+
+
+@both_versions
+def test_no_tickets_where_none_are_wanted(tmp_path, version):
+    world = World(tmp_path, ticket_lifetime=0.0)
+    context = client_context(version)
+    client = world.visit(context=context)
+    assert client.tls.session is None or not client.session.has_ticket
+    assert not world.tls.has_shared_tickets
+
+
+def test_an_openssl_that_cannot_be_reached_is_told_of_and_serves(tmp_path, monkeypatch):
+    """A Python with OpenSSL linked into it: resumption then works in one process at a time."""
+    monkeypatch.setattr(_tickets, "install", lambda *_: False)
+    world = World(tmp_path)
+    assert [event for _, event, _ in world.events] == ["session tickets not shared"]
+    context = client_context()
+    session = world.visit(context=context).session
+    assert world.resumes(session, context)
+    assert not World(tmp_path, keys=world.tls._keys).resumes(session, context)
+
+
+def test_this_pythons_openssl_can_be_reached():
+    assert _tickets.install(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), 60)
+
+
+def test_what_is_no_context_is_left_alone():
+    nothing: Any = object()
+    assert not _tickets.install(nothing, 60)
+
+
+# ---- handshakes -----------------------------------------------------------------------------------------------------
+
+
+def test_handshakes_are_bounded_and_counted(tmp_path):
+    world = World(tmp_path, max_handshakes=2)
+    handshakes = world.tls.handshakes
+    assert handshakes.begin()
+    assert handshakes.begin()
+    assert not handshakes.begin()
+    assert world.count("relay_tls_handshakes_failed_total", "busy") == 1
+    assert world.count("relay_tls_handshakes_open") == 2
+    handshakes.failed("timeout")
+    assert handshakes.begin()
+    context = client_context()
+    client = world.visit(context=context)
+    handshakes.done(world.server, 1500)
+    handshakes.begin()
+    world.visit(session=client.session, context=context)
+    handshakes.done(world.server, 500)
+    assert world.count("relay_tls_handshakes_total", "TLSv1.3", "no") == 1
+    assert world.count("relay_tls_handshakes_total", "TLSv1.3", "yes") == 1
+    assert world.count("relay_tls_handshakes_open") == 1
