@@ -6,11 +6,10 @@ Not here: what an outcome means for the queue (relay/queue), when it is on the d
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
 
 from relay.delivery._delivery import Delivery
 from relay.mail.envelope import Envelope
-from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, EXPIRED, FAILED, Outcome
+from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, Outcome
 from relay.queue.action import Settled
 from relay.queue.entry import Entry
 from relay.queue.group import Domain, Group
@@ -33,16 +32,6 @@ class Attempt:
         self.message = message
         self.connect_seconds: float | None = None
         """What it took to connect and be greeted, when the connection was opened for this attempt."""
-
-
-class _Told(NamedTuple):
-    """What the log tells of a try besides its outcome."""
-
-    attempt: Attempt | None
-    delivery: Delivery | None
-    use: int
-    number: int
-    """Which attempt it was, from 1; 0 when it was none."""
 
 
 class Settler:
@@ -100,7 +89,7 @@ class Settler:
         if settled.outcomes:
             recipients, envelope = self._recipients(settled, attempt)
             self._count(settled, envelope)
-            self._log(settled, envelope, recipients, _Told(attempt, delivery, use, number))
+            self._log(settled, envelope, recipients, attempt, delivery, use, number)
         if settled.notice is not None:
             self._notices.owed(settled.notice)
 
@@ -137,6 +126,7 @@ class Settler:
     def _count(self, settled: Settled, envelope: Envelope | None) -> None:
         row = self._row
         now = time.time_ns() // 1000
+        is_over = False
         for outcome in settled.outcomes:
             row[self._outcomes[outcome.kind]] += 1
             if outcome.kind == DELIVERED:
@@ -144,18 +134,28 @@ class Settler:
                     self._delay.observe(row, now - envelope.received_at)
             elif outcome.kind != DISCARDED:
                 row[self._stages.get(outcome.stage, self._stages["reply"])] += 1
+                is_over = is_over or outcome.kind != DEFERRED
             if outcome.code:
                 row[self._replies[outcome.code]] += 1
-        if settled.notice is None and any(outcome.kind in (FAILED, EXPIRED) for outcome in settled.outcomes):
+        if is_over and settled.notice is None:
             row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
 
-    def _log(self, settled: Settled, envelope: Envelope | None, recipients: tuple[bytes, ...], told: _Told) -> None:
-        first = settled.outcomes[0]
-        if len(settled.outcomes) == 1 or all(outcome == first for outcome in settled.outcomes):
-            self._line(settled.entry, envelope, recipients, first, told)
+    def _log(
+        self,
+        settled: Settled,
+        envelope: Envelope | None,
+        recipients: tuple[bytes, ...],
+        attempt: Attempt | None,
+        delivery: Delivery | None,
+        use: int,
+        number: int,
+    ) -> None:
+        outcomes = settled.outcomes
+        if len(outcomes) == 1 or all(outcome == outcomes[0] for outcome in outcomes):
+            self._line(settled.entry, envelope, recipients, outcomes[0], attempt, delivery, use, number)
             return
-        for recipient, outcome in zip(recipients, settled.outcomes, strict=False):
-            self._line(settled.entry, envelope, (recipient,), outcome, told)
+        for recipient, outcome in zip(recipients, outcomes, strict=False):
+            self._line(settled.entry, envelope, (recipient,), outcome, attempt, delivery, use, number)
 
     def _recipients(self, settled: Settled, attempt: Attempt | None) -> tuple[tuple[bytes, ...], Envelope | None]:
         if attempt is not None:
@@ -170,20 +170,27 @@ class Settler:
         return tuple([envelope.recipients[index] for index in settled.indexes]), envelope
 
     def _line(
-        self, entry: Entry, envelope: Envelope | None, recipients: tuple[bytes, ...], outcome: Outcome, told: _Told
+        self,
+        entry: Entry,
+        envelope: Envelope | None,
+        recipients: tuple[bytes, ...],
+        outcome: Outcome,
+        attempt: Attempt | None,
+        delivery: Delivery | None,
+        use: int,
+        number: int,
     ) -> None:
         now = time.time_ns() // 1000
         received_at = envelope.received_at if envelope is not None else entry.received_at
         transfer = queued = connect = None
-        delivery = told.delivery
         if delivery is not None and delivery.finished_at:
             transfer = round((delivery.finished_at - delivery.taken_at) * 1_000_000)
             queued = now - received_at - transfer
-        if told.attempt is not None and told.attempt.connect_seconds is not None:
-            connect = round(told.attempt.connect_seconds * 1_000_000)
+        if attempt is not None and attempt.connect_seconds is not None:
+            connect = round(attempt.connect_seconds * 1_000_000)
         self._sink.append(lines.DELIVERY.build(now, (
             entry.queue_id,
-            told.number or None,
+            number or None,
             _transport(entry.group),
             entry.group.key,
             outcome.next_hop or None,
@@ -196,7 +203,7 @@ class Settler:
             outcome.code or None,
             outcome.status,
             outcome.text,
-            told.use or None,
+            use or None,
             entry.due_at if outcome.kind == DEFERRED else None,
             queued,
             connect,
