@@ -231,9 +231,9 @@ class Stand:
         self.service = Service(self.context, kind, kind, tls=self.tls, is_implicit=is_implicit)
         self.pass_time(0)
 
-    @staticmethod
-    def _tls(tls: Any) -> Any:
-        return FakeTls() if tls is True else tls
+    def _tls(self, tls: Any) -> Any:
+        """``tls`` as it was given: None, True for a fake, or what makes a real one for a row of counters."""
+        return FakeTls() if tls is True else tls and tls(memoryview(self.cells))
 
     def pass_time(self, seconds: float) -> None:
         """Moves the clock and lets the wheel turn."""
