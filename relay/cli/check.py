@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -13,27 +14,37 @@ from relay.config import Config
 @click.command("check")
 @configuration.config_option
 def command(config_path: Path | None) -> None:
-    """Check the configuration file, the environment that overrides it, and the account file.
+    """Check the configuration file, the environment that overrides it, the account file and the certificates.
 
     Reports every error at once, each with file, line and key. Nothing is started or changed.
     """
     from relay.auth import AccountError, AccountFile
+    from relay.net.certificates import CertificateError
+    from relay.net.tls import load_all
 
     config = configuration.load_or_stop(config_path)
     try:
         accounts = len(AccountFile(config.accounts_path).list())
-    except AccountError as error:
+        certificates = load_all(config)
+    except (AccountError, CertificateError) as error:
         exits.stop(exits.CONFIGURATION, str(error))
+    now = datetime.now(UTC)
+    for each in certificates:
+        if trouble := each.trouble(now):
+            click.echo(f"{each.files.cert}: {trouble}", err=True)
     click.echo(f"{configuration.source_of(config_path)}: no errors")
-    click.echo(_summary(config, accounts))
+    click.echo(_summary(config, accounts, min((each.expires_at for each in certificates), default=None)))
 
 
-def _summary(config: Config, accounts: int) -> str:
+def _summary(config: Config, accounts: int, expires_at: datetime | None) -> str:
+    """What the configuration comes to; ``expires_at`` is when the first certificate expires, if there is one."""
+    tls = f"{len(config.certificates)} certificates, the first expires {expires_at:%Y-%m-%d}" if expires_at else ""
     listeners = ", ".join(f"{each.name} on {show_endpoint(each.address, each.port)}" for each in config.listeners)
     lines = [
         f"  hostname   {config.hostname}",
         f"  data       {config.data_dir}",
         f"  listeners  {listeners}",
+        f"  tls        {tls or 'a self-signed certificate for ' + config.hostname}",
         f"  domains    {len(config.domains.local)} local ({accounts} accounts), {len(config.relay_domains)} relayed",
         f"  other mail {'to ' + str(config.smarthost) if config.smarthost else 'by MX lookup'}",
     ]
