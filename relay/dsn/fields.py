@@ -6,6 +6,7 @@ characters are replaced, lines are folded, texts are cut.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -56,7 +57,7 @@ def _recipient(recipient: bytes, outcome: Outcome, action: str, until: int, limi
     ]
     host = remote_host(outcome.next_hop)
     if host:
-        lines.append(f"Remote-MTA: dns; {_printable(host, utf8=utf8)}")
+        lines.append(f"Remote-MTA: dns; {_printable(_as_domain(host), utf8=utf8)}")
     said = _printable(quoted(outcome, limit), utf8=utf8)
     lines.append(f"Diagnostic-Code: {'smtp' if outcome.code else 'x-relay'}; {said}")
     if until:
@@ -79,6 +80,15 @@ def status_of(outcome: Outcome) -> str:
     if _STATUS.fullmatch(outcome.status):
         return outcome.status
     return "5.0.0" if outcome.kind == FAILED else "4.0.0"
+
+
+def _as_domain(host: str) -> str:
+    """``host``; an address as a literal, because RFC 3464 2.1.2 wants a domain (RFC 5321 4.1.3)."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
 def remote_host(next_hop: str) -> str:

@@ -21,6 +21,7 @@ from typing import Final, Literal, NamedTuple
 from zlib import crc32
 
 from relay.config.model import Config
+from relay.mail.address import AddressError, ascii_domain
 from relay.mail.next_hop import SMTP_PORT, NextHop
 
 LOCAL_LANES: Final = 16
@@ -139,8 +140,8 @@ def _ascii(domain: bytes) -> bytes:
     if domain.isascii():
         return domain
     try:
-        return domain.decode().encode("idna")
-    except UnicodeError:
+        return ascii_domain(domain)
+    except AddressError:
         return domain
 
 

@@ -36,6 +36,9 @@ cdef enum:
     FLAG_SMTPUTF8 = 2
     FLAG_SUBMISSION = 32
 
+cdef enum:
+    REFUSALS_LOGGED = 10        # refused recipients named in the line of a transaction
+
 assert (FLAG_8BIT, FLAG_SMTPUTF8, FLAG_SUBMISSION) == (BODY_8BIT, SMTPUTF8, SUBMISSION)
 
 
@@ -253,10 +256,10 @@ cdef class Commands(Handover):
         if param.keyword == K_BODY:
             if param.value_start < 0:
                 return -1
-            if equals(p, param.value_start, param.value_end, b"8BITMIME"):
-                self.candidate_flags |= FLAG_8BIT
-                return 2
-            return 2 if equals(p, param.value_start, param.value_end, b"7BIT") else -1
+            # Not remembered: whether there are such octets is seen in the content, and a message that was declared
+            # 8BITMIME without need can still go to a next hop that does not offer it (RFC 6152 3).
+            return 2 if equals(p, param.value_start, param.value_end, b"8BITMIME") or equals(
+                p, param.value_start, param.value_end, b"7BIT") else -1
         if param.keyword == K_SMTPUTF8:
             self.candidate_flags |= FLAG_SMTPUTF8
             return 4 if param.value_start < 0 else -1
@@ -268,7 +271,9 @@ cdef class Commands(Handover):
         cdef Transaction t = self.transaction
         cdef PathArgument path
         cdef Param param
+        cdef bytes address
         cdef int found, error = path_argument(p, at, end, V_RCPT, &path)
+        self.candidate = octets[at:end]
         if error != P_NONE:
             return self.refuse_rcpt(RCPT_PATH_REPLIES[error], "syntax")
         cdef Py_ssize_t here = path.params_start
@@ -280,9 +285,10 @@ cdef class Commands(Handover):
                 worded(words.UNKNOWN_PARAMETER, shown(octets[param.keyword_start:param.keyword_end])), "parameter")
         if path.flags & PATH_UTF8 and not t.flags & FLAG_SMTPUTF8:
             return self.refuse_rcpt(words.NEEDS_SMTPUTF8, "smtputf8")
-        self.candidate = self.address_of(octets, &path)
-        if self.candidate is None:
+        address = self.address_of(octets, &path)
+        if address is None:
             return self.refuse_rcpt(words.BAD_DOMAIN, "syntax")
+        self.candidate = address
         if len(t.recipients) >= self.context.limits.recipients:
             return self.refuse_rcpt(worded(
                 words.TOO_MANY_RECIPIENTS, f"the limit is {self.context.limits.recipients}"), "too_many_recipients")
@@ -325,6 +331,9 @@ cdef class Commands(Handover):
         cdef ServerContext context = self.context
         t.refused += 1
         t.refusal = (reply, reason)
+        if t.refused <= REFUSALS_LOGGED:
+            t.refusals = t.refusals or []
+            t.refusals.append(b"%b: %d %b" % (self.candidate, reply.code, reply.status.encode()))
         context.count(
             context.cells.recipients_refused if reply.code >= 500 else context.cells.recipients_deferred)
         self.say_reply(reply, reason)

@@ -141,6 +141,7 @@ cdef class Session(Commands):
             self.greet()
         elif self.state == HANDSHAKE:
             if self.has_spoken or not self.service.is_implicit:
+                self.closes_at_once = True      # there is no last reply to wait for
                 self.insecure("timeout", "not finished in time")
             else:
                 self.handshake_over("timeout")

@@ -59,9 +59,11 @@ TRANSACTION_FIELDS: Final = (
     Field("reverse_path", "from MAIL; empty for the null reverse-path `<>`", ALWAYS),
     Field("recipients", "list of the accepted recipients"),
     Field("recipients_refused", "number of RCPT commands answered with 4xx or 5xx"),
+    Field("refusals", "list of the refused recipients, ten at most, each with reply code and enhanced status"),
     Field("size", "octets of content read"),
     Field("result", "accepted, refused (5xx), deferred (4xx) or aborted (RSET, a new greeting, a lost connection)"),
-    Field("stage", "command at which it ended: mail, rcpt, data, content, spool"),
+    Field("stage", "where it ended: mail, rcpt, data, content, spool; connect, helo or session where there was no "
+          "transaction yet"),
     Field("code", "reply code that ended it"),
     Field("status", "enhanced status of that reply"),
     Field("text", "text of that reply"),

@@ -126,7 +126,6 @@ _SMTP = (
               _SYNC, scale=MICROSECONDS),
     gauge("relay_smtp_buffered_bytes", "Memory held by contents that are being read or wait for their sync."),
     gauge("relay_smtp_buffer_limit_bytes", "Memory budget for contents, all smtp workers together."),
-    gauge("relay_smtp_reading_paused_sessions", "Sessions not read from because the worker is over its budget."),
 )  # fmt: skip
 
 _TLS = (

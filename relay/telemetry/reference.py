@@ -59,7 +59,7 @@ Further fields depend on the event. What Relay's libraries have to say comes as 
 _NOW: Final = 1_767_323_045_678_901
 _TRANSACTION: Final = (
     "01KDYN2J9E000", "7f3a91c2", 1, "mx", "192.0.2.17", 40123, b"mail.example.org", "ESMTP", None, None,
-    b"ann@example.org", (b"bob@demo.test",), 1, 1834, "accepted", "spool", 250, "2.0.0",
+    b"ann@example.org", (b"bob@demo.test",), 1, (b"bub@demo.test: 550 5.1.1",), 1834, "accepted", "spool", 250, "2.0.0",
     "Ok: queued as 01KDYN2J9E000", None, 1210, 2954, 412,
 )  # fmt: skip
 _DELIVERY: Final = (

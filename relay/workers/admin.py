@@ -29,7 +29,7 @@ async def main(worker: Worker) -> None:
     await worker.listen(LISTENER, server.factory)
     worker.ready()
     await worker.draining.wait()
-    while is_stopping(context.page) and has_others(context.page):  # noqa: ASYNC110 - other processes set no event
+    while is_stopping(context.page) and has_others(context.page):
         if worker.seconds_left() < RESERVE_SECONDS:
             break
         await asyncio.sleep(0.05)

@@ -273,6 +273,8 @@ class DeliveryWorker:
         now = now_us()
         until = now + RESOLVED_SECONDS * 1_000_000
         if isinstance(hosts, Outcome):
+            self._sink.event("warning", "domain not resolved", domain=domain, outcome=hosts.kind, status=hosts.status,
+                             text=hosts.text)  # fmt: skip
             if hosts.kind == FAILED:
                 self._scheduler.rejected(key, hosts, until)
             else:

@@ -43,6 +43,7 @@ def test_an_accepted_message_has_one_line_with_everything() -> None:
             "reverse_path": "sender@elsewhere.example",
             "recipients": ["anna@local.test", "bert@local.test"],
             "recipients_refused": 1,
+            "refusals": ["nobody@local.test: 550 5.1.1"],
             "size": len(MESSAGE) + 3,
             "result": "accepted",
             "stage": "spool",
@@ -81,6 +82,7 @@ def test_a_transaction_that_only_met_refusals_is_logged_as_refused() -> None:
     assert (line["result"], line["stage"], line["code"]) == ("refused", "rcpt", 550)
     assert line["text"] == "Relaying denied: <y@elsewhere.example>"
     assert line["recipients_refused"] == 2
+    assert line["refusals"] == ["x@local.test: 550 5.1.1", "y@elsewhere.example: 550 5.7.1"]
     assert line["reason"] == "relay_denied"
     assert len(stand.log.lines) == 1
 
