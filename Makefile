@@ -9,7 +9,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
-SOURCES := $(shell find relay -name '*.pyx' -o -name '*.pxd')
+SOURCES := $(shell find relay benchmarks -name '*.pyx' -o -name '*.pxd')
 ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
 PYTEST_ARGS ?=
@@ -40,7 +40,7 @@ lint: $(STAMPS)/dev ## Ruff, mypy --strict, import contracts, stubs against comp
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m mypy.stubtest --mypy-config-file pyproject.toml $(STUBTEST_FLAGS) \
-		$$(find relay -name '*.pyi' | sed 's/\.pyi$$//; s,/,.,g' | sort)
+		$$(find relay benchmarks -name '*.pyi' | sed 's/\.pyi$$//; s,/,.,g' | sort)
 
 format: $(STAMPS)/dev ## Lays the source out as lint wants it
 	$(BIN)/ruff check --fix-only --quiet
@@ -72,7 +72,7 @@ lock: $(STAMPS)/dev ## Newest versions into deploy/lock (needs uv)
 clean: ## Removes what was built, not the virtual environment nor the demo's data
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(STAMPS)/compiled
 	find relay tests benchmarks -name '__pycache__' -prune -exec rm -rf {} +
-	find relay -name '*.so' -delete
+	find relay benchmarks -name '*.so' -delete
 
 distclean: clean ## The virtual environment too
 	rm -rf $(VENV) *.egg-info

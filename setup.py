@@ -1,5 +1,5 @@
-"""Builds Relay's compiled parts: every ``.pyx`` below ``relay/`` is one extension module. In place, those below ``benchmarks/``
-are built too; a wheel does not hold them.
+"""Builds Relay's compiled parts: every ``.pyx`` below ``relay/`` is one extension module. In place, those below
+``benchmarks/`` are built too; a wheel does not hold them.
 
 Environment:
     RELAY_BUILD   ``release`` (default), ``debug`` (bounds, wraparound and None checks on, -O1, assertions)

@@ -72,7 +72,7 @@ class AdminServer:
         must be closed before: a client whose connection was accepted a moment ago has not sent its request yet."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
-        while (server := self._runner.server) is not None and server.connections:  # noqa: ASYNC110 - aiohttp tells no event
+        while (server := self._runner.server) is not None and server.connections:
             if loop.time() >= deadline:
                 return
             await asyncio.sleep(0.01)

@@ -69,14 +69,30 @@ class Appliance:
     A test fails when the log holds an event of level ``error`` that is not among ``expects``, or a stack trace.
     """
 
-    def __init__(self, root: Path, sink_port: int, *, smtp_workers: int = 2, delivery_workers: int = 1,
-                 segment_size: str = "4MiB", top: str = "", more: str = "", wrap: tuple[str, ...] = (),
-                 data: Path | None = None, expects: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        root: Path,
+        sink_port: int,
+        *,
+        smtp_workers: int = 2,
+        delivery_workers: int = 1,
+        segment_size: str = "4MiB",
+        top: str = "",
+        more: str = "",
+        wrap: tuple[str, ...] = (),
+        data: Path | None = None,
+        expects: tuple[str, ...] = (),
+    ) -> None:
         self.root = root
         self.data = data or root / "data"
         self.smtp_port, self.admin_port, self.sink_port = free_port(), free_port(), sink_port
-        self.settings = {"smtp_workers": smtp_workers, "delivery_workers": delivery_workers,
-                         "segment_size": segment_size, "more": more, "top": top}
+        self.settings = {
+            "smtp_workers": smtp_workers,
+            "delivery_workers": delivery_workers,
+            "segment_size": segment_size,
+            "more": more,
+            "top": top,
+        }
         self.wrap = wrap
         self.expects = expects
         self.config = root / "relay.toml"
@@ -87,8 +103,11 @@ class Appliance:
     def write_config(self, **changes: object) -> None:
         """Writes the configuration file, with some settings changed."""
         self.settings.update(changes)
-        self.config.write_text(CONFIG.format(data=self.data, smtp=self.smtp_port, admin=self.admin_port,
-                                             sink=self.sink_port, **self.settings))
+        self.config.write_text(
+            CONFIG.format(
+                data=self.data, smtp=self.smtp_port, admin=self.admin_port, sink=self.sink_port, **self.settings
+            )
+        )
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,8 +116,9 @@ class Appliance:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.end()
         if kind is None and self.expects != ANYTHING:
-            faults = [line for line in self.events() if line.get("level") == "error"
-                      and line["event"] not in self.expects]
+            faults = [
+                line for line in self.events() if line.get("level") == "error" and line["event"] not in self.expects
+            ]
             assert not faults, faults
             assert "Traceback" not in self.log.read_text("utf-8", "replace"), self.tail()
 
@@ -117,8 +137,7 @@ class Appliance:
 
     def run(self, *words: str, check: bool = True, text: str | None = None) -> str:
         """Standard output of ``relay WORDS``; raises CalledProcessError on another exit code than 0."""
-        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, check=False,
-                              input=text)
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, check=False, input=text)
         if check and done.returncode:
             raise AssertionError(f"{words} exited {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout
@@ -136,8 +155,13 @@ class Appliance:
         entries = [{key: value for key, value in each.items() if key != "next_hop"} for each in self.queue()]
         return sorted(entries, key=lambda each: (each["queue_id"], each["recipients"]))
 
-    def send(self, *recipients: str, sender: str = "a@source.test", content: str | bytes = CONTENT,
-             options: tuple[str, ...] = ()) -> str:
+    def send(
+        self,
+        *recipients: str,
+        sender: str = "a@source.test",
+        content: str | bytes = CONTENT,
+        options: tuple[str, ...] = (),
+    ) -> str:
         """Sends a message in a session of its own; the queue id that the 250 names."""
         with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=20) as client:
             client.ehlo("source.test")
@@ -163,8 +187,14 @@ class Appliance:
         """Starts the appliance; returns when /readyz is green."""
         environ = dict(os.environ, RELAY_ALLOW_ROOT="true")
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*self.wrap, *self.command("serve")], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log, env=environ, cwd=self.root)
+            self.process = subprocess.Popen(
+                [*self.wrap, *self.command("serve")],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environ,
+                cwd=self.root,
+            )
         if wait:
             self.wait_ready()
 
@@ -197,8 +227,11 @@ class Appliance:
         """/metrics by sample name with its labels."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/metrics", timeout=5) as answer:
             text = answer.read().decode()
-        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
-                for line in text.splitlines() if line and not line.startswith("#")}
+        return {
+            line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1])
+            for line in text.splitlines()
+            if line and not line.startswith("#")
+        }
 
     def serves(self, generation: int) -> bool:
         """Whether this generation of the configuration serves."""
@@ -206,8 +239,9 @@ class Appliance:
 
     def deliveries(self, recipient: str) -> list[dict[str, Any]]:
         """The log's delivery lines that name ``recipient``."""
-        return [line for line in self.events()
-                if line.get("kind") == "delivery" and recipient in line.get("recipients", ())]
+        return [
+            line for line in self.events() if line.get("kind") == "delivery" and recipient in line.get("recipients", ())
+        ]
 
     def workers(self) -> dict[int, str]:
         """pid -> process title of the supervisor's children."""

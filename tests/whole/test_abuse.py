@@ -22,8 +22,10 @@ MIB = 1 << 20
 
 @pytest.fixture(scope="module")
 def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Appliance]:
-    limits = ('[smtp]\ncommand_timeout = "3s"\ndata_rate_grace = "2s"\nmin_data_rate = "1KiB"\n'
-              'max_connections_per_client = 20000\nmax_message_size = "2MiB"\n')
+    limits = (
+        '[smtp]\ncommand_timeout = "3s"\ndata_rate_grace = "2s"\nmin_data_rate = "1KiB"\n'
+        'max_connections_per_client = 20000\nmax_message_size = "2MiB"\n'
+    )
     with Sink() as sink, Appliance(tmp_path_factory.mktemp("abuse"), sink.port, more=limits) as appliance:
         yield appliance
 

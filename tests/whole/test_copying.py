@@ -32,8 +32,9 @@ def test_what_waits_in_an_old_segment_is_copied_and_the_segment_goes(tmp_path: P
             source = Source(relay.smtp_port, sessions=2, messages=100, size=30_000)
             source.start()
             source.join(20)
-            wait_for(lambda: relay.metrics()["relay_spool_copied_records_total"] == 3, 20,
-                     lambda: f"copied\n{relay.tail()}")
+            wait_for(
+                lambda: relay.metrics()["relay_spool_copied_records_total"] == 3, 20, lambda: f"copied\n{relay.tail()}"
+            )
             wait_for(lambda: not old[0].exists(), 10, "the old segment is gone")
             assert relay.waiting() == before, "they wait as before"
             relay.kill()
@@ -47,7 +48,10 @@ def test_what_waits_in_an_old_segment_is_copied_and_the_segment_goes(tmp_path: P
             wait_for(lambda: len(sink.messages) == 3, 10, lambda: f"delivered\n{relay.tail()}")
             wait_for(lambda: not relay.queue(), 10, "an empty queue")
             assert sorted(message.recipients for message in sink.messages) == [
-                ("later1@relay.test", "later2@relay.test"), ("later3@relay.test",), ("later4@relay.test",)]
+                ("later1@relay.test", "later2@relay.test"),
+                ("later3@relay.test",),
+                ("later4@relay.test",),
+            ]
             (whole,) = [message.content for message in sink.messages if len(message.content) > MIB]
             assert whole.endswith(large_content.encode())
             wait_for(lambda: not list((relay.data / "spool").glob("log-*/large/*")), 10, "no large file is left")

@@ -94,6 +94,7 @@ def test_a_dead_next_hop_counts_towards_the_lifetime(tmp_path: Path) -> None:
 
 def test_nobody_is_told_what_became_of_a_dsn(tmp_path: Path) -> None:
     """RFC 5321 4.5.5: a bounce that bounces is the end of it."""
+
     def refuse(stage: str, argument: str) -> str | None:
         return "550 5.1.1 nobody here" if stage == "rcpt" else None
 
@@ -109,6 +110,7 @@ def test_nobody_is_told_what_became_of_a_dsn(tmp_path: Path) -> None:
 
 def test_a_bounce_returns_the_header_section_or_everything(tmp_path: Path) -> None:
     """RFC 3462 2: `bounce_content`."""
+
     def refuse(stage: str, argument: str) -> str | None:
         return "550 5.1.1 nobody here" if stage == "rcpt" else None
 
@@ -133,6 +135,7 @@ def test_a_bounce_returns_the_header_section_or_everything(tmp_path: Path) -> No
 @pytest.mark.parametrize("ending", ["running", "drained", "killed"])
 def test_recipients_that_fail_in_several_groups_within_a_moment_share_one_bounce(tmp_path: Path, ending: str) -> None:
     """Whether it is let run, drained or killed in that moment."""
+
     def refuse(stage: str, argument: str) -> str | None:
         return "550 5.1.1 nobody here" if stage == "rcpt" and not argument.startswith("ok") else None
 

@@ -86,17 +86,37 @@ MOVED = (
 
 
 def test_what_happens_is_counted(tmp_path: Path) -> None:
-    zone = Zone({("found.test", "MX"): ["10 host.test."], ("host.test", "A"): ["127.0.0.11"],
-                 ("other.test", "MX"): ["10 host.test.", "20 backup.test."], ("fail.test", "MX"): dns.rcode.SERVFAIL})
+    zone = Zone(
+        {
+            ("found.test", "MX"): ["10 host.test."],
+            ("host.test", "A"): ["127.0.0.11"],
+            ("other.test", "MX"): ["10 host.test.", "20 backup.test."],
+            ("fail.test", "MX"): dns.rcode.SERVFAIL,
+        }
+    )
     with nameserver(zone) as server, Sink(answer=answer) as near, Sink(address="127.0.0.11", answer=answer) as far:
-        relay = Appliance(tmp_path, near.port, smtp_workers=1, segment_size="2MiB", expects=("worker lost",), more=(
-            f'[delivery]\nmx_port = {far.port}\ndns_servers = ["{server}"]\n'
-            '[queue]\nretry_first = "1h"\nretry_max = "1h"\ndelay_notice_after = "1s"\n'
-            '[[relay_domain]]\ndomain = "dead.test"\nnext_hop = "smtp://127.0.0.1:1"\n'))
+        relay = Appliance(
+            tmp_path,
+            near.port,
+            smtp_workers=1,
+            segment_size="2MiB",
+            expects=("worker lost",),
+            more=(
+                f'[delivery]\nmx_port = {far.port}\ndns_servers = ["{server}"]\n'
+                '[queue]\nretry_first = "1h"\nretry_max = "1h"\ndelay_notice_after = "1s"\n'
+                '[[relay_domain]]\ndomain = "dead.test"\nnext_hop = "smtp://127.0.0.1:1"\n'
+            ),
+        )
         relay.add_account("alice@local.test")
         with relay:
-            relay.send("later@relay.test", "nobody@relay.test", "x@found.test", "alice@local.test", "x@nowhere.test",
-                       sender="alice@local.test")
+            relay.send(
+                "later@relay.test",
+                "nobody@relay.test",
+                "x@found.test",
+                "alice@local.test",
+                "x@nowhere.test",
+                sender="alice@local.test",
+            )
             wait_for(lambda: relay.deliveries("x@found.test"), 10, "found")
             relay.send("x@dead.test", "later@found.test")
             relay.send("later@relay.test")

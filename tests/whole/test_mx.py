@@ -26,8 +26,9 @@ BOTH = ["10 a.hosts.test.", "20 b.hosts.test."]
 
 def domain_in(shard: int) -> str:
     """A domain whose MX is looked up by delivery worker ``shard`` of two."""
-    return next(name for name in (f"d{number}.test" for number in itertools.count())
-                if shard_of(f"mx:{name}", 2) == shard)
+    return next(
+        name for name in (f"d{number}.test" for number in itertools.count()) if shard_of(f"mx:{name}", 2) == shard
+    )
 
 
 HERE = shard_of(GROUP, 2)
@@ -62,13 +63,19 @@ class World:
 
 
 @contextmanager
-def world(root: Path, workers: int, answer: Callable[[str, str], str | None], expects: tuple[str, ...] = (),
-          ) -> Iterator[World]:
+def world(
+    root: Path,
+    workers: int,
+    answer: Callable[[str, str], str | None],
+    expects: tuple[str, ...] = (),
+) -> Iterator[World]:
     with Sink(address="127.0.0.11", answer=answer) as a, Sink(address="127.0.0.12", port=a.port, answer=answer) as b:
         zone = Zone(dict(RECORDS))
         with nameserver(zone) as server:
-            more = (f'[delivery]\nmx_port = {a.port}\ndns_servers = ["{server}"]\ndns_timeout = "1s"\n'
-                    '[queue]\nretry_first = "400ms"\nretry_max = "400ms"\n')
+            more = (
+                f'[delivery]\nmx_port = {a.port}\ndns_servers = ["{server}"]\ndns_timeout = "1s"\n'
+                '[queue]\nretry_first = "400ms"\nretry_max = "400ms"\n'
+            )
             relay = Appliance(root, 1, delivery_workers=workers, more=more, expects=expects)
             relay.add_account("alice@local.test")
             with relay:
@@ -118,8 +125,9 @@ def test_an_address_literal_is_asked_directly(one: World) -> None:
     wait_for(lambda: arrived(one.a, "x@[127.0.0.11]"), 10, lambda: f"at that address\n{one.relay.tail()}")
 
 
-@pytest.mark.parametrize(("domain", "status"), [("null.test", b"5.1.10"), ("nowhere.test", b"5.1.2"),
-                                                ("loop.test", b"5.4.6")])
+@pytest.mark.parametrize(
+    ("domain", "status"), [("null.test", b"5.1.10"), ("nowhere.test", b"5.1.2"), ("loop.test", b"5.4.6")]
+)
 def test_a_domain_that_takes_no_mail_bounces_at_once(one: World, domain: str, status: bytes) -> None:
     """RFC 7505 4.1 (null MX), RFC 5321 5.1 (no such domain; our own name)."""
     one.relay.send(f"x@{domain}", sender="alice@local.test")
@@ -166,12 +174,20 @@ def test_mail_of_either_worker_goes_out_by_the_one_that_has_the_group(tmp_path: 
         relay = two.relay
         for domain in (NEAR, FAR):
             relay.send(f"ok@{domain}", f"nobody@{domain}", f"later@{domain}", sender="alice@local.test")
-        wait_for(lambda: all(arrived(two.a, f"ok@{domain}") for domain in (NEAR, FAR)), 10,
-                 lambda: f"delivered\n{relay.tail()}")
+        wait_for(
+            lambda: all(arrived(two.a, f"ok@{domain}") for domain in (NEAR, FAR)),
+            10,
+            lambda: f"delivered\n{relay.tail()}",
+        )
         wait_for(lambda: all(bounce(relay, f"nobody@{domain}") for domain in (NEAR, FAR)), 10, "bounced")
-        wait_for(lambda: [entry["recipients"] for entry in relay.queue()] in (
-            [[f"later@{NEAR}"], [f"later@{FAR}"]], [[f"later@{FAR}"], [f"later@{NEAR}"]]), 10,
-            lambda: f"deferred, each once: {relay.queue()}")
+        wait_for(
+            lambda: (
+                [entry["recipients"] for entry in relay.queue()]
+                in ([[f"later@{NEAR}"], [f"later@{FAR}"]], [[f"later@{FAR}"], [f"later@{NEAR}"]])
+            ),
+            10,
+            lambda: f"deferred, each once: {relay.queue()}",
+        )
         assert len(relay.stored("alice@local.test")) == 2, "one bounce for each message"
         late.set()
         wait_for(lambda: all(arrived(two.a, f"later@{domain}") for domain in (NEAR, FAR)), 10, "retried")
@@ -199,8 +215,11 @@ def test_a_worker_that_is_killed_meanwhile_loses_nothing(tmp_path: Path, which: 
         slot = HERE if which == "the group's worker" else 1 - HERE
         (pid,) = [pid for pid, name in relay.workers().items() if name.startswith(f"delivery-{slot}")]
         os.kill(pid, signal.SIGKILL)
-        wait_for(lambda: all(arrived(two.a, f"x{number}@{FAR}") for number in range(20)), 20,
-                 lambda: f"all delivered\n{relay.tail(20)}")
+        wait_for(
+            lambda: all(arrived(two.a, f"x{number}@{FAR}") for number in range(20)),
+            20,
+            lambda: f"all delivered\n{relay.tail(20)}",
+        )
         wait_for(lambda: not relay.queue(), 10, lambda: f"an empty queue: {relay.queue()}")
         relay.kill()  # else the drain would wait for the silent connection
 

@@ -29,11 +29,19 @@ def test_lmtp_gives_each_recipient_its_own_outcome(tmp_path: Path, transport: st
         relay = Appliance(tmp_path, 1, more=f'{SOON}\n[[relay_domain]]\ndomain = "lmtp.test"\nnext_hop = "{hop}"\n')
         relay.add_account("alice@local.test")
         with relay:
-            relay.send("ok@lmtp.test", "full@lmtp.test", "gone@lmtp.test", "nobody@lmtp.test", "two@lmtp.test",
-                       sender="alice@local.test")
+            relay.send(
+                "ok@lmtp.test",
+                "full@lmtp.test",
+                "gone@lmtp.test",
+                "nobody@lmtp.test",
+                "two@lmtp.test",
+                sender="alice@local.test",
+            )
             wait_for(lambda: len(store.messages) == 2, 15, lambda: f"both times\n{relay.tail()}")
             assert [message.recipients for message in store.messages] == [
-                ("ok@lmtp.test", "two@lmtp.test"), ("full@lmtp.test",)]
+                ("ok@lmtp.test", "two@lmtp.test"),
+                ("full@lmtp.test",),
+            ]
             wait_for(lambda: relay.stored("alice@local.test"), 10, "the bounce")
             wait_for(lambda: not relay.queue(), 10, "an empty queue")
             (bounce,) = relay.stored("alice@local.test")
@@ -44,8 +52,11 @@ def test_lmtp_gives_each_recipient_its_own_outcome(tmp_path: Path, transport: st
 
 
 def test_everything_else_goes_to_the_smarthost(tmp_path: Path) -> None:
-    with Sink() as near, Sink() as smart, \
-            Appliance(tmp_path, near.port, top=f'smarthost = "smtp://127.0.0.1:{smart.port}"') as relay:
+    with (
+        Sink() as near,
+        Sink() as smart,
+        Appliance(tmp_path, near.port, top=f'smarthost = "smtp://127.0.0.1:{smart.port}"') as relay,
+    ):
         relay.send("b@relay.test", "x@one.example", "y@two.example")
         wait_for(lambda: near.messages and smart.messages, 10, "both")
         assert near.messages[0].recipients == ("b@relay.test",)
@@ -58,8 +69,12 @@ def test_eight_bit_content_for_a_peer_without_8bitmime_fails_with_5_6_3(tmp_path
         relay = Appliance(tmp_path, sink.port)
         relay.add_account("alice@local.test")
         with relay:
-            relay.send("b@relay.test", sender="alice@local.test", content="Subject: 8\r\n\r\nm\u00fc\r\n".encode(),
-                       options=("BODY=8BITMIME",))
+            relay.send(
+                "b@relay.test",
+                sender="alice@local.test",
+                content="Subject: 8\r\n\r\nm\u00fc\r\n".encode(),
+                options=("BODY=8BITMIME",),
+            )
             wait_for(lambda: relay.stored("alice@local.test"), 10, lambda: f"the bounce\n{relay.tail()}")
             assert b"5.6.3" in relay.stored("alice@local.test")[0]
             relay.send("b@relay.test")
@@ -73,8 +88,12 @@ def test_smtputf8_for_a_peer_without_it_fails_with_5_6_7(tmp_path: Path) -> None
         relay = Appliance(tmp_path, sink.port)
         relay.add_account("alice@local.test")
         with relay:
-            relay.send("b@relay.test", sender="alice@local.test", options=("SMTPUTF8", "BODY=8BITMIME"),
-                       content="Subject: gr\u00fc\u00dfe\r\n\r\nhello\r\n".encode())
+            relay.send(
+                "b@relay.test",
+                sender="alice@local.test",
+                options=("SMTPUTF8", "BODY=8BITMIME"),
+                content="Subject: gr\u00fc\u00dfe\r\n\r\nhello\r\n".encode(),
+            )
             wait_for(lambda: relay.stored("alice@local.test"), 10, lambda: f"the bounce\n{relay.tail()}")
             assert b"5.6.7" in relay.stored("alice@local.test")[0]
             assert not sink.messages
@@ -112,8 +131,11 @@ def test_a_next_hop_that_hangs_up_now_and_then_loses_nothing(tmp_path: Path) -> 
         source = Source(relay.smtp_port, sessions=8, messages=1000)
         source.start()
         source.join(30)
-        wait_for(lambda: source.acknowledged <= {name_of(message.content) for message in sink.messages}, 20,
-                 lambda: f"{len(sink.messages)} of {len(source.acknowledged)}\n{relay.tail(10)}")
+        wait_for(
+            lambda: source.acknowledged <= {name_of(message.content) for message in sink.messages},
+            20,
+            lambda: f"{len(sink.messages)} of {len(source.acknowledged)}\n{relay.tail(10)}",
+        )
         names = [name_of(message.content) for message in sink.messages]
         assert len(names) == len(set(names)), "what was cut had not been taken"
         wait_for(lambda: relay.metrics()['relay_queue_entries{state="deferred"}'] == 0, 10, "nothing left")
@@ -121,6 +143,7 @@ def test_a_next_hop_that_hangs_up_now_and_then_loses_nothing(tmp_path: Path) -> 
 
 def test_a_silent_next_hop_meets_the_timeouts(tmp_path: Path) -> None:
     """RFC 5321 4.5.3.2; the stage is named in the queue."""
+
     def answer(stage: str, argument: str) -> str | None:
         return SILENT if stage == "rcpt" else None
 

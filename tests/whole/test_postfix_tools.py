@@ -78,7 +78,9 @@ def test_twenty_thousand_messages_arrive_once_and_unaltered(tmp_path: Path) -> N
     arrived = tmp_path / "arrived"
     with smtp_sink(arrived) as port, Appliance(tmp_path, port) as relay:
         smtp_source(relay.smtp_port, MESSAGES)
-        wait_for(lambda: len(list(arrived.iterdir())) >= MESSAGES, 60, lambda: f"{len(list(arrived.iterdir()))} arrived")
+        wait_for(
+            lambda: len(list(arrived.iterdir())) >= MESSAGES, 60, lambda: f"{len(list(arrived.iterdir()))} arrived"
+        )
         wait_for(lambda: relay.metrics()['relay_queue_entries{state="active"}'] == 0, 20, "an empty queue")
     ids = set()
     for path in arrived.iterdir():

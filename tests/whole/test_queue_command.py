@@ -43,8 +43,10 @@ def sink(refusing: Refusing) -> Iterator[Sink]:
 def relay(tmp_path: Path, sink: Sink) -> Iterator[Appliance]:
     """Two delivery workers; relay.test and both.test live in one of them each, and share the sink."""
     more = LATER + f'\n[[relay_domain]]\ndomain = "both.test"\nnext_hop = "smtp://127.0.0.2:{sink.port}"\n'
-    with Sink(answer=sink.answer, address="127.0.0.2", port=sink.port, messages=sink.messages), \
-            Appliance(tmp_path, sink.port, delivery_workers=2, more=more) as appliance:
+    with (
+        Sink(answer=sink.answer, address="127.0.0.2", port=sink.port, messages=sink.messages),
+        Appliance(tmp_path, sink.port, delivery_workers=2, more=more) as appliance,
+    ):
         yield appliance
 
 
@@ -92,7 +94,9 @@ def test_retry_tries_at_once(relay: Appliance, sink: Sink, refusing: Refusing) -
     wait_for(lambda: sink.messages, 10, "the message")
     wait_for(lambda: len(relay.queue()) == 1, 10, "the other waits still")
     assert json.loads(relay.run("queue", "retry", "--domain", "both.test", "--json")) == {
-        "operation": "retry", "count": 1}
+        "operation": "retry",
+        "count": 1,
+    }
     wait_for(lambda: len(sink.messages) == 2, 10, "the other message")
 
 

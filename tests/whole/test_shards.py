@@ -34,8 +34,11 @@ def test_messages_with_recipients_in_both_shards_reach_both_once(tmp_path: Path)
         source = Source(relay.smtp_port, sessions=8, messages=500, extra_recipients=("x@other.test", "y@other.test"))
         source.start()
         source.join(30)
-        wait_for(lambda: min(len(first.messages), len(second.messages)) >= len(source.acknowledged), 20,
-                 lambda: f"{len(first.messages)}, {len(second.messages)}\n{relay.tail()}")
+        wait_for(
+            lambda: min(len(first.messages), len(second.messages)) >= len(source.acknowledged),
+            20,
+            lambda: f"{len(first.messages)}, {len(second.messages)}\n{relay.tail()}",
+        )
         for sink, recipients in ((first, ("someone@relay.test",)), (second, ("x@other.test", "y@other.test"))):
             names = [name_of(message.content) for message in sink.messages]
             assert len(names) == len(set(names)), "none twice"
@@ -48,8 +51,10 @@ def test_messages_with_recipients_in_both_shards_reach_both_once(tmp_path: Path)
 def test_a_change_of_the_number_of_delivery_workers_loses_nothing(tmp_path: Path) -> None:
     """Entries move to other shards: each is taken by one of the new workers, with what was tried."""
     first, second = sinks_of_both_shards()
-    more = (f'[queue]\nretry_first = "1h"\nretry_max = "1h"\n'
-            f'\n[[relay_domain]]\ndomain = "other.test"\nnext_hop = "smtp://127.0.0.1:{second.port}"\n')
+    more = (
+        f'[queue]\nretry_first = "1h"\nretry_max = "1h"\n'
+        f'\n[[relay_domain]]\ndomain = "other.test"\nnext_hop = "smtp://127.0.0.1:{second.port}"\n'
+    )
     first.answer = second.answer = lambda stage, argument: "450 4.2.0 later" if stage == "rcpt" else None
     with first, second, Appliance(tmp_path, first.port, delivery_workers=2, more=more) as relay:
         for number in range(10):
@@ -67,4 +72,5 @@ def test_a_change_of_the_number_of_delivery_workers_loses_nothing(tmp_path: Path
         wait_for(lambda: len(first.messages) == len(second.messages) == 10, 10, "delivered")
         time.sleep(0.1)
         assert sorted(message.recipients for message in second.messages) == [
-            (f"b{number}@other.test", f"c{number}@other.test") for number in range(10)]
+            (f"b{number}@other.test", f"c{number}@other.test") for number in range(10)
+        ]

@@ -79,11 +79,11 @@ def test_large_contents_go_through_their_own_file(relay: Appliance, sink: Sink) 
     assert maildir_messages(relay, "alice@local.test")[0].endswith(content.encode().replace(b"\r\n", b"\n"))
 
 
-
 def test_one_message_reaches_a_mailbox_and_a_next_hop(relay: Appliance, sink: Sink) -> None:
     with smtplib.SMTP("127.0.0.1", relay.smtp_port) as client:
-        client.sendmail("a@source.test", ["alice+tag@local.test", "b@relay.test", "c@relay.test"],
-                        "Subject: both\r\n\r\nhello\r\n")
+        client.sendmail(
+            "a@source.test", ["alice+tag@local.test", "b@relay.test", "c@relay.test"], "Subject: both\r\n\r\nhello\r\n"
+        )
     wait_for(lambda: sink.messages and maildir_messages(relay, "alice@local.test"), 10, "both copies")
     assert sink.messages[0].recipients == ("b@relay.test", "c@relay.test")
     stored = maildir_messages(relay, "alice@local.test")[0]
@@ -94,6 +94,7 @@ def test_one_message_reaches_a_mailbox_and_a_next_hop(relay: Appliance, sink: Si
 
 def test_a_refused_recipient_comes_back_as_one_dsn(tmp_path: Path) -> None:
     """RFC 3464: one bounce to the reverse-path, never for the null reverse-path."""
+
     def answer(stage: str, argument: str) -> str | None:
         return "550 5.1.1 nobody here" if stage == "rcpt" and argument.startswith("nobody") else None
 
@@ -101,8 +102,11 @@ def test_a_refused_recipient_comes_back_as_one_dsn(tmp_path: Path) -> None:
         relay = Appliance(tmp_path, sink.port)
         relay.run("account", "add", "alice@local.test", "--password-stdin", text="correct horse battery\n")
         with relay, smtplib.SMTP("127.0.0.1", relay.smtp_port) as client:
-            client.sendmail("alice@local.test", ["nobody1@relay.test", "nobody2@relay.test", "b@relay.test"],
-                            "Subject: bounce me\r\n\r\nhello\r\n")
+            client.sendmail(
+                "alice@local.test",
+                ["nobody1@relay.test", "nobody2@relay.test", "b@relay.test"],
+                "Subject: bounce me\r\n\r\nhello\r\n",
+            )
             client.sendmail("", ["nobody3@relay.test"], "Subject: never\r\n\r\nhello\r\n")
             wait_for(lambda: maildir_messages(relay, "alice@local.test"), 10, "the bounce")
             wait_for(lambda: relay.metrics()['relay_queue_entries{state="active"}'] == 0, 10, "an empty queue")
@@ -124,8 +128,11 @@ def test_a_deferred_message_waits_on_disk_and_goes_out_when_the_next_hop_is_back
     with relay:
         with smtplib.SMTP("127.0.0.1", relay.smtp_port) as client:
             client.sendmail("a@source.test", ["b@relay.test"], "Subject: later\r\n\r\nhello\r\n")
-        wait_for(lambda: '"deferred"' in relay.run("queue", "list", "--json", check=False), 15,
-                 lambda: "deferred in the list: " + relay.run("queue", "list", check=False))
+        wait_for(
+            lambda: '"deferred"' in relay.run("queue", "list", "--json", check=False),
+            15,
+            lambda: "deferred in the list: " + relay.run("queue", "list", check=False),
+        )
         relay.kill()
         assert "b@relay.test" in relay.run("queue", "list")
         relay.start()
