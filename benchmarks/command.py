@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -13,9 +14,12 @@ import click
 from rich.console import Console
 
 from benchmarks import machine
+from benchmarks.group import sweep
 from benchmarks.results import RESULTS, Run, medians, table
 from benchmarks.scenarios import SUMMARIES, scenario
 from benchmarks.scenarios.settings import Settings
+from benchmarks.servers.base import ServerError
+from benchmarks.tools import ToolError
 
 _DEFAULT_FOLDER = machine.ROOT / "build" / "bench"
 
@@ -36,6 +40,9 @@ def main(context: click.Context) -> None:
 def measure(name: str, settings: Settings, folder: Path, results: Path) -> None:
     """Runs one scenario: progress on standard error, the table on standard output, the figures in ``results``."""
     raise_limits()
+    sweep()
+    # A run that is told to stop ends its servers on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder.mkdir(parents=True, exist_ok=True)
     ground = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=folder))
     ground.chmod(0o755)  # servers that give root up must be able to pass
@@ -43,6 +50,8 @@ def measure(name: str, settings: Settings, folder: Path, results: Path) -> None:
     try:
         with Run(name, ground, results) as run:
             module.run(run, settings)
+    except (ServerError, ToolError) as fault:
+        raise click.ClickException(str(fault)) from None
     finally:
         shutil.rmtree(ground, ignore_errors=True)
     console = Console(width=None if sys.stdout.isatty() else 160)

@@ -27,7 +27,7 @@ from benchmarks.tools import Load, Sink, ToolError, missing, send, sink_for
 
 DIRECT: Final = "direct"
 _PROBE: Final = 60
-_TRIES: Final = 3
+_TRIES: Final = 6
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,19 @@ class Comparison:
                     self.run.step()
 
     def _calibrate(self, work: Work, server: Server, sink: Sink) -> int:
-        """Warms up; how many messages the server does in ``seconds``."""
-        count = _PROBE
-        rate = 0.0
-        for part in (0.1, 0.3):
+        """Warms up; how many messages the server does in ``seconds``.
+
+        A short run says too little: connections have to be opened first. So it is made longer until it lasts a good
+        part of what is wanted.
+        """
+        count, exact = _PROBE, _PROBE
+        for attempt in range(_TRIES):
             values = self._once(work, server, sink, count)
             rate = values["per_second"] / work.load.recipients
-            count = max(_PROBE, min(int(rate * self.seconds * part), self.greatest))
-        exact = max(_PROBE, min(int(rate * self.seconds), self.greatest))
+            exact = max(_PROBE, min(int(rate * self.seconds), self.greatest))
+            if attempt and (values["seconds"] >= self.seconds / 3 or count >= self.greatest / 3):
+                break
+            count = max(count * 4, min(exact // 2, count * 30))
         digits: int = 10 ** max(len(str(exact)) - 2, 0)
         return max(exact // digits * digits, work.load.sessions)
 

@@ -35,16 +35,21 @@ def cgroup_mount() -> Path | None:
 class Group:
     """Starts processes into one accounting group. Use as a context manager: leaving it ends every process in it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, folder: Path | None = None) -> None:
+        """``folder``: a cgroup that is there already."""
         self.name = f"relay-bench-{os.getpid()}-{name}"
         self.first: subprocess.Popen[bytes] | None = None
+        self.folder = folder or self._make()
+
+    def _make(self) -> Path | None:
         mount = cgroup_mount()
-        self.folder = mount / self.name if mount else None
-        if self.folder:
-            try:
-                self.folder.mkdir()
-            except OSError:
-                self.folder = None
+        if mount is None:
+            return None
+        try:
+            (mount / self.name).mkdir()
+        except OSError:
+            return None
+        return mount / self.name
 
     @property
     def how(self) -> str:
@@ -125,6 +130,15 @@ class Group:
         if self.folder and self.folder.exists():
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
+
+
+def sweep() -> None:
+    """Ends what a run that was killed itself has left: processes in cgroups of runs whose process is gone."""
+    mount = cgroup_mount()
+    for folder in mount.glob("relay-bench-*") if mount else ():
+        run = folder.name.split("-")[2]
+        if run.isdigit() and not Path(f"/proc/{run}").exists():
+            Group(folder.name, folder).end()
 
 
 def descendants(root: int) -> list[int]:

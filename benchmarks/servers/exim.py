@@ -26,6 +26,7 @@ acl_smtp_rcpt = acl_rcpt
 host_lookup =
 rfc1413_query_timeout = 0s
 smtp_accept_max = 600
+smtp_connect_backlog = 600
 smtp_accept_queue_per_connection = 0
 smtp_accept_max_per_connection = 0
 split_spool_directory = true
@@ -65,7 +66,7 @@ class Exim(Server):
     durability: ClassVar[str] = "-H and -D spool files fsynced before the 250 (default)"
     tuning: ClassVar[tuple[str, ...]] = (
         "smtp_accept_queue_per_connection = 0 (default 10 leaves later messages to the queue runner)",
-        "smtp_accept_max = 600, smtp_accept_max_per_connection = 0, split_spool_directory",
+        "smtp_accept_max = 600, smtp_connect_backlog = 600, smtp_accept_max_per_connection = 0, split_spool_directory",
         "no DNS, no ident, no client name look-ups; 100 recipients a delivery",
     )
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 
 from benchmarks.group import found
 from benchmarks.machine import ROOT
+from benchmarks.servers import private
 from benchmarks.servers.base import Server
 
 PACKAGE: Final = ROOT / "build" / "servers" / "haraka"
@@ -44,7 +45,7 @@ class Haraka(Server):
     name: ClassVar[str] = "haraka"
     durability: ClassVar[str] = "queue file fsynced before the 250 (default)"
     tuning: ClassVar[tuple[str, ...]] = (
-        "nodes=2 (cluster), outbound concurrency_max=50, no plugins besides accepting and routing",
+        "nodes=2 (cluster), outbound concurrency_max=50, no plugins besides accepting and routing; no DNS",
     )
 
     @classmethod
@@ -84,6 +85,6 @@ class Haraka(Server):
         for name, text in self.configuration().items():
             (self.root / name).write_text(text)
         with self.log.open("ab") as log:
-            words = [found("node") or "node", str(self._program()), "-c", str(self.root)]
+            words = private.without_dns(self.root, [found("node") or "node", str(self._program()), "-c", str(self.root)])
             self.group.start(words, cwd=self.root, output=log, environ=dict(os.environ, NODE_CLUSTER_SCHED_POLICY="rr"))
         self.wait_greeting()

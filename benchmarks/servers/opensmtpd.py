@@ -33,7 +33,7 @@ class OpenSmtpd(Server):
     )
     tuning: ClassVar[tuple[str, ...]] = (
         "smtp limit max-mails 1000000 (default 100 messages a connection)",
-        "mta limit: 50 connections to the next hop (default 5), no delay between them (default 5 s)",
+        "mta limit: 50 connections to the next hop (default 5), no delay between them (default 5 s); no DNS",
     )
 
     @classmethod

@@ -21,6 +21,7 @@ from benchmarks.group import found
 from benchmarks.machine import ROOT
 
 UNPACKED: Final = ROOT / "build" / "servers"
+NO_DNS: Final = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
 _SETUP: Final = """\
 set -e
 package=$1 work=$2 inside=$3 queue=$4
@@ -57,6 +58,17 @@ def words(package: str, work: Path, inside: str, queue: Path, argv: Sequence[str
     return [*setup, str(UNPACKED / package), str(work), inside, str(queue), *argv]
 
 
+def without_dns(work: Path, argv: Sequence[str]) -> list[str]:
+    """The command that runs ``argv`` with a resolver that refuses at once: the benchmark must not wait for real DNS."""
+    unshare = found("unshare")
+    if unshare is None or os.geteuid() != 0:
+        return list(argv)
+    resolver = work / "resolv.conf"
+    resolver.write_text(NO_DNS)
+    setup = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+    return [unshare, "--mount", "--propagation", "private", "/bin/sh", "-c", setup, str(resolver), *argv]
+
+
 def fetch(package: str, debian: Sequence[str], accounts: Sequence[tuple[str, int]]) -> Path:
     """Downloads the Debian packages with apt and unpacks them; ``accounts`` are added to its own /etc/passwd and group.
 
@@ -73,12 +85,13 @@ def fetch(package: str, debian: Sequence[str], accounts: Sequence[tuple[str, int
     archives.rmdir()
     # Service units; a folder here would hide the link /lib -> /usr/lib.
     shutil.rmtree(target / "lib", ignore_errors=True)
+    (target / "etc").mkdir(exist_ok=True)
+    (target / "etc" / "resolv.conf").write_text(NO_DNS)
     for name in ("passwd", "group"):
         text = Path("/etc", name).read_text()
         for account, number in accounts:
             if f"\n{account}:" not in text:
                 rest = f"{number}:bench:/nonexistent:/usr/sbin/nologin" if name == "passwd" else ""
                 text += f"{account}:x:{number}:{rest}\n"
-        (target / "etc").mkdir(exist_ok=True)
         (target / "etc" / name).write_text(text)
     return target
