@@ -2,12 +2,12 @@
 
     python -m benchmarks.micro_tls [--connections 300] [--rounds 5] [--sessions 500]
 
-**Handshakes in memory**: processor time of the server's side alone, ``ssl`` with bare contexts (what OpenSSL and Python's
-binding take) against Relay's TlsServer (tickets with shared keys, a certificate per name). **Connections**: a client
-process and a server process over loopback, one message per connection under STARTTLS into Relay's real session (spool
-and log thrown away), against a bare loop that accepts, shakes hands, answers one line and closes. The same client code
-drives both; ``uvloop`` is the same dialogue on asyncio's own TLS (``loop.start_tls``), for ADR 5. The rounds are
-interleaved and the medians of the ratios are taken; ``rate`` has the client's work in it, as both share the machine.
+**Handshakes in memory**: processor time of the server's side alone, ``ssl`` with bare contexts (what OpenSSL and
+Python's binding take) against Relay's TlsServer (tickets with shared keys, a certificate per name). **Connections**: a
+client process and a server process over loopback, one message per connection under STARTTLS into Relay's real session
+(spool and log thrown away), against a bare loop that accepts, shakes hands, answers one line and closes. ``uvloop`` is
+the same dialogue on asyncio's own TLS (``loop.start_tls``), for ADR 5. The rounds are interleaved and the medians of
+the ratios are taken; the rate has the client's work in it, since both share the machine.
 ``openssl s_time`` (TLS 1.2, no message) against the same two servers is printed where it is installed.
 
 Not shown here: the disk, the queue, the network.
@@ -32,6 +32,7 @@ from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -57,8 +58,7 @@ def bare_context(files: Files) -> ssl.SSLContext:
     return context
 
 
-def relay_tls(files: Files) -> ServerTls:
-    row = memoryview(array("Q", [0]) * metrics.ROW_CELLS)
+def relay_tls(files: Files, row: memoryview[int]) -> ServerTls:
     config = Config(hostname="mx.relay.example", data_dir=files.cert.parent, certificates=(CertificateFiles(*files),))
     return ServerTls(config, TicketKeys(time.monotonic()), lambda *_: None, row)
 
@@ -80,12 +80,12 @@ class PromptSpool(NullSpool):
     """Answers in the next turn of the loop."""
 
     def append(self, *arguments: object) -> None:
-        waiter: object = arguments[2]
-        asyncio.get_running_loop().call_soon(waiter.spooled, None)  # type: ignore[attr-defined]
+        waiter: Any = arguments[2]
+        asyncio.get_running_loop().call_soon(waiter.spooled, None)
 
 
 def relay_stand(files: Files, *, is_implicit: bool) -> Stand:
-    stand = Stand(spool=PromptSpool(), log=NullLog(), tls=relay_tls(files), is_implicit=is_implicit,
+    stand = Stand(spool=PromptSpool(), log=NullLog(), tls=lambda row: relay_tls(files, row), is_implicit=is_implicit,
                   max_connections=1_000_000, max_connections_per_client=1_000_000)  # fmt: skip
     stand.context.tick(*read_clocks())
     return stand
@@ -109,17 +109,15 @@ class AsyncioTls(asyncio.Protocol):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self.context = context
-        self.transport: asyncio.Transport | None = None
+        self.transport: Any = None
         self.task: asyncio.Task[None] | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+    def connection_made(self, transport: Any) -> None:
         is_first, self.transport = self.transport is None, transport
         if is_first:
             transport.write(b"220 a ESMTP\r\n")
 
     def data_received(self, octets: bytes) -> None:
-        assert self.transport is not None
         if octets.startswith(b"STARTTLS"):
             self.transport.write(b"220 Ready\r\n")
             self.task = asyncio.ensure_future(self.secure())
@@ -132,13 +130,9 @@ class AsyncioTls(asyncio.Protocol):
             self.transport.write(b"250 Ok\r\n")
 
     async def secure(self) -> None:
-        assert self.transport is not None
-        loop = asyncio.get_running_loop()
-        secured = await loop.start_tls(
+        self.transport = await asyncio.get_running_loop().start_tls(
             self.transport, self, self.context, server_side=True, ssl_handshake_timeout=20, ssl_shutdown_timeout=1
         )
-        assert isinstance(secured, asyncio.Transport)
-        self.transport = secured
 
 
 def serve_asyncio(listening: socket.socket, files: Files) -> None:
@@ -182,15 +176,20 @@ def read_to(connection: socket.socket, end: bytes) -> None:
         said += octets
 
 
-def bare_visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+Visited = tuple[bool, ssl.SSLSession | None]
+"""Whether the session was resumed, and what to resume next."""
+
+
+def bare_visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Visited:
     connection = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), session=session)
     connection.sendall(b"QUIT\r\n")
     read_to(connection, b"221")
+    visited = bool(connection.session_reused), connection.session
     connection.close()
-    return connection
+    return visited
 
 
-def message_visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> ssl.SSLSocket:
+def message_visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | None) -> Visited:
     """One message under STARTTLS: greeting, EHLO, STARTTLS, handshake, envelope in one group, content and QUIT."""
     plain = socket.create_connection(("127.0.0.1", port))
     read_to(plain, b"220")
@@ -203,22 +202,22 @@ def message_visit(port: int, context: ssl.SSLContext, session: ssl.SSLSession | 
     read_to(connection, b"354")
     connection.sendall(CONTENT + b".\r\nQUIT\r\n")
     read_to(connection, b"221")
+    visited = bool(connection.session_reused), connection.session
     connection.close()
-    return connection
+    return visited
 
 
-Visit = Callable[[int, ssl.SSLContext, ssl.SSLSession | None], ssl.SSLSocket]
+Visit = Callable[[int, ssl.SSLContext, ssl.SSLSession | None], Visited]
 
 
 def time_visits(visit: Visit, port: int, pid: int, count: int, *, resumed: bool) -> tuple[float, float]:
     """Connections a second, and the server's microseconds of processor time for each."""
     context = client_context()
-    session = visit(port, context, None).session
+    _, session = visit(port, context, None)
     server, wall, reused = processor_time(pid), time.perf_counter(), 0
     for _ in range(count):
-        connection = visit(port, context, session if resumed else None)
-        reused += bool(connection.session_reused)
-        session = connection.session
+        was_resumed, session = visit(port, context, session if resumed else None)
+        reused += was_resumed
     wall, server = time.perf_counter() - wall, processor_time(pid) - server
     assert reused == (count if resumed else 0), f"{reused} of {count} resumed"
     return count / wall, server / count * 1e6
@@ -308,7 +307,8 @@ def relay_handshake(tls: ServerTls, client: MemoryClient) -> float:
 
 
 def in_memory(files: Files, count: int, rounds: int) -> None:
-    context, tls, clients = bare_context(files), relay_tls(files), client_context()
+    row = memoryview(array("Q", [0]) * metrics.ROW_CELLS)
+    context, tls, clients = bare_context(files), relay_tls(files, row), client_context()
     ways: dict[str, Callable[[MemoryClient], float]] = {
         "bare": lambda client: bare_handshake(context, client),
         "relay": lambda client: relay_handshake(tls, client),

@@ -50,6 +50,7 @@ cdef enum:
     OCTET_STRING = 5                # OSSL_PARAM_OCTET_STRING
     SET_SESSION_CACHE_MODE = 44     # SSL_CTRL_SET_SESS_CACHE_MODE
     MOST = 256
+    TLS_1_3 = 0x0304
     NAME_SIZE = 16
     IV_SIZE = 16
 
@@ -66,6 +67,7 @@ ctypedef void* (*FetchCipher)(void*, const char*, const char*) noexcept nogil
 ctypedef int (*InitCipher)(void*, void*, void*, const unsigned char*, const unsigned char*) noexcept nogil
 ctypedef int (*SetMacParameters)(void*, const RelayParameter*) noexcept nogil
 ctypedef int (*RandomOctets)(unsigned char*, int) noexcept nogil
+ctypedef int (*VersionOf)(const void*) noexcept nogil
 
 NEWEST = (3, 14)
 MOST_KEYS = MOST
@@ -81,12 +83,13 @@ cdef InitCipher _init_encryption = NULL
 cdef InitCipher _init_decryption = NULL
 cdef SetMacParameters _set_mac = NULL
 cdef RandomOctets _random = NULL
+cdef VersionOf _version = NULL
 cdef void* _cipher = NULL
 
 
 cdef bint _find_openssl():
     """Looks everything up, once; whether all of it is there (OpenSSL 3 or newer, not linked in statically)."""
-    global _set_callback, _control, _set_timeout, _init_encryption, _init_decryption, _set_mac, _random, _cipher
+    global _set_callback, _control, _set_timeout, _init_encryption, _init_decryption, _set_mac, _random, _version, _cipher
     cdef void* library
     cdef FetchCipher fetch
     if _cipher != NULL:
@@ -108,9 +111,10 @@ cdef bint _find_openssl():
     _init_decryption = <InitCipher>dlsym(library, b"EVP_DecryptInit_ex")
     _set_mac = <SetMacParameters>dlsym(library, b"EVP_MAC_CTX_set_params")
     _random = <RandomOctets>dlsym(library, b"RAND_bytes")
+    _version = <VersionOf>dlsym(library, b"SSL_version")
     fetch = <FetchCipher>dlsym(library, b"EVP_CIPHER_fetch")
     if (_set_callback == NULL or _control == NULL or _set_timeout == NULL or _init_encryption == NULL
-            or _init_decryption == NULL or _set_mac == NULL or _random == NULL or fetch == NULL):
+            or _init_decryption == NULL or _set_mac == NULL or _random == NULL or _version == NULL or fetch == NULL):
         return False
     _cipher = fetch(NULL, b"AES-256-CBC", NULL)
     return _cipher != NULL
@@ -171,4 +175,5 @@ cdef int _on_ticket(void* connection, unsigned char* name, unsigned char* iv, vo
     parameters[2] = RelayParameter(NULL, 0, NULL, 0, 0)
     if _set_mac(mac, parameters) <= 0:
         return -1
-    return 2 if place > _current else 1
+    # A TLS 1.3 client shows each ticket once, so it needs a new one (RFC 8446 C.4); it comes at no extra round trip.
+    return 2 if place > _current or _version(connection) >= TLS_1_3 else 1

@@ -109,6 +109,11 @@ class TlsServer:
         with contextlib.suppress(ssl.SSLError, OSError):  # it asks for the peer's close_notify: nobody waits for that
             self._ssl.unwrap()
 
+    @property
+    def has_output(self) -> bool:
+        """There is something to be written."""
+        return self._outgoing.pending > 0
+
     def take_output(self) -> bytes:
         """What is to be written to the wire now."""
         return self._outgoing.read() if self._outgoing.pending else b""

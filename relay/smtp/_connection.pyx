@@ -34,6 +34,15 @@ cdef extern from "time.h" nogil:
     int CLOCK_MONOTONIC
     int CLOCK_REALTIME
 
+cdef extern from "<sys/socket.h>" nogil:
+    int setsockopt(int descriptor, int level, int name, const void* value, unsigned int size)
+
+cdef extern from "<netinet/in.h>":
+    int IPPROTO_TCP
+
+cdef extern from "<netinet/tcp.h>":
+    int TCP_QUICKACK
+
 cdef enum:
     DISCARD_LIMIT = 1048576     # octets thrown away after the last reply, then the connection is cut
     HELLO = 0x16                # how TLS begins (relay.net.tls_machine.HELLO)
@@ -97,6 +106,8 @@ cdef class Connection(Session):
                 if not self.stream.handshake(octets):
                     return b""
                 self.is_secure = True
+                if not self.stream.has_output:
+                    self.acknowledge()
                 self.secured(self.stream)
                 octets = b""        # the machine has them; more may stand behind the end of the handshake
             octets = self.stream.receive(octets)
@@ -106,6 +117,15 @@ cdef class Connection(Session):
         if self.stream.is_closed:
             self.is_half_closed = True
         return octets
+
+    cdef int acknowledge(self) except -1:
+        """Has the kernel acknowledge what was read at once: the client ends the handshake in one segment and sends its
+        command in the next, which its kernel holds back until then (RFC 896), and ours waits for us to write: 40 ms."""
+        cdef int yes = 1
+        connection = self.transport.get_extra_info("socket")
+        if connection is not None:
+            setsockopt(<int>connection.fileno(), IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof(yes))
+        return 0
 
     cdef int write(self, bytes octets) except -1:
         """Writes what the session says, and what TLS itself has to say."""

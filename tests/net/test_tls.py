@@ -345,6 +345,19 @@ def test_a_client_with_an_old_ticket_gets_a_new_one(tmp_path):
     assert World(tmp_path, keys=world.tls._keys).resumes(again.session, context)
 
 
+@both_versions
+def test_a_client_can_come_again_and_again(tmp_path, version):
+    """A TLS 1.3 client shows a ticket once and needs a new one each time (RFC 8446 C.4)."""
+    world = World(tmp_path)
+    context = client_context(version)
+    client = world.visit(context=context)
+    for _ in range(4):
+        before = client.session
+        client = world.visit(session=before, context=context)
+        assert client.tls.session_reused
+        assert version == ssl.TLSVersion.TLSv1_2 or client.session != before
+
+
 def test_the_client_is_told_the_lifetime(tmp_path):
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         session = World(tmp_path, ticket_lifetime=1800.0).visit(context=client_context(version)).session
