@@ -39,7 +39,9 @@ def banner(config: Config, bound: Bound, source: str, *, is_demo: bool, surround
     """What is listening and where everything is; for the demo what to try as well. ``source`` names the
     configuration, ``bound`` the ports in use where they are not those of the configuration."""
     listeners = [
-        f"  SMTP   {_place(bound, each.name, each.address, each.port):<22} {each.name}" for each in config.listeners
+        f"  SMTP   {_place(bound, each.name, each.address, each.port):<22} {each.name}"
+        + (", begins with TLS" if each.tls == "implicit" else "")
+        for each in config.listeners
     ]
     admin = _place(bound, "admin", config.admin.address, config.admin.port)
     lines = [

@@ -25,7 +25,7 @@ def commands_of(text):
 
 def test_it_names_every_listener_and_the_admin_port(tmp_path):
     text = text_of(demo(tmp_path))
-    for place in ("127.0.0.1:2525", "127.0.0.1:2587", "127.0.0.1:8025", str(tmp_path)):
+    for place in ("127.0.0.1:2525", "127.0.0.1:2587", "127.0.0.1:2465", "127.0.0.1:8025", str(tmp_path)):
         assert place in text
 
 
