@@ -123,7 +123,9 @@ class Comparison:
             values = self._once(work, server, sink, count)
             rate = values["per_second"] / work.load.recipients
             exact = max(_PROBE, min(int(rate * self.seconds), self.greatest))
-            if attempt and (values["seconds"] >= self.seconds / 3 or count >= self.greatest / 3):
+            if values["seconds"] >= self.seconds / 3 and (attempt or values["seconds"] > self.seconds):
+                break
+            if count >= self.greatest / 3:
                 break
             count = max(count * 4, min(exact // 2, count * 30))
         digits: int = 10 ** max(len(str(exact)) - 2, 0)

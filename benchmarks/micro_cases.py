@@ -1,7 +1,9 @@
 """The parts of the hot path, each as a small case for ``make bench-micro``.
 
-A case is a function that prepares everything and returns ``run(count)``, which does the work ``count`` times. Cases use public
-or test interfaces only, and import what they need inside, so that one that does not fit an older revision says so alone.
+A case is a function that prepares everything and returns ``run(count)``, which does the work ``count`` times. Cases
+use public
+or test interfaces only, and import what they need inside, so that one that does not fit an older revision says so
+alone.
 """
 
 from __future__ import annotations

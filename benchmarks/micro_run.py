@@ -1,7 +1,7 @@
 """Runs the micro-benchmarks' cases on one tree; started by micro.py, under valgrind or bare. Prints one JSON line.
 
-    python -m benchmarks.micro_run count LIBRARY [CASE]...    case -> how often it was run; the counts are in valgrind's files
-    python -m benchmarks.micro_run time [CASE]...             case -> CPU nanoseconds per operation
+python -m benchmarks.micro_run count LIBRARY [CASE]...    case -> how often it ran; counts: in valgrind's files
+python -m benchmarks.micro_run time [CASE]...             case -> CPU nanoseconds per operation
 """
 
 from __future__ import annotations

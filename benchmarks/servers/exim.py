@@ -103,7 +103,8 @@ class Exim(Server):
             subprocess.run(["chown", f"{number}:{number}", str(queue)], check=True)
         (queue / "exim4.conf").write_text(self.configuration()["exim4.conf"])
         # The configuration must stand where the program has it compiled in, or it gives root up on the way.
-        run = "mkdir -p /etc/exim4 && cp /var/spool/exim4/exim4.conf /etc/exim4/ && exec /usr/sbin/exim4 -bdf -q10s"
+        runner = " -q10s" if self.site.delivers else ""
+        run = f"mkdir -p /etc/exim4 && cp /var/spool/exim4/exim4.conf /etc/exim4/ && exec /usr/sbin/exim4 -bdf{runner}"
         words = private.words(self.name, self.root / "view", "/var/spool/exim4", queue, ["/bin/sh", "-c", run])
         with self.log.open("ab") as log:
             self.group.start(words, cwd=self.root, output=log)

@@ -85,6 +85,7 @@ class Haraka(Server):
         for name, text in self.configuration().items():
             (self.root / name).write_text(text)
         with self.log.open("ab") as log:
-            words = private.without_dns(self.root, [found("node") or "node", str(self._program()), "-c", str(self.root)])
+            node = found("node") or "node"
+            words = private.without_dns(self.root, [node, str(self._program()), "-c", str(self.root)])
             self.group.start(words, cwd=self.root, output=log, environ=dict(os.environ, NODE_CLUSTER_SCHED_POLICY="rr"))
         self.wait_greeting()
