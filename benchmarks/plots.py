@@ -11,7 +11,7 @@ from typing import Any, Final
 
 COLOURS: Final = {
     "direct": "#9aa0a6", "relay": "#1a66c2", "postfix": "#c0504d", "exim": "#8064a2", "opensmtpd": "#e2a33a",
-    "haraka": "#5aa469",
+    "haraka": "#5aa469", "email": "#e2a33a",
 }  # fmt: skip
 Works = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Work -> server -> values, as in a result file."""

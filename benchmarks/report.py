@@ -120,6 +120,9 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
     if name == "idle":
         made += plots.bars(found, "bytes_per_session", "octets per idle session (log scale)", results / "idle-memory",
                            logarithmic=True)  # fmt: skip
+    if name == "mime":
+        made += plots.bars(found, "bytes_per_second", "octets/s of content scanned (log scale)", results / "mime",
+                           logarithmic=True)  # fmt: skip
     if name == "slow-destination":
         made += plots.bars(found, "per_second", "healthy messages/s", results / "slow-destination")
     if name == "backlog":

@@ -26,6 +26,7 @@ COLUMNS: Final = (
     Column("accept_per_second", "accepted/s"),
     Column("deferred_per_second", "deferred/s"),
     Column("pss_bytes", "PSS MiB", 1, 1 / MIB),
+    Column("delivery_pss_bytes", "delivery workers' MiB", 1, 1 / MIB),
     Column("bytes_per_entry", "octets each"),
     Column("disk_bytes", "disk MiB", 0, 1 / MIB),
     Column("accepting_seconds", "accepting after s", 2),
@@ -68,7 +69,9 @@ def one(run: Run, server: Relay, sink_port: int, count: int) -> dict[str, float]
         deferred_at = time.time()
         server.group.settle(20)
     sizes = server.group.pss()
+    by_role = server.pss_by_role()
     values: dict[str, float] = {
+        "delivery_pss_bytes": by_role.get("delivery", 0),
         "deferred": count,
         "accept_per_second": count / (sent.ended_at - sent.started_at),
         "deferred_per_second": count / (deferred_at - sent.started_at),
