@@ -190,7 +190,7 @@ class TlsSettings:
         Whole(1, 100_000),
         "Handshakes going on at the same time in one process. Above it STARTTLS is answered 454 4.7.0, and "
         "connections that begin with TLS are closed.",
-        default=500,
+        default=2000,
     )
 
 

@@ -33,6 +33,7 @@ cdef enum:
     HOLD_LIMIT = 4096       # octets held while waiting; above it the transport stops reading
     OUT_LIMIT = 65536       # octets of replies, after which the transport is given a turn
     SKIP_LIMIT = 65536      # octets of an overlong line, after which the session ends
+    DRAIN_HANDSHAKE = 3_000_000     # microseconds that a handshake may still take when a drain begins
     OVERRUN = 1048576       # octets beyond twice the greatest content, after which the session ends
 
 
@@ -161,11 +162,15 @@ cdef class Session(Commands):
         self.flush()
 
     def drain(self):
-        """421 4.3.2 now when between transactions; else turn() says it when the transaction has ended."""
+        """421 4.3.2 now when between transactions; else turn() says it when the transaction has ended. A handshake gets a
+        little time to be finished, so that the peer can be told."""
         if self.state == COMMAND or (self.state == GREETING and self.is_settled):
             self.now = self.read_clock()
             self.turn()
             self.flush()
+        elif self.state == HANDSHAKE:
+            self.deadline = min(self.deadline, self.read_clock() + DRAIN_HANDSHAKE)
+            self.rearm()
 
     def lost(self, cause="peer_closed"):
         """The connection is gone: an open transaction is logged as aborted and all memory is given back. A content that

@@ -1,5 +1,6 @@
 """Which certificate serves whom, what happens when files change, and which tickets are good."""
 
+import asyncio
 import shutil
 import ssl
 import time
@@ -152,6 +153,29 @@ def test_without_a_certificate_one_is_made_for_the_host_name(tmp_path):
     world = World(tmp_path)
     assert world.tls.certificate_for(None).names == ("mx.example.org",)
     assert world.serial("mx.example.org") == serial_of(world.tls.certificate_for(None).files)
+
+
+def test_a_server_that_brings_its_own_tls_serves_the_same(tmp_path):
+    """The admin port will: aiohttp wants a context, and never asks for another one."""
+    live = Live(tmp_path, "a.example")
+    world = World(tmp_path, live.files)
+
+    async def serials() -> list[int]:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=world.tls.context)
+        found = []
+        for _ in range(2):
+            place = server.sockets[0].getsockname()[:2]
+            _, writer = await asyncio.open_connection(*place, ssl=client_context())
+            found.append(serial(writer.get_extra_info("ssl_object").getpeercert(binary_form=True)))
+            writer.close()
+            live.swap()
+            world.tls.look()
+            world.tls.look()
+        server.close()
+        return found
+
+    first, second = asyncio.run(serials())
+    assert first != second
 
 
 # ---- files that change ----------------------------------------------------------------------------------------------

@@ -167,6 +167,18 @@ def test_a_drain_lets_a_handshake_finish_and_then_says_so() -> None:
     assert peer.session.is_over
 
 
+def test_a_drain_does_not_wait_long_for_a_handshake() -> None:
+    """A scanner that never finishes one must not make a stop take as long as handshakes may."""
+    stand = Stand(tls=True)
+    peer = starting(stand)
+    stand.context.drain(lambda: None)
+    stand.pass_time(2)
+    assert not peer.session.is_over
+    stand.pass_time(2)
+    assert peer.session.is_over
+    assert stand.tls.ended == ["timeout"]
+
+
 # ---- TLS from the first octet (RFC 8314) ----------------------------------------------------------------------------
 
 
