@@ -89,6 +89,8 @@ def _links_to(path: Path, target: str) -> bool:
                          ids=" ".join)  # fmt: skip
 def test_swaks_sends_under_tls(relay: Appliance, sink: Sink, flags: tuple[str, ...]) -> None:
     need(shutil.which("swaks") is not None, "swaks is not installed")
+    able = subprocess.run(["perl", "-MNet::SSLeay", "-e", "1"], capture_output=True, check=False).returncode == 0
+    need(able, "swaks has no TLS: libnet-ssleay-perl is not installed")
     port = submissions_port(relay) if "--tls-on-connect" in flags else relay.smtp_port
     name = f"swaks-{'-'.join(flags).strip('-')}"
     done = subprocess.run(
