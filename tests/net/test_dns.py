@@ -33,7 +33,7 @@ class Clock:
 
 
 def resolver(server, clock=None, **options) -> Resolver:
-    return Resolver(servers=[server], now=clock or Clock(), **{"timeout": 0.5, **options})
+    return Resolver(servers=[server], now=clock or Clock(), **{"timeout": 3.0, **options})
 
 
 async def test_mx_records_are_found_in_lower_case():
