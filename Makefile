@@ -12,6 +12,8 @@ STAMPS := $(VENV)/stamps
 SOURCES := $(shell find relay benchmarks -name '*.pyx' -o -name '*.pxd')
 ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
+SCENARIO ?=
+BASE ?= HEAD
 PYTEST_ARGS ?=
 # A stub may leave out what is only for the inside, and say that arguments go by position.
 STUBTEST_FLAGS := --concise --ignore-missing-stub --ignore-disjoint-bases --ignore-positional-only \
@@ -21,10 +23,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format pytest bench crash fuzz docs lock clean distclean help
+.PHONY: run test lint format pytest bench bench-micro crash fuzz docs lock clean distclean help
 
 help: ## What can be made
-	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: $(STAMPS)/compiled ## Relay with embedded defaults, in the foreground
 	@exec $(BIN)/relay serve
@@ -46,8 +48,11 @@ format: $(STAMPS)/dev ## Lays the source out as lint wants it
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
-bench: $(STAMPS)/dev ## The benchmark scenarios; figures go to benchmarks/results
-	$(BIN)/python -m benchmarks
+bench: $(STAMPS)/bench ## Every benchmark scenario, then benchmarks/RESULTS.md; one: make bench SCENARIO=accept
+	$(BIN)/python -m benchmarks $(SCENARIO)
+
+bench-micro: $(STAMPS)/dev ## The hot path's parts by instruction count against a base revision: BASE=main
+	$(BIN)/python -m benchmarks.micro --base $(BASE)
 
 crash: $(STAMPS)/dev ## Kill -9 at random under load: make crash ROUNDS=500
 	ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/crash --timeout 0 -s $(PYTEST_ARGS)
@@ -63,7 +68,7 @@ docs: $(STAMPS)/compiled ## docs/CONFIG.md and docs/relay.toml from the settings
 	$(BIN)/relay config example > docs/relay.toml
 
 lock: $(STAMPS)/dev ## Newest versions into deploy/lock (needs uv)
-	for group in runtime build dev fuzz; do \
+	for group in runtime build dev bench fuzz; do \
 		uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade \
 			$$(test $$group = runtime || echo --group $$group --constraint deploy/lock/runtime.txt) \
 			pyproject.toml --output-file deploy/lock/$$group.txt || exit 1; \
@@ -98,6 +103,10 @@ $(STAMPS)/compiled: $(SOURCES) setup.py $(STAMPS)/installed
 
 $(STAMPS)/dev: deploy/lock/dev.txt $(STAMPS)/compiled
 	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/dev.txt
+	@touch $@
+
+$(STAMPS)/bench: deploy/lock/bench.txt $(STAMPS)/dev
+	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/bench.txt
 	@touch $@
 
 $(STAMPS)/fuzz: deploy/lock/fuzz.txt $(STAMPS)/dev

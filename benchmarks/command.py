@@ -18,6 +18,7 @@ from benchmarks.group import sweep
 from benchmarks.results import RESULTS, Run, medians, table
 from benchmarks.scenarios import SUMMARIES, scenario
 from benchmarks.scenarios.settings import Settings
+from benchmarks.servers import SERVERS
 from benchmarks.servers.base import ServerError
 from benchmarks.tools import ToolError
 
@@ -70,7 +71,13 @@ def raise_limits() -> None:
 
 def _add(name: str, summary: str) -> None:
     @main.command(name, help=summary)
-    @click.option("--server", "servers", multiple=True, help="Only these servers; may be given several times.")
+    @click.option(
+        "--server",
+        "servers",
+        multiple=True,
+        type=click.Choice(list(SERVERS)),
+        help="Only these servers; may be given several times.",
+    )
     @click.option("--repetitions", type=click.IntRange(1), help="How often each is measured.")
     @click.option("--seconds", type=float, help="How long each server works in each repetition, about.")
     @click.option("--size", type=click.IntRange(1), help="How many sessions, messages, recipients or kills.")
@@ -106,8 +113,6 @@ def report(results: Path = RESULTS) -> None:
 @click.argument("names", nargs=-1)
 def fetch(names: tuple[str, ...]) -> None:
     """Unpack other servers (exim, opensmtpd, haraka) below build/servers, without installing them."""
-    from benchmarks.servers import SERVERS
-
     for name in names or ("opensmtpd", "exim", "haraka"):
         kind: Any = SERVERS.get(name)
         if kind is None or not hasattr(kind, "fetch"):
@@ -118,8 +123,6 @@ def fetch(names: tuple[str, ...]) -> None:
 @main.command("servers")
 def servers() -> None:
     """Say which servers can be measured here."""
-    from benchmarks.servers import SERVERS
-
     for name, kind in SERVERS.items():
         why = kind.missing()
         click.echo(f"{name:10} {kind.version() if why is None else why}")

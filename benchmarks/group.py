@@ -39,6 +39,7 @@ class Group:
         """``folder``: a cgroup that is there already."""
         self.name = f"relay-bench-{os.getpid()}-{name}"
         self.first: subprocess.Popen[bytes] | None = None
+        self.started: list[subprocess.Popen[bytes]] = []
         self.folder = folder or self._make()
 
     def _make(self) -> Path | None:
@@ -80,12 +81,16 @@ class Group:
         )
         if self.first is None:
             self.first = process
+        self.started.append(process)
         return process
 
     def pids(self) -> list[int]:
         """The processes that are alive now."""
         if self.folder:
-            return [int(line) for line in (self.folder / "cgroup.procs").read_text().split()]
+            try:
+                return [int(line) for line in (self.folder / "cgroup.procs").read_text().split()]
+            except FileNotFoundError:  # ended already
+                return []
         return descendants(self.first.pid) if self.first and self.first.poll() is None else []
 
     def cpu_seconds(self) -> float:
@@ -113,20 +118,22 @@ class Group:
     def kill(self) -> None:
         """SIGKILL to all of them; returns when they are gone."""
         until = time.monotonic() + 10
-        while (alive := self.pids()) and time.monotonic() < until:
+        while time.monotonic() < until:
+            # One that was started just now may not be in the cgroup yet.
+            alive = {*self.pids(), *(process.pid for process in self.started if process.poll() is None)}
+            if not alive:
+                return
             for pid in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-            if self.first:
-                self.first.poll()
             time.sleep(0.01)
 
     def end(self) -> None:
-        """Kills what is left and removes the cgroup."""
+        """Kills what is left and removes the cgroup; may be called again."""
         self.kill()
-        if self.first:
+        for process in self.started:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.first.wait(5)
+                process.wait(5)
         if self.folder and self.folder.exists():
             with contextlib.suppress(OSError):
                 self.folder.rmdir()
@@ -142,22 +149,21 @@ def sweep() -> None:
 
 
 def descendants(root: int) -> list[int]:
-    """``root`` and every process below it."""
+    """``root`` and every process below it.
+
+    By everybody's parent: /proc/PID/task/TID/children is quicker, but may leave some out while others end.
+    """
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
     found, todo = [], [root]
     while todo:
         pid = todo.pop()
         found.append(pid)
-        for task in _tasks(pid):
-            with contextlib.suppress(OSError):
-                todo += map(int, (task / "children").read_text().split())
+        todo += children.get(pid, [])
     return found
-
-
-def _tasks(pid: int) -> list[Path]:
-    try:
-        return list(Path(f"/proc/{pid}/task").iterdir())
-    except OSError:
-        return []
 
 
 def _tree_times(pid: int, *, with_children: bool) -> float:

@@ -104,6 +104,7 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "relay"
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(width, height), layout="constrained")

@@ -117,6 +117,8 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
         made += plots.bars(found, "accept_per_second", "messages/s answered with 250", results / "accept-throughput")
     if name == "latency":
         made += plots.latency(found, "Wait for the answer to the end of data, open loop", results / "latency")
+        made += plots.lines(_cpu_by_rate(found), ("messages/s offered", "CPU µs per message"),
+                            "Cost of a message as the rate grows", results / "latency-cpu")  # fmt: skip
     if name == "idle":
         made += plots.bars(found, "bytes_per_session", "octets per idle session (log scale)", results / "idle-memory",
                            logarithmic=True)  # fmt: skip
@@ -130,6 +132,16 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
         made += plots.lines({"relay": sorted(sizes)}, ("deferred messages", "seconds until all are known again"),
                             "Restart with a backlog", results / "backlog-restart")  # fmt: skip
     return [path for path in made if path.suffix == ".png"]
+
+
+def _cpu_by_rate(found: Medians) -> dict[str, list[tuple[float, float]]]:
+    series: dict[str, list[tuple[float, float]]] = {}
+    for work, servers in found.items():
+        rate = work.split(" ")[0].replace(",", "")
+        for server, values in servers.items():
+            if rate.isdigit() and "cpu_us" in values:
+                series.setdefault(server, []).append((float(rate), values["cpu_us"]))
+    return series
 
 
 def _one_line(text: str) -> str:

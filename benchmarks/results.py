@@ -115,7 +115,7 @@ class Run:
 
     def document(self) -> dict[str, Any]:
         """What is written to the JSON file."""
-        words = [word for word in sys.argv[1:] if word]
+        words = sys.argv[2:] if sys.argv[1:2] == ["bench"] else sys.argv[1:]
         return {
             "format": FORMAT,
             "scenario": self.scenario,

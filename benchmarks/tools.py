@@ -163,9 +163,10 @@ class Sink(ABC):
 
     def stop(self) -> dict[str, Any]:
         """Ends it; its totals, if it says any."""
-        if self.process and self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(10)
+        if self.process:
+            if self.process.poll() is None:
+                self.process.kill()
+            self.process.communicate()
         return {}
 
     def cpu_seconds(self) -> float:
@@ -207,6 +208,11 @@ class PostfixSink(Sink):
         self.counter = tempfile.TemporaryFile(dir=memory)  # noqa: SIM115 - open as long as the sink
         self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=self.counter)
         wait_listening(self.port)
+
+    def stop(self) -> dict[str, Any]:
+        if self.counter:
+            self.counter.close()
+        return super().stop()
 
     def _messages(self) -> int:
         assert self.counter is not None
@@ -275,8 +281,8 @@ class OwnSink(Sink):
                 totals = self.ask("stop")
                 self.process.wait(10)
             except (OSError, ValueError, subprocess.TimeoutExpired):
-                self.process.kill()
-                self.process.wait(10)
+                pass  # it is killed below
+        super().stop()
         return totals
 
 

@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "spool": "Look at what is on disk.",
     "account": "Manage the accounts.",
     "config": "Print a sample file, or the reference of all settings.",
+    "bench": "Measure it, and other mail servers beside it, on this machine.",
     "version": "Print the versions of Relay and of what it runs on.",
 }
 """Each lives in the module of its name as ``command``."""
