@@ -120,7 +120,8 @@ def finish_sending(
         elapsed = result["elapsed_seconds"]
         return Sent(argv, begun, begun + elapsed, result["messages"]["accepted"], cpu, result)
     if process.returncode:
-        raise ToolError(f"{Path(argv[0]).name}: {errors.decode('utf-8', 'replace').strip()[-500:]}")
+        said = errors.decode("utf-8", "replace").strip().splitlines() or ["nothing said"]
+        raise ToolError(f"the generator: {said[-1][-300:]}")
     return Sent(argv, started, ended, count, cpu)
 
 
