@@ -35,8 +35,11 @@ class Room:
         self.is_enough = self._reaches(more)
 
     def has(self, octets: int) -> bool:
-        """Whether ``octets`` can be taken without going below the minimum."""
-        return self.free_bytes - octets >= self._min_bytes
+        """Whether ``octets`` can be taken for comfort, and a disk that was low would count as recovered after that.
+
+        Less would be a trap: what is taken between the two limits keeps a low disk low for ever.
+        """
+        return self.free_bytes - octets >= self._min_bytes + self._min_bytes // 20
 
     def _reaches(self, more: int) -> bool:
         min_bytes = self._min_bytes + more * self._min_bytes // 20

@@ -97,11 +97,14 @@ class SegmentPool:
             self._pause = _PAUSE_SECONDS
             self._prepare()
 
-    def give_back(self, segment: int) -> None:
-        """A segment in which everything is finished: kept under a new number or removed. SpoolError."""
+    def give_back(self, segment: int, *, is_room_low: bool = False) -> None:
+        """A segment in which everything is finished: kept under a new number, or removed. SpoolError.
+
+        ``is_room_low``: the disk needs its octets more than the log needs a spare segment.
+        """
         with self._lock:
             path = self._folder / segment_name(segment)
-            if len(self._ready) < self._spares and self._files.file_size(path) == self._size:
+            if not is_room_low and len(self._ready) < self._spares and self._files.file_size(path) == self._size:
                 self._old.append(segment)
                 self._prepare()
             else:

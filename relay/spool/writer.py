@@ -394,8 +394,9 @@ class LogWriter:
             self._post(self._segment_prepared, None)
 
     def _give_back(self, segment: int, large: list[str]) -> None:
+        self._room.look()
         try:
-            self._log.pool.give_back(segment)
+            self._log.pool.give_back(segment, is_room_low=not self._room.is_enough)
         except SpoolError as fault:
             self._post(partial(self._event, "warning", "spool.not_recycled", segment=segment, cause=str(fault)))
         self._remove_large(large)

@@ -25,7 +25,7 @@ from relay.spool import (
     list_logs,
 )
 from relay.spool.files import Buffers, Files
-from relay.spool.folder import list_segments, log_folder
+from relay.spool.folder import list_segments, log_folder, segment_name
 from relay.spool.log import _zeroes_after
 from tests.spool.spools import Settings, Waiter, envelope, make_spool
 
@@ -366,6 +366,24 @@ async def test_low_room_is_seen(spool_dir: Path) -> None:
         worker.writer._room.look()
         assert worker.writer.has_room() == is_enough
         assert (worker.writer.free_bytes, worker.writer.free_inodes) == room
+    await worker.close()
+
+
+async def test_spare_segments_never_keep_a_low_disk_low(spool_dir: Path) -> None:
+    """I9. They once filled the disk down to the minimum, below the mark at which a low disk counts as recovered."""
+    files = Faulty()
+    worker = Worker(spool_dir, files, min_free_bytes=1000, min_free_inodes=10)
+    room, pool = worker.writer._room, worker.writer.pool
+    for free, has_room_for_100 in [(1100, False), (1149, False), (1150, True)]:
+        files.room = (free, 1 << 20)
+        room.look()
+        assert room.has(100) == has_room_for_100
+    segment = pool.take(may_prepare=True)
+    assert segment is not None
+    files.close(segment.fd)
+    pool.give_back(segment.number, is_room_low=True)
+    assert segment_name(segment.number) not in os.listdir(log_folder(spool_dir, worker.writer.number))
+    assert pool.recycled == 0
     await worker.close()
 
 
