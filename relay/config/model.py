@@ -62,17 +62,25 @@ def _smtp_workers() -> int:
     return max(1, _cpus() - _delivery_workers())
 
 
+def _mailbox_workers() -> int:
+    return max(1, _cpus() // 2)
+
+
+SMTP_KINDS = ("mx", "submission")
+READER_KINDS = ("imap", "pop3")
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One address and port that mail comes in on."""
+    """One address and port that we are spoken to on."""
 
     name: str = setting(
         Text(may_be_empty=False, longest=40), "Its name in logs and metrics; each name once.", example="mx"
     )
     kind: str = setting(
-        Choice(("mx", "submission")),
+        Choice((*SMTP_KINDS, *READER_KINDS)),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
-        "adds a missing Date and Message-ID.",
+        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs.",
         example="mx",
     )
     address: str = setting(
@@ -81,8 +89,8 @@ class Listener:
     port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).", example=25)
     tls: str = setting(
         Choice(("starttls", "implicit", "none")),
-        "`starttls` offers TLS inside the session (RFC 3207: ports 25 and 587); `implicit` begins with TLS (RFC 8314: "
-        'port 465, `kind = "submission"`); `none` has no TLS.',
+        "`starttls` offers TLS inside the session (ports 25, 587, 143 and 110); `implicit` begins with TLS (RFC 8314: "
+        "ports 465, 993 and 995); `none` has no TLS.",
         default="starttls",
     )
 
@@ -147,6 +155,13 @@ class WorkerSettings:
         Whole(1, 256),
         "Processes that own the queue and deliver. Each next hop belongs to one of them.",
         computed=_delivery_workers,
+        default_doc="one per two processors",
+        example=2,
+    )
+    mailbox: int = setting(
+        Whole(1, 256),
+        "Processes that serve IMAP and POP3, when there are listeners for them.",
+        computed=_mailbox_workers,
         default_doc="one per two processors",
         example=2,
     )
@@ -266,6 +281,32 @@ class SmtpSettings:
         "Octets of content that one smtp worker holds in memory; above it, all content goes to files.",
         default="256MiB",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """People at their mailboxes: limits of IMAP and POP3 sessions."""
+
+    max_connections: int = setting(
+        Whole(1, 1_000_000),
+        "Connections in all; each mailbox worker gets its share. Further ones are told so and closed.",
+        default=20_000,
+    )
+    max_connections_per_client: int = setting(
+        Whole(1, 1_000_000),
+        "Connections from one IPv4 address or IPv6 /64, counted in each mailbox worker. One IMAP client has several, "
+        "and an office has one address.",
+        default=200,
+    )
+    login_timeout: float = setting(
+        Duration("1s", "1h"), "Wait for the next command before somebody has logged in.", default="1m"
+    )
+    idle_timeout: float = setting(
+        Duration("1s", "7d"),
+        "Wait for the next command after that (RFC 9051 5.4: at least 30 minutes; RFC 1939 3: at least 10).",
+        default="31m",
+    )
+    threads: int = setting(Whole(1, 256), "Threads in each mailbox worker that wait for the disk.", default=8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +435,7 @@ class Config:
     )
     listeners: tuple[Listener, ...] = sections(
         Listener,
-        "Where mail comes in. Without any, one `mx` listener on 0.0.0.0:25.",
+        "Where mail comes in and is read. Without any, one `mx` listener on 0.0.0.0:25.",
         key="listener",
         default=(Listener("mx", "mx", "0.0.0.0", 25),),
     )
@@ -413,6 +454,7 @@ class Config:
         RelayDomain, "Domains whose mail is taken in and handed to a fixed next hop.", key="relay_domain"
     )
     smtp: SmtpSettings = section(SmtpSettings, "Taking mail in. Each limit answers with the reply RFC 5321 has for it.")
+    readers: ReaderSettings = section(ReaderSettings, "People at their mailboxes: limits of IMAP and POP3 sessions.")
     spool: SpoolSettings = section(SpoolSettings, "Where accepted mail is kept until it is delivered.")
     queue: QueueSettings = section(QueueSettings, "When a message is tried again, and when it is given up.")
     delivery: DeliverySettings = section(
@@ -423,6 +465,16 @@ class Config:
         AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
     )
     log: LogSettings = section(LogSettings, "One JSON object a line: transactions, deliveries, events.")
+
+    @property
+    def smtp_listeners(self) -> tuple[Listener, ...]:
+        """Those that the smtp workers serve."""
+        return tuple(each for each in self.listeners if each.kind in SMTP_KINDS)
+
+    @property
+    def reader_listeners(self) -> tuple[Listener, ...]:
+        """Those that the mailbox workers serve."""
+        return tuple(each for each in self.listeners if each.kind in READER_KINDS)
 
     @property
     def spool_dir(self) -> Path:
