@@ -10,10 +10,10 @@ from relay.config.model import (
     Config,
     DomainSettings,
     Listener,
-    ReaderSettings,
     RelayDomain,
     SmtpSettings,
 )
+from relay.config.readers import ReaderSettings
 from relay.mail.next_hop import NextHop
 
 DEMO_DOMAIN: Final = "demo.test"

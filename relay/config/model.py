@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.config.declare import section, sections, setting
+from relay.config.delivery import DeliverySettings
 from relay.config.kinds import (
     Choice,
     Domain,
     Duration,
-    Endpoint,
     FilePath,
     Flag,
     Hop,
@@ -30,11 +30,11 @@ from relay.config.kinds import (
     Many,
     Network,
     Real,
-    Server,
     Size,
     Text,
     Whole,
 )
+from relay.config.readers import ReaderSettings
 from relay.mail.next_hop import NextHop
 
 FALLBACK_HOSTNAME = "relay.localhost"
@@ -284,32 +284,6 @@ class SmtpSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class ReaderSettings:
-    """People at their mailboxes: limits of IMAP and POP3 sessions."""
-
-    max_connections: int = setting(
-        Whole(1, 1_000_000),
-        "Connections in all; each mailbox worker gets its share. Further ones are told so and closed.",
-        default=20_000,
-    )
-    max_connections_per_client: int = setting(
-        Whole(1, 1_000_000),
-        "Connections from one IPv4 address or IPv6 /64, counted in each mailbox worker. One IMAP client has several, "
-        "and an office has one address.",
-        default=200,
-    )
-    login_timeout: float = setting(
-        Duration("1s", "1h"), "Wait for the next command before somebody has logged in.", default="1m"
-    )
-    idle_timeout: float = setting(
-        Duration("1s", "7d"),
-        "Wait for the next command after that (RFC 9051 5.4: at least 30 minutes; RFC 1939 3: at least 10).",
-        default="31m",
-    )
-    threads: int = setting(Whole(1, 256), "Threads in each mailbox worker that wait for the disk.", default=8)
-
-
-@dataclass(frozen=True, slots=True)
 class SpoolSettings:
     """Where accepted mail is kept until it is delivered."""
 
@@ -349,38 +323,6 @@ class QueueSettings:
     bounce_content: str = setting(
         Choice(("headers", "full")), "How much of the message a bounce returns (RFC 3462).", default="headers"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class DeliverySettings:
-    """Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."""
-
-    max_connections: int = setting(
-        Whole(1, 100_000), "Connections out, in all; each delivery worker gets its share.", default=1000
-    )
-    per_destination: int = setting(Whole(1, 10_000), "Connections to one next hop at the same time.", default=20)
-    connection_reuse: int = setting(
-        Whole(1, 1_000_000), "Messages sent over one connection before it is closed.", default=1000
-    )
-    idle_timeout: float = setting(
-        Duration("0s", "5m"), "How long a connection is kept open with nothing to send.", default="5s"
-    )
-    connect_timeout: float = setting(Duration("100ms", "10m"), "Wait for one address to accept.", default="30s")
-    helo_timeout: float = setting(Duration("100ms", "1h"), "Wait for the greeting, and for EHLO.", default="5m")
-    mail_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to MAIL.", default="5m")
-    rcpt_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to RCPT.", default="5m")
-    data_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to DATA.", default="2m")
-    content_timeout: float = setting(Duration("100ms", "1h"), "Wait until more content can be written.", default="3m")
-    reply_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to the final dot.", default="10m")
-    source_address: str = setting(
-        IpAddress(may_be_empty=True), "Local address of connections out. Empty: the system chooses.", default=""
-    )
-    mx_port: int = setting(Whole(1, 65535), "Port of hosts found by MX lookup (for tests).", default=25)
-    dns_servers: tuple[Endpoint, ...] = setting(
-        Many(Server(53)), "Resolvers to ask. Empty: those of /etc/resolv.conf.", default=[]
-    )
-    dns_timeout: float = setting(Duration("100ms", "2m"), "Wait for one DNS answer, all tries together.", default="10s")
-    dns_cache_size: int = setting(Whole(1, 10_000_000), "DNS answers that one delivery worker keeps.", default=10_000)
 
 
 @dataclass(frozen=True, slots=True)

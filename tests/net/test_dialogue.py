@@ -13,7 +13,8 @@ import pytest
 import uvloop
 
 from relay.config import Config
-from relay.config.model import ReaderSettings, WorkerSettings
+from relay.config.model import WorkerSettings
+from relay.config.readers import ReaderSettings
 from relay.net import gate as gate_module
 from relay.net.dialogue import Listening
 from relay.net.gate import Gate
