@@ -81,6 +81,12 @@ TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
 (which mostly does not trust the certificate), the connection closed, too slow, or above tls.max_handshakes."""
 
+LOGIN_PROTOCOLS: Final = ("smtp", "imap", "pop3")
+LOGIN_RESULTS: Final = _words(
+    "accepted remembered credentials malformed too_long cancelled authorization channel_binding throttled busy"
+)
+"""What became of a login: relay.auth.Trouble, and the two ways in."""
+
 _code = Label("code", CODES)
 _kind = Label("kind", KINDS)
 _role = Label("role", ROLES)
@@ -165,6 +171,18 @@ _READERS = (
     counter("relay_reader_written_bytes_total", "Octets written to clients, without TLS.", _reader),
     counter("relay_reader_mixups_total", "Connections that spoke another protocol to an IMAP or POP3 listener; plain: "
             "without TLS where it begins with TLS.", Label("protocol", MIXUPS)),
+)  # fmt: skip
+
+_AUTH = (
+    counter("relay_auth_logins_total", "Logins that were tried, by result: accepted, remembered (accepted without "
+            "another look at the password), or why not.",
+            Label("protocol", LOGIN_PROTOCOLS), Label("result", LOGIN_RESULTS)),
+    histogram("relay_auth_check_seconds", "Time of one check, with the delay that failures before it earned.", _WAIT,
+              scale=MICROSECONDS),
+    gauge("relay_auth_waiting_checks", "Passwords that are checked now or wait for it (64 at most in each process)."),
+    gauge("relay_auth_throttle_rows", "Rows of the greatest table of failures (20000 at most in each process).",
+          merge=MAX),
+    gauge("relay_auth_remembered_logins", "Logins that are remembered (at most auth.remember_limit in each process)."),
 )  # fmt: skip
 
 _SPOOL = (
@@ -260,7 +278,7 @@ _PROCESSES = (
             Label("reason", ("limit", "timeout"))),
 )  # fmt: skip
 
-TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 
 # ---- where the cells are --------------------------------------------------------------------------------------------
 
