@@ -25,7 +25,7 @@ from relay.auth import (
 from relay.auth import Login as Answer
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
-from relay.imap.faults import Bad, No
+from relay.imap.faults import Bad
 from relay.net.machine import Waiting
 from relay.net.tls_machine import TlsServer
 
@@ -87,7 +87,7 @@ class Login:
     def begin(self, command: str, tokens: Tokens) -> bytes | Waiting | Done | Entered:
         """``LOGIN`` or ``AUTHENTICATE``, with the cursor behind it: what to say, what to wait for, or how it ends."""
         if not self.mechanisms:
-            raise No("Log in only under TLS", "PRIVACYREQUIRED")
+            return Done("Log in only under TLS", "PRIVACYREQUIRED", "NO")
         tokens.space()
         if command == "LOGIN":
             name = tokens.astring()
