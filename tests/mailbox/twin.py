@@ -340,6 +340,8 @@ class TwinView:
             self._disk.changed(self._mailbox)
 
     def _require_writable(self) -> None:
+        if self._mailbox.is_deleted:
+            raise Refused(Refusal.NONEXISTENT, "the mailbox was deleted")
         if self.is_read_only:
             raise Refused(Refusal.READ_ONLY, "the mailbox is open read-only")
 
