@@ -12,6 +12,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import compress
+from pathlib import Path
 from typing import TypeVar
 
 from relay.mailbox import appending, change, structure
@@ -63,6 +64,11 @@ class FolderView:
             self._add_new()
             self._take_numbers()
             self._gone = picture.gone
+
+    @property
+    def folder(self) -> Path:
+        """Where the mailbox is."""
+        return self._mailbox.folder
 
     @property
     def mailbox_id(self) -> str:
