@@ -1,4 +1,4 @@
-"""What concerns the account as a whole: its mailboxes, quota, namespace, what the client is told of us (RFC 9051 6.3)."""
+"""What concerns the account as a whole: its mailboxes, quota, namespace, what the client is told (RFC 9051 6.3)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def enable(state: State, tokens: Tokens) -> Running:
     tokens.space()
     while True:
         name = ENABLEABLE.get(tokens.word())
-        if name is not None and name not in state.hidden:
+        if name is not None and name.upper() not in state.hidden:
             state.enabled.add(name.upper())
             if name == "QRESYNC":
                 state.enabled.add("CONDSTORE")

@@ -44,7 +44,7 @@ def capabilities(state: State, login: Login) -> list[str]:
         words += [f"AUTH={name}" for name in mechanisms] or ["LOGINDISABLED"]
     else:
         words += LOGGED_IN
-    return [word for word in words if word not in state.hidden]
+    return [word for word in words if word.upper() not in state.hidden]
 
 
 def tag(tokens: Tokens) -> bytes:

@@ -132,7 +132,8 @@ def _wanted(state: State, tokens: Tokens, by_uid: bool) -> Wanted:
         names.extend(_item(tokens))
 
     if tokens.peek() == OPEN:
-        listed(tokens, one)
+        if not listed(tokens, one):
+            raise Bad("nothing is asked for")
     else:
         one()
     changed_since: int | None = None

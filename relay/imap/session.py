@@ -414,6 +414,7 @@ class Session:
     def _enter(self, account: str) -> None:
         """Opens the account's store, then says what the session can do now."""
         self.report.account = self._state.account = account
+        self._state.hidden = self._state.hidden_of(account)
         self.patience = self._idle_timeout
 
         def opened(store: Store, fault: BaseException | None) -> None:

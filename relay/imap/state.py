@@ -18,13 +18,20 @@ from relay.mailbox.ports import Store, View
 class State:
     """One session's."""
 
-    def __init__(self, hostname: str, append_limit: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        hostname: str,
+        append_limit: int,
+        now: Callable[[], float],
+        hidden_of: Callable[[str], frozenset[str]] = lambda _account: frozenset(),
+    ) -> None:
         self.hostname: Final = hostname
         self.append_limit: Final = append_limit
         self.now: Final = now
         """Seconds since 1970."""
+        self.hidden_of: Final = hidden_of
         self.hidden: frozenset[str] = frozenset()
-        """Capabilities that this account's client must not see."""
+        """Capabilities, in capitals, that this account's client is not told of."""
         self.account = ""
         self.store_or_none: Store | None = None
         self.view_or_none: View | None = None

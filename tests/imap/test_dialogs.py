@@ -33,9 +33,7 @@ class Players:
     def peer(self, number: int) -> Peer:
         if number not in self.peers:
             words = self.script.words
-            peer = Peer(
-                self.world.session(allows_plaintext="in_the_clear" not in words, offers_tls="tls" in words)
-            )
+            peer = Peer(self.world.session(allows_plaintext="in_the_clear" not in words, offers_tls="tls" in words))
             self.peers[number] = peer
             if "out" not in words:
                 peer.login()
