@@ -32,7 +32,7 @@ def write(results: Path = RESULTS) -> Path:
     if not documents:
         raise FileNotFoundError(f"no results in {results}")
     found = {name: medians(measurements_of(document)) for name, document in documents.items()}
-    lines = [_HEAD, *_targets(found)]
+    lines = [_HEAD, *_targets(found), *_told(results.parent / "WHERE-THE-TIME-GOES.md")]
     for name in SUMMARIES:
         if name in documents:
             lines += _scenario(name, documents[name], found[name], results)
@@ -59,6 +59,11 @@ def _targets(found: dict[str, Medians]) -> list[str]:
         if names:
             lines += [f"{title}:", "", *(f"- {name}" for name in names), ""]
     return lines
+
+
+def _told(path: Path) -> list[str]:
+    """What people found out about the figures: profiles, and what was tried."""
+    return [path.read_text().strip(), ""] if path.exists() else []
 
 
 def _scenario(name: str, document: dict[str, Any], found: Medians, results: Path) -> list[str]:
