@@ -66,7 +66,7 @@ def listed(tokens: Tokens, item: Callable[[], Value]) -> list[Value]:
 
 
 def flag_list(tokens: Tokens) -> list[str]:
-    """``(\\Seen $Forwarded)``."""
+    r"""``(\Seen $Forwarded)``."""
     return [flag.decode("ascii") for flag in listed(tokens, tokens.flag)]
 
 

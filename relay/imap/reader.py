@@ -1,4 +1,5 @@
-"""From octets to whole commands: finds the end of a command across its literals, within bounds (RFC 9051 4.3, RFC 7888).
+"""From octets to whole commands: finds the end of a command across its literals, within bounds (RFC 9051 4.3, RFC
+7888).
 
 Theory: what comes in is kept until a command is whole; its literals stay in place, so that the tokeniser sees one
 string of octets. At each literal the reader stops and the session says what becomes of it: kept in place, or taken away

@@ -1,7 +1,7 @@
 """How values are written in responses (RFC 9051 4, 7, 9): strings, flags, sets, dates, mailbox names.
 
-A string is quoted where it can be, else a literal; mailbox names are modified UTF-7 for IMAP4rev1, UTF-8 once the client
-has enabled UTF8=ACCEPT or IMAP4rev2 (RFC 6855, RFC 9051 A).
+A string is quoted where it can be, else a literal; mailbox names are modified UTF-7 for IMAP4rev1, UTF-8 once the
+client has enabled UTF8=ACCEPT or IMAP4rev2 (RFC 6855, RFC 9051 A).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 
 from relay.mailbox import names
 
-_QUOTABLE: Final = re.compile(rb'[\x20-\x21\x23-\x5b\x5d-\x7e]{0,1000}\Z')
+_QUOTABLE: Final = re.compile(rb"[\x20-\x21\x23-\x5b\x5d-\x7e]{0,1000}\Z")
 _ESCAPABLE: Final = re.compile(rb"[\x20-\x7e]{0,1000}\Z")
 _ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+\Z')
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -14,15 +14,24 @@ from relay.imap import responses
 from relay.imap.faults import Bad, No
 from relay.mailbox.ports import Store, View
 
-HIDEABLE: Final = "capabilities that can be hidden for an account"
-
 
 class State:
     """One session's."""
 
-    def __init__(self, hostname: str, append_limit: int) -> None:
+    def __init__(
+        self,
+        hostname: str,
+        append_limit: int,
+        now: Callable[[], float],
+        hidden_of: Callable[[str], frozenset[str]] = lambda _account: frozenset(),
+    ) -> None:
         self.hostname: Final = hostname
         self.append_limit: Final = append_limit
+        self.now: Final = now
+        """Seconds since 1970."""
+        self.hidden_of: Final = hidden_of
+        self.hidden: frozenset[str] = frozenset()
+        """Capabilities, in capitals, that this account's client is not told of."""
         self.account = ""
         self.store_or_none: Store | None = None
         self.view_or_none: View | None = None
@@ -121,7 +130,7 @@ class State:
         return b"* %d FETCH (%b)\r\n" % (index + 1, b" ".join(parts))
 
     def flag_list(self, mask: int) -> bytes:
-        """Flags as this client reads them: IMAP4rev2 has no \\Recent (RFC 9051 A)."""
+        r"""Flags as this client reads them: IMAP4rev2 has no \Recent (RFC 9051 A)."""
         if "IMAP4REV2" in self.enabled:
             mask &= ~32
         return responses.flags(self.view.flag_names(mask))
