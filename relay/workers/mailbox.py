@@ -19,6 +19,7 @@ from relay.net.machine import Machine
 from relay.workers import parts
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
+from relay.workers.upkeep import EVERY_SECONDS, Upkeep
 
 Make = Callable[[Listening, str], Machine]
 """Makes the machine for a connection of a listener and the client's address."""
@@ -35,6 +36,9 @@ async def main(worker: Worker) -> None:
     sink = parts.make_sink(worker)
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
+    upkeep = Upkeep(config, sink)
+    if worker.context.slot == 0:
+        worker.repeat(EVERY_SECONDS, upkeep.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     machines = {protocol: make(config) for protocol, make in PROTOCOLS.items()}
     for listener in config.reader_listeners:
@@ -55,6 +59,7 @@ async def main(worker: Worker) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(empty.wait(), worker.seconds_left())
     finally:
+        upkeep.stop()
         gate.abort()
         await sink.close()
 
