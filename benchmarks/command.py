@@ -17,8 +17,8 @@ from benchmarks import machine
 from benchmarks.group import sweep
 from benchmarks.results import RESULTS, Run, medians, table
 from benchmarks.scenarios import SUMMARIES, scenario
-from benchmarks.scenarios.settings import QUICK, QUICK_SERVERS, Settings
-from benchmarks.servers import SERVERS
+from benchmarks.scenarios.settings import MAILBOX_SERVERS, QUICK, QUICK_SERVERS, Settings
+from benchmarks.servers import READERS, SERVERS
 from benchmarks.servers.base import ServerError
 from benchmarks.tools import ToolError
 
@@ -35,7 +35,7 @@ def main(context: click.Context, *, quick: bool) -> None:
     """
     if context.invoked_subcommand is None:
         for name in SUMMARIES:
-            measure(name, QUICK.get(name, QUICK_SERVERS) if quick else Settings(), _DEFAULT_FOLDER, RESULTS)
+            measure(name, QUICK.get(name, QUICK_SERVERS) if quick else usual(name), _DEFAULT_FOLDER, RESULTS)
         context.invoke(report)
     elif quick:
         raise click.UsageError("--quick is for all scenarios; one of them takes --seconds and --repetitions.")
@@ -66,6 +66,11 @@ def measure(name: str, settings: Settings, folder: Path, results: Path) -> None:
         console.print(f"written: {run.save()}")
 
 
+def usual(name: str) -> Settings:
+    """What a scenario takes when nothing is said."""
+    return Settings(MAILBOX_SERVERS) if name == "mailbox" else Settings()
+
+
 def raise_limits() -> None:
     """As many descriptors as the hard limit allows: idle sessions need two each on one machine."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -78,7 +83,7 @@ def _add(name: str, summary: str) -> None:
         "--server",
         "servers",
         multiple=True,
-        type=click.Choice(list(SERVERS)),
+        type=click.Choice(usual(name).servers if name == "mailbox" else list(SERVERS)),
         help="Only these servers; may be given several times.",
     )
     @click.option("--repetitions", type=click.IntRange(1), help="How often each is measured.")
@@ -93,9 +98,7 @@ def _add(name: str, summary: str) -> None:
         servers: tuple[str, ...], repetitions: int | None, seconds: float | None, size: int | None,
         works: tuple[str, ...], folder: Path, results: Path,
     ) -> None:  # fmt: skip
-        settings = Settings(repetitions=repetitions, seconds=seconds, size=size, works=works)
-        if servers:
-            settings = Settings(servers, repetitions, seconds, size, works)
+        settings = Settings(servers or usual(name).servers, repetitions, seconds, size, works)
         measure(name, settings, folder, results)
 
 
@@ -126,6 +129,6 @@ def fetch(names: tuple[str, ...]) -> None:
 @main.command("servers")
 def servers() -> None:
     """Say which servers can be measured here."""
-    for name, kind in SERVERS.items():
+    for name, kind in {**SERVERS, **READERS, "relay": SERVERS["relay"]}.items():
         why = kind.missing()
         click.echo(f"{name:10} {kind.version() if why is None else why}")

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from benchmarks.results import Measurement, Run
 from benchmarks.servers import SERVERS, Server, Site
@@ -28,6 +28,7 @@ from benchmarks.tools import Load, Sink, ToolError, missing, send, sink_for
 DIRECT: Final = "direct"
 _PROBE: Final = 60
 _TRIES: Final = 6
+S = TypeVar("S", bound=Server)
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ def resumption(result: dict[str, Any]) -> dict[str, float]:
     return {"resumed": connections["resumed"] / handshakes} if handshakes else {}
 
 
-def rotated(servers: Sequence[Server], by: int) -> list[Server]:
+def rotated(servers: Sequence[S], by: int) -> list[S]:
     """The servers, another one first each time."""
     turn = by % len(servers) if servers else 0
     return [*servers[turn:], *servers[:turn]]

@@ -85,7 +85,7 @@ def _table(name: str, document: dict[str, Any], found: Medians, columns: Sequenc
     measured = measurements_of(document)
     used = [column for column in columns if any(column.value in v for s in found.values() for v in s.values())]
     main = used[0] if used else None
-    ratios = name in ("relay", "accept", "fanout", "tls") and main is not None
+    ratios = name in ("relay", "accept", "fanout", "tls", "mailbox") and main is not None
     heads = ["work", "server", *(column.title for column in used)]
     heads += ["least–most", "of direct", "Relay is"] if ratios else []
     lines = [f"| {' | '.join(heads)} |", f"|---|---|{'---:|' * (len(heads) - 2)}"]

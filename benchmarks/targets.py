@@ -19,7 +19,7 @@ NEW_CONNECTION: Final = "own generator, a connection per message, 1 KiB"
 PIPELINED_100K: Final = "own generator, pipelined, 100 KiB"
 PIPELINED_1M: Final = "own generator, pipelined, 1 MiB"
 MIB: Final = 1 << 20
-NAMES: Final = {"postfix": "Postfix"}
+NAMES: Final = {"postfix": "Postfix", "dovecot": "Dovecot"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,10 @@ def _against(title: str, work: str, direct: float, postfix: float) -> list[Targe
     return [*found, Target(title, "relay", work, "per_second", postfix, over="postfix")]
 
 
+def _beside_dovecot(title: str, work: str, least: float) -> Target:
+    return Target(title, "mailbox", work, "per_second", least, over="dovecot")
+
+
 TARGETS: Final = (
     *_against("smtp-source 1 KiB, a connection per message", PER_CONNECTION, 0.85, 9),
     *_against("smtp-source 1 KiB, connections reused", REUSED, 0.65, 22),
@@ -107,6 +111,16 @@ TARGETS: Final = (
            "accept_per_second", 0.60, over="direct"),
     Target("100 KiB messages", "relay", PIPELINED_100K, "per_second", 0.70, over="direct"),
     Target("1 MiB messages", "relay", PIPELINED_1M, "per_second", 0.70, over="direct"),
+    _beside_dovecot("IMAP logins", "logins", 1),
+    _beside_dovecot("SELECT of 10,000 messages", "SELECT", 1),
+    _beside_dovecot("FETCH of header fields of 10,000 messages", "FETCH of header fields", 2),
+    _beside_dovecot("FETCH of bodies", "FETCH of bodies", 1),
+    _beside_dovecot("SEARCH BODY", "SEARCH BODY", 1),
+    _beside_dovecot("APPEND, durable", "APPEND", 1),
+    _beside_dovecot("deliveries into mailboxes, durable", "deliveries", 2),
+    _beside_dovecot("POP3 download", "POP3 download", 1),
+    Target("an idle IMAP session that waits in IDLE", "mailbox", "2,000 idle", "bytes_per_session", 1, at_most=True,
+           over="dovecot"),
     Target("MIME structure scan, 1 MiB multipart", "mime", "1 MiB multipart", "bytes_per_second", 5, scale=1e-9,
            unit="GB/s"),
     Target("MIME structure scan, 1 MiB multipart, beside email", "mime", "1 MiB multipart", "bytes_per_second", 100,

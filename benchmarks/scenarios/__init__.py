@@ -14,10 +14,10 @@ SUMMARIES: Final = {
     "backlog": "Deferred messages: memory, restart, drain.",
     "slow-destination": "A dead and a tarpit destination beside healthy ones: what do those lose?",
     "tls": "STARTTLS, one message per connection: the share of OpenSSL's handshake rate.",
+    "mailbox": "Logins, IMAP, POP3 and deliveries beside Dovecot, on copies of the same Maildirs.",
     "mime": "The MIME structure scanner beside the standard library's email parser.",
     "crash": "Kill -9 under load, everything accounted for.",
 }
-"""Not here yet: IMAP and POP3."""
 
 
 def scenario(name: str) -> Any:

@@ -12,11 +12,12 @@ class Settings:
     """``None`` means: what the scenario usually does."""
 
     servers: Sequence[str] = ("direct", "relay", "postfix", "opensmtpd", "exim", "haraka")
+    """Only those that a scenario knows; ``mailbox`` has its own."""
     repetitions: int | None = None
     seconds: float | None = None
     """How long each server works in each repetition."""
     size: int | None = None
-    """How many: sessions (idle), messages (backlog, slow-destination), recipients (fanout), kills (crash)."""
+    """How many: sessions (idle), messages (backlog, slow-destination, mailbox), recipients (fanout), kills (crash)."""
     works: Sequence[str] = ()
     """Only the works whose names contain one of these."""
 
@@ -25,6 +26,7 @@ class Settings:
         return not self.works or any(part in work for part in self.works)
 
 
+MAILBOX_SERVERS: Final = ("relay", "dovecot")
 _FAST: Final = ("direct", "relay", "postfix")
 QUICK_SERVERS: Final = Settings(_FAST)
 QUICK: Final = {
@@ -35,5 +37,6 @@ QUICK: Final = {
     "idle": Settings(("relay",), 1),
     "slow-destination": Settings(("relay",), 5, 2.0),
     "tls": Settings(_FAST, 5, 1.5),
+    "mailbox": Settings(MAILBOX_SERVERS, 3, 1.0),
 }
 """Scenario -> settings of a run that ends within twenty minutes; those that are not here take what they usually do."""

@@ -1,0 +1,117 @@
+"""The mailbox scenario: its client, its Maildirs, and a small real comparison of Relay with Dovecot."""
+
+import asyncio
+import mailbox
+
+import pytest
+import uvloop
+
+from benchmarks import maildirs
+from benchmarks.peer import Answer, AnswerError, Peer
+from benchmarks.results import Run, medians
+from benchmarks.scenarios import mailbox as scenario
+from benchmarks.scenarios.mailbox_works import Size, check, works
+from benchmarks.scenarios.settings import MAILBOX_SERVERS, Settings
+from benchmarks.servers import READERS
+from benchmarks.targets import TARGETS
+from tests.support.needs import need
+
+
+def talk(said, use):
+    """What ``use`` makes of a peer whose server sends ``said``: the greeting, then one list of pieces per line read."""
+
+    async def main():
+        async def serve(reader, writer):
+            for pieces in said:
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                await reader.readline()
+            writer.close()
+            await writer.wait_closed()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        async with server:
+            peer = await Peer.connect(server.sockets[0].getsockname()[1])
+            try:
+                return await use(peer)
+            finally:
+                peer.close()
+                await asyncio.sleep(0.01)  # both ends get to know it
+
+    return uvloop.run(main())
+
+
+def test_what_is_counted_is_found_also_where_it_comes_in_pieces():
+    """What ends the answer stands across two reads, too."""
+    pieces = [b"* 1 FE", b"TCH (X)\r\n* 2 FETCH (Y)\r", b"\nt", b" OK don", b"e\r\n"]
+    answer = talk([[b"* OK hello\r\n"], pieces], lambda peer: peer.imap(b"FETCH 1:2 X", counted=b" FETCH ("))
+    assert (answer.found, answer.end, answer.octets) == (2, b"t OK done", sum(map(len, pieces)))
+
+
+def test_a_refusal_is_not_taken_for_an_answer():
+    with pytest.raises(AnswerError, match="NO not today"):
+        talk([[b"* OK hello\r\n"], [b"t NO not today\r\n"]], lambda peer: peer.imap(b"NOOP"))
+
+
+def test_a_connection_that_is_closed_in_an_answer_is_an_error():
+    with pytest.raises(AnswerError, match="closed"):
+        talk([[b"* OK hello\r\n"], [b"* 1 EXISTS\r\n"]], lambda peer: peer.ask(b"NOOP\r\n\r\n", b"\nt "))
+
+
+def test_several_replies_are_waited_for():
+    answer = talk(
+        [[b"220 x\r\n"], [b"250 a\r\n250 b\r\n", b"354 c\r\n"]], lambda peer: peer.ask(b"M\r\n", b"\n", ends=3)
+    )
+    assert answer.end == b"354 c"
+
+
+def test_too_few_messages_and_too_few_octets_are_found_out():
+    answer = Answer(100, 9, b"t OK", b"t OK\r\n")
+    assert check(answer, 9, 100) == 100
+    with pytest.raises(AnswerError, match="9 times"):
+        check(answer, 10)
+    with pytest.raises(AnswerError, match="at least 101"):
+        check(answer, 9, 101)
+
+
+def test_a_maildir_has_the_messages_and_octets_it_says(tmp_path):
+    """Two of them are the same, and the standard library reads them."""
+    octets = maildirs.make(tmp_path / "one", 120)
+    assert maildirs.make(tmp_path / "two", 120) == octets
+    place = mailbox.Maildir(tmp_path / "one", create=False)
+    texts = [message.as_bytes() for message in place]
+    assert len(texts) == 120
+    assert sum(len(text) + text.count(b"\n") for text in texts) == octets
+    assert sum(maildirs.NEEDLE.encode() in text for text in texts) == maildirs.needles(120) == 2
+    assert {path.name for path in (tmp_path / "two" / "cur").iterdir()} == {
+        path.name for path in (tmp_path / "one" / "cur").iterdir()
+    }
+
+
+def test_every_target_is_of_a_work_that_there_is():
+    names = [work.name for work in works(Size(10_000, 1000, 500, 2000))] + [scenario.idle_name(scenario.sizes(10_000))]
+    for target in TARGETS:
+        if target.scenario == "mailbox":
+            assert len([name for name in names if name.startswith(target.work)]) == 1, target.title
+
+
+def test_relay_and_dovecot_do_every_work_on_the_same_maildirs(tmp_path):
+    """Small, but all of it: each answer is checked, and a note would name what was not as it must be."""
+    for name in MAILBOX_SERVERS:
+        why = READERS[name].missing()
+        need(why is None, f"{name}: {why}")
+    tmp_path.chmod(0o755)
+    for folder in list(tmp_path.parents)[:3]:
+        if folder.name.startswith("pytest"):
+            folder.chmod(folder.stat().st_mode | 0o011)  # Dovecot's mail processes give root up
+    run = Run("mailbox", tmp_path)
+    scenario.run(run, Settings(MAILBOX_SERVERS, 1, 0.02, 20))
+    assert run.notes == []
+    found = medians(run.measurements)
+    assert len(found) == len(works(Size(20, 2, 1, 4))) + 1
+    for work, servers in found.items():
+        assert set(servers) == {"relay", "dovecot"}, work
+        for values in servers.values():
+            assert "idle" in work or values["per_second"] > 0
