@@ -139,6 +139,8 @@ def test_mutt_saves_what_it_sends(tmp_path):
 
 
 MBSYNCRC = """
+FSync no
+
 IMAPAccount relay
 Host 127.0.0.1
 Port {port}
@@ -163,7 +165,6 @@ Patterns *
 Create Both
 Expunge Both
 SyncState *
-FSync no
 """
 
 
