@@ -54,7 +54,7 @@ STAGES: Final = _words("queue route dns connect banner helo mail rcpt data conte
 """Where an attempt ended (relay/mail/outcome.py)."""
 REASONS: Final = _words(
     # who may send where, and to whom
-    "unknown_recipient relay_denied policy auth_required sender_rejected",
+    "unknown_recipient relay_denied policy auth_required auth_failed sender_rejected",
     # what was sent is not SMTP as it should be
     "syntax unknown_command sequence bare_cr bare_lf nul line_too_long not_ascii parameter smtputf8 loop",
     # limits
@@ -75,7 +75,7 @@ READER_CLOSED: Final = _words(
     "unselected internal",
 )
 """Why a reader's session ended."""
-MIXUPS: Final = _words("http tls plain other")
+MIXUPS: Final = _words("http tls plain smtp imap pop3 other")
 TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
