@@ -83,7 +83,11 @@ class Session(Speaker):
         """See Machine."""
         del now
         if self._deflate is not None:
-            octets = self._deflate.inflate(octets)
+            try:
+                octets = self._deflate.inflate(octets)
+            except Bad as fault:  # nothing that comes after can be understood
+                self._bye(f"Stopped, because {fault.text}")
+                return
         self._reader.feed(octets)
         self._go_on()
 
