@@ -142,7 +142,8 @@ class Pattern:
     """
 
     def __init__(self, text: str) -> None:
-        self._text = "INBOX" + text[5:] if text.split(SEPARATOR, maxsplit=1)[0].upper() == "INBOX" else text
+        is_inbox = text[:5].upper() == "INBOX" and text[5:6] in {"", SEPARATOR, "*", "%"}
+        self._text = "INBOX" + text[5:] if is_inbox else text
 
     def match(self, name: str) -> bool:
         """Whether it matches the whole of ``name``."""
