@@ -16,9 +16,11 @@ from relay.cli.exits import HELP
 _COMMANDS: Final = {
     "serve": "Run the appliance in the foreground.",
     "check": "Check the configuration; report all errors at once.",
+    "trace": "Tell what became of a message, step by step, and why.",
     "queue": "Look at the queue and act on what waits in it.",
     "spool": "Look at what is on disk.",
     "account": "Manage the accounts.",
+    "mailbox": "Look at mailboxes, check them, bring removed messages back.",
     "dns": "Print the DNS records that a domain needs.",
     "config": "Print a sample file, or the reference of all settings.",
     "bench": "Measure it, and other mail servers beside it, on this machine.",

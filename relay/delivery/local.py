@@ -11,11 +11,13 @@ Not here: choosing the mailbox (relay/queue/routing.py), the file itself (relay/
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, Outcome, deferred, failed
 from relay.mailbox.maildir import Message, deliver, folder_of
 
@@ -32,8 +34,10 @@ class LocalJob(NamedTuple):
     """The account it belongs to, ``local@domain``; names the folder."""
 
 
-def deliver_local(mail_dir: Path, jobs: list[LocalJob]) -> list[Outcome]:
+def deliver_local(mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0) -> list[Outcome]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
+
+    ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings.
 
     Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
     """
@@ -46,10 +50,23 @@ def deliver_local(mail_dir: Path, jobs: list[LocalJob]) -> list[Outcome]:
             text = "the address cannot name a mailbox here"
             outcomes.append(failed("5.1.3", text, "store", next_hop=_shown(job.mailbox)))
         else:
-            outcomes.append(None)
-            messages.append(_message(folder, job))
+            refusal = room.refusal(folder, job.delivery.size, _shown(job.mailbox)) if room else None
+            outcomes.append(refusal)
+            if refusal is None:
+                messages.append(_message(folder, job))
     results = iter(deliver(messages))
-    return [outcome or _outcome(job, next(results)) for job, outcome in zip(jobs, outcomes, strict=True)]
+    done = [outcome or _outcome(job, next(results)) for job, outcome in zip(jobs, outcomes, strict=True)]
+    if room and room.is_limited:
+        _warn(mail_dir, jobs, done, room, now)
+    return done
+
+
+def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome], room: Room, now: float) -> None:
+    """Tells owners whose mailbox is nearly full; the messages are delivered whatever becomes of that."""
+    delivered = {job.mailbox for job, outcome in zip(jobs, outcomes, strict=True) if outcome.kind == DELIVERED}
+    for mailbox in delivered:
+        with contextlib.suppress(OSError):
+            room.warn(folder_of(mail_dir, mailbox), _shown(mailbox), now)
 
 
 def _message(folder: Path, job: LocalJob) -> Message:

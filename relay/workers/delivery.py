@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from relay.auth import AccountFile
 from relay.delivery.connect import Connector, ConnectSettings
+from relay.delivery.room import Room
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net.dns import Resolver
 from relay.net.frames import FrameError, FrameProtocol, Message
@@ -124,6 +125,7 @@ class DeliveryWorker:
             router,
             self._mailboxes,
             config.mail_dir,
+            Room(config.mailbox),
             row,
             self._changed,
         )

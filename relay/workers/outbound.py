@@ -19,6 +19,7 @@ from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
 from relay.delivery.connect import Connector
 from relay.delivery.local import LocalJob, deliver_local
+from relay.delivery.room import Room
 from relay.mail.envelope import Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import FAILED, Outcome, deferred, failed
@@ -59,6 +60,7 @@ class Outbound:
         router: Router,
         mailboxes: Mailboxes,
         mail_dir: Any,
+        room: Room,
         row: memoryview[int],
         changed: Callable[[], None],
     ) -> None:
@@ -71,6 +73,7 @@ class Outbound:
         self.router = router
         self.mailboxes = mailboxes
         self.mail_dir = mail_dir
+        self.room = room
         self.row = row
         self.changed = changed
         """Tells the worker that scheduler.actions() should be asked again soon."""
@@ -365,7 +368,9 @@ class LocalFeed:
             return []
         loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(outbound.threads, deliver_local, outbound.mail_dir, jobs)
+            return await loop.run_in_executor(
+                outbound.threads, deliver_local, outbound.mail_dir, jobs, outbound.room, time.time()
+            )
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
 

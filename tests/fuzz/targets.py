@@ -6,6 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from tests.fastparse.agreement import PARSERS
+from tests.imap import agreement as imap
 from tests.mime.agreement import mime
 
-TARGETS: Final[dict[str, Callable[[bytes], None]]] = {**PARSERS, "mime": mime}
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    **PARSERS,
+    "mime": mime,
+    "imap_tokens": imap.tokens,
+    "imap_session": imap.session,
+}
