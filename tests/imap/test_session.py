@@ -124,3 +124,13 @@ def test_too_many_commands_that_are_not_understood_end_the_session():
     said = peer.send(b"a XYZZY\r\n" * 60)
     assert said.count(b"a BAD") == 50
     assert said.endswith(b"* BYE Too many commands that are not understood\r\n")
+
+
+def test_an_account_over_its_quota_gets_no_message_and_is_told_its_use():
+    """RFC 9208 4.3.1: OVERQUOTA."""
+    place, peer = stocked()
+    place.disk().octets_limit = 2048
+    assert b'* QUOTA "" (STORAGE 1 2)' in peer.send(b'a GETQUOTA ""\r\n')
+    peer.send(b"b APPEND INBOX {3000}\r\n")
+    assert peer.send(b"z" * 3000 + b"\r\n") == b"b NO [OVERQUOTA] The account is over its quota\r\n"
+    assert place.store("anna@local.test").status("INBOX").messages == 1
