@@ -121,7 +121,7 @@ def restore(address: str, since: str, name: str | None, dry_run: bool, config_pa
                     found[each.mailbox] = found.get(each.mailbox, 0) + 1
         else:
             found = put_back(store, after, name)
-    for mailbox, count in found.items():
+    for mailbox, count in sorted(found.items()):
         click.echo(f"{mailbox}: {count} {'to restore' if dry_run else 'restored'}")
     if not found:
         exits.stop(exits.PROBLEM, "nothing was removed in that time")

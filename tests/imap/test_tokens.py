@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from tests.imap.agreement import session, tokens
 
 WORDS = st.sampled_from(
-    [b"a", b"{3}\r\n", b"{2+}\r\n", b"~{1}\r\n", b'"', b"\\", b"\\Seen", b"(", b")", b"*", b":", b",", b"12", b"0", b" ",
-     b"\r\n", b"\0", b"\xc3\xa4", b"]", b"%", b"4294967296", b"{}", b"$"]
+    [b"a", b"{3}\r\n", b"{2+}\r\n", b"~{1}\r\n", b'"', b"\\", b"\\Seen", b"(", b")", b"*", b":", b",", b"12", b"0",
+     b"\r\n", b"\0", b"\xc3\xa4", b"]", b"%", b"4294967296", b"{}", b"$", b" "]
 )  # fmt: skip
 COMMANDS = st.sampled_from(
     [b"FETCH", b"STORE", b"SEARCH", b"UID", b"APPEND", b"INBOX", b"1:*", b"FLAGS", b"BODY[", b"HEADER.FIELDS", b"NOT",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import imaplib
-import mailbox
 from pathlib import Path
 
 from tests.support.appliance import Appliance, free_port
@@ -50,12 +49,12 @@ class Readers(Appliance):
         """Where the account's mail is."""
         return self.data / "mail" / "local.test" / "anna"
 
-    def fill(self, count: int, folder: str = "") -> None:
-        """Puts messages into a mailbox as another program does: files in ``new``."""
-        self.maildir.parent.mkdir(parents=True, exist_ok=True)
-        place = mailbox.Maildir(self.maildir / folder if folder else self.maildir, create=True)
+    def fill(self, count: int) -> None:
+        """Puts messages into INBOX as another program does: files in ``new``, not synced."""
+        for name in ("cur", "new", "tmp"):
+            (self.maildir / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            place.add(message(number))
+            (self.maildir / "new" / f"1700000000.{number:06d}.other").write_bytes(message(number))
 
 
 def message(number: int) -> bytes:

@@ -126,7 +126,8 @@ def test_mutt_saves_what_it_sends(tmp_path):
         answer(client.create("Sent"))
         (tmp_path / "muttrc").write_text(
             f'set folder="imap://127.0.0.1:{readers.imap_port}/"\nset imap_user="{ADDRESS}"\n'
-            f'set imap_pass="{PASSWORD}"\nset ssl_starttls=no\nset confirmcreate=no\nset confirmappend=no\n'
+            f'set imap_pass="{PASSWORD}"\nset ssl_starttls=no\nset ssl_force_tls=no\n'
+            "set confirmcreate=no\nset confirmappend=no\n"
             'set sendmail="/bin/true"\nset copy=yes\nset record="=Sent"\nset from="anna@local.test"\n'
         )
         words = ("timeout", "60", "mutt", "-n", "-F", f"{tmp_path}/muttrc", "-s", "from mutt", "--", "zoe@example.org")
@@ -138,6 +139,8 @@ def test_mutt_saves_what_it_sends(tmp_path):
 
 
 MBSYNCRC = """
+FSync no
+
 IMAPAccount relay
 Host 127.0.0.1
 Port {port}
@@ -145,6 +148,7 @@ User {user}
 Pass {password}
 SSLType None
 AuthMechs LOGIN
+Timeout 120
 
 IMAPStore far
 Account relay
