@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator
 from typing import Final, NamedTuple
 
-from relay.imap import decoding, responses, structure
+from relay.imap import columns, decoding, responses, structure
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
@@ -41,6 +41,8 @@ class Item(NamedTuple):
     sees: bool = False
     r"""It sets ``\Seen``."""
     is_content: bool = False
+    column: columns.Column | None = None
+    """The same for a run of messages, as far as it is known without their files."""
 
 
 class Wanted(NamedTuple):
@@ -71,7 +73,11 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     for begin in range(0, len(chosen), RUN):
         run = chosen[begin : begin + RUN]
         seen = _see(view, run) if sees else frozenset[int]()
-        for index in run:
+        known = _known(state, run, wanted) if not seen else [None] * len(run)
+        for index, row in zip(run, known, strict=True):
+            if row is not None:
+                yield row
+                continue
             try:
                 yield from _message(state, index, wanted, is_seen=view.uids[index] in seen)
             except Refused as fault:
@@ -90,6 +96,19 @@ def _see(view: View, run: list[int]) -> frozenset[int]:
     """Marks messages as seen; the UIDs that were not."""
     unseen = [view.uids[index] for index in run if not view.flags[index] & SEEN]
     return frozenset(view.store_flags(unseen, How.ADD, ["\\Seen"]).changed) if unseen else frozenset()
+
+
+def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | None]:
+    """The responses that can be written without looking at messages."""
+    wanted_columns = [item.column for item in wanted.items if item.column is not None]
+    if len(wanted_columns) < len(wanted.items):
+        return [None] * len(run)
+    rows = columns.rows(state, run, wanted_columns)
+    if any(item.is_content for item in wanted.items):
+        for row in rows:
+            if row is not None:
+                state.on_fetched()
+    return rows
 
 
 def _message(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iterator[bytes]:
@@ -181,7 +200,9 @@ def _item(tokens: Tokens) -> list[tuple[bytes, Item]]:
     if name in {b"BODY", b"BODY.PEEK"} and has_section:
         wanted = section(tokens)
         partial = _partial(tokens)
-        return [(b"", Item(_content(wanted, partial), sees=name == b"BODY", is_content=True))]
+        is_kept = wanted.picks and not wanted.path and not partial
+        column = columns.kept_fields(_label(wanted)) if is_kept else None
+        return [(b"", Item(_content(wanted, partial), name == b"BODY", is_content=True, column=column))]
     if name in {b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"} and has_section:
         wanted = section(tokens, is_binary=True)
         if name == b"BINARY.SIZE":
@@ -225,8 +246,12 @@ def _partial(tokens: Tokens) -> tuple[int, int] | None:
 # ---- contents -------------------------------------------------------------------------------------------------------
 
 
+def _label(wanted: Section) -> bytes:
+    return b"BODY[" + wanted.label() + b"]"
+
+
 def _content(wanted: Section, partial: tuple[int, int] | None) -> Piece:
-    label = b"BODY[" + wanted.label() + b"]" + (b"<%d>" % partial[0] if partial else b"")
+    label = _label(wanted) + (b"<%d>" % partial[0] if partial else b"")
 
     def write(state: State, index: int) -> Iterator[bytes]:
         view = state.view
@@ -240,7 +265,10 @@ def _content(wanted: Section, partial: tuple[int, int] | None) -> Piece:
                 picked = wanted.pick(content.read(first, last - first))
                 if partial:
                     picked = picked[partial[0] : partial[0] + partial[1]]
-                yield label + b" " + responses.literal(picked)
+                response = label + b" " + responses.literal(picked)
+                if not wanted.path and not partial:
+                    columns.keep_fields(view, index, label, response)
+                yield response
                 return
             if partial:
                 first = min(first + partial[0], last)
@@ -307,14 +335,14 @@ def _cached(kind: int, label: bytes, make: Callable[[View, int], bytes]) -> Item
             view.cache(index, kind, octets)
         yield label + octets
 
-    return Item(write)
+    return Item(write, column=columns.kept(kind, label))
 
 
-def _short(make: Callable[[State, int], bytes]) -> Item:
+def _short(make: Callable[[State, int], bytes], column: columns.Column | None = None) -> Item:
     def write(state: State, index: int) -> Iterator[bytes]:
         yield make(state, index)
 
-    return Item(write)
+    return Item(write, column=column)
 
 
 def _preview(state: State, index: int) -> Iterator[bytes]:
@@ -344,14 +372,15 @@ def _rfc822(label: bytes, text: bytes, *, sees: bool) -> Item:
 
 
 _SIMPLE: Final[dict[bytes, Item]] = {
-    b"UID": _short(lambda state, index: b"UID %d" % state.view.uids[index]),
-    b"FLAGS": _short(lambda state, index: b"FLAGS " + state.flag_list(state.view.flags[index])),
-    b"MODSEQ": _short(lambda state, index: b"MODSEQ (%d)" % state.view.modseqs[index]),
+    b"UID": _short(lambda state, index: b"UID %d" % state.view.uids[index], columns.uids),
+    b"FLAGS": _short(lambda state, index: b"FLAGS " + state.flag_list(state.view.flags[index]), columns.flags),
+    b"MODSEQ": _short(lambda state, index: b"MODSEQ (%d)" % state.view.modseqs[index], columns.modseqs),
     b"INTERNALDATE": _short(
-        lambda state, index: b"INTERNALDATE " + responses.internal_date(state.view.internal_date(index))
+        lambda state, index: b"INTERNALDATE " + responses.internal_date(state.view.internal_date(index)),
+        columns.internal_dates,
     ),
     b"SAVEDATE": _short(lambda state, index: b"SAVEDATE " + responses.internal_date(state.view.save_date(index))),
-    b"RFC822.SIZE": _short(lambda state, index: b"RFC822.SIZE %d" % state.view.size(index)),
+    b"RFC822.SIZE": _short(lambda state, index: b"RFC822.SIZE %d" % state.view.size(index), columns.sizes),
     b"EMAILID": _short(lambda state, index: b"EMAILID (" + state.view.email_id(index).encode() + b")"),
     b"THREADID": _short(_thread_id),
     b"ENVELOPE": _cached(ENVELOPE, b"ENVELOPE ", lambda view, index: structure.envelope(view.parts(index)[0].fields)),

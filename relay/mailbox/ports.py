@@ -158,6 +158,9 @@ class View(Protocol):
         """What ``cache`` was given for this message. A cache: may be None at any time. ``kind`` is a number from 16
         to 255 that the caller has chosen (relay/imap: ENVELOPE, BODYSTRUCTURE ready to send)."""
 
+    def cached_run(self, run: Sequence[int], kind: int) -> Sequence[bytes | None]:
+        """``cached`` for each of ``run``, indexes; much cheaper than one by one."""
+
     def cache(self, index: int, kind: int, octets: bytes) -> None:
         """Keeps a small value that follows from the message's octets alone, for every process, until the message
         goes. Values above 64 KiB are not kept."""

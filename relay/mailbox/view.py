@@ -187,6 +187,9 @@ class FolderView:
     def cached(self, index: int, kind: int) -> bytes | None:
         return self._mailbox.facts.get(self.uids[index], kind)
 
+    def cached_run(self, run: Sequence[int], kind: int) -> Sequence[bytes | None]:
+        return self._mailbox.facts.get_run([self.uids[index] for index in run], kind)
+
     def cache(self, index: int, kind: int, octets: bytes) -> None:
         self._mailbox.facts.put(self.uids[index], kind, octets)
 

@@ -307,6 +307,9 @@ class TwinView:
     def cached(self, index: int, kind: int) -> bytes | None:
         return self._caches.get((self.uids[index], kind))
 
+    def cached_run(self, run: Sequence[int], kind: int) -> Sequence[bytes | None]:
+        return [self.cached(index, kind) for index in run]
+
     def cache(self, index: int, kind: int, octets: bytes) -> None:
         self._caches[self.uids[index], kind] = octets
 
