@@ -33,6 +33,18 @@ def listing(first: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
     yield END
 
 
+def some(answer: Iterator[bytes]) -> tuple[bytes, bool]:
+    """The next PIECE octets or a little more, and whether the answer may go on behind them."""
+    pieces: list[bytes] = []
+    size = 0
+    for piece in answer:
+        pieces.append(piece)
+        size += len(piece)
+        if size >= PIECE:
+            return b"".join(pieces), True
+    return b"".join(pieces), False
+
+
 def whole(first: bytes, content: Content) -> Iterator[bytes]:
     """RETR: the content with its dots stuffed. Closes it."""
     return _sent(first, content, _pieces(content))

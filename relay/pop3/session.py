@@ -325,14 +325,23 @@ class Session:
         return -1
 
     def _fetch(self, begin: Callable[[], Iterator[bytes]]) -> None:
-        def begun(answer: Iterator[bytes] | None, fault: BaseException | None) -> None:
-            if fault is None and answer is not None:
+        """Says an answer about a message: its beginning, for most messages all of it, is made in one job."""
+
+        def made() -> tuple[Iterator[bytes], bytes, bool]:
+            answer = begin()
+            return answer, *answers.some(answer)
+
+        def begun(result: tuple[Iterator[bytes], bytes, bool] | None, fault: BaseException | None) -> None:
+            if fault is None and result is not None:
                 self.report.fetched += 1
-                self._send(answer)
+                answer, octets, goes_on = result
+                self._say(octets)
+                if goes_on:
+                    self._send(answer)
             else:
                 self._say(_GONE if isinstance(fault, Refused) else _OURS)
 
-        self._wait(Blocking(begin), begun)
+        self._wait(Blocking(made), begun)
 
     def _one_line(self, line: bytes | None, fault: BaseException | None) -> None:
         self._say(_OURS if fault is not None or line is None else line)
@@ -341,17 +350,19 @@ class Session:
         """Says an answer piece by piece."""
         self._answer = answer
 
-        def made(piece: bytes | None, fault: BaseException | None) -> None:
-            if fault is not None:
+        def made(result: tuple[bytes, bool] | None, fault: BaseException | None) -> None:
+            if fault is not None or result is None:
                 # Half of the answer is said already: an end that looks right would be a lie.
                 self.is_over = self.closes_at_once = True
-            elif piece is None:
-                self._answer = None
+                return
+            octets, goes_on = result
+            self._say(octets)
+            if goes_on:
+                self._wait(Blocking(lambda: answers.some(answer)), made)
             else:
-                self._say(piece)
-                self._wait(Blocking(lambda: next(answer, None)), made)
+                self._answer = None
 
-        self._wait(Blocking(lambda: next(answer, None)), made)
+        self._wait(Blocking(lambda: answers.some(answer)), made)
 
     # ---- UPDATE -----------------------------------------------------------------------------------------------------
 

@@ -131,14 +131,34 @@ def test_what_comes_in_the_clear_behind_stls_is_thrown_away(world):
 
 
 def test_a_fault_in_the_middle_of_an_answer_does_not_look_like_its_end(world):
+    world.fill(b"Subject: 4\r\n\r\n" + b"a line\r\n" * PIECE)
     peer = world.connect().login()
-    peer.session.receive(b"RETR 1\r\n", 0)
+    peer.session.receive(b"RETR 4\r\n", 0)
     peer.session.job_done(peer.session.take_job().run(), None, 0)
     peer.session.take_job()
     peer.session.job_done(None, OSError("the disk"), 0)
     assert peer.session.is_over
     assert b".\r\n" not in peer.session.take_output()
     peer.drop()
+
+
+def test_a_fault_before_an_answer_is_told(world):
+    """RFC 3206 4."""
+    peer = world.connect().login()
+    peer.session.receive(b"RETR 1\r\n", 0)
+    peer.session.take_job()
+    peer.session.job_done(None, OSError("the disk"), 0)
+    assert peer.session.take_output().startswith(b"-ERR [SYS/TEMP] ")
+    assert peer.say("STAT")[-1].startswith("+OK 3 ")
+
+
+def test_an_answer_that_fits_a_piece_is_made_in_one_job(world):
+    """More jobs cost more than the message."""
+    peer = world.connect().login()
+    peer.session.receive(b"RETR 2\r\n", 0)
+    peer.session.job_done(peer.session.take_job().run(), None, 0)
+    assert peer.session.take_job() is None
+    assert unstuffed(peer.session.take_output()) == MESSAGES[1]
 
 
 def unstuffed(answer: bytes) -> bytes:
