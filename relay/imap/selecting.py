@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from relay.imap import responses
 from relay.imap._tokens import Tokens
@@ -12,8 +12,9 @@ from relay.imap.faults import Bad
 from relay.imap.grammar import CLOSE, OPEN, Ranges, mailbox, members
 from relay.imap.state import State
 from relay.mailbox.ports import View
-from relay.mailbox.vocabulary import MAX_KEYWORDS, SEEN, SYSTEM_FLAGS
+from relay.mailbox.vocabulary import MAX_KEYWORDS, SEEN, SYSTEM_FLAGS, low_octets
 
+_IS_UNSEEN: Final = bytes(not octet & SEEN for octet in range(256))
 Running = Generator[bytes, None, Done | None]
 
 
@@ -78,7 +79,7 @@ def _told(state: State, view: View) -> Iterator[bytes]:
         yield b'* LIST () "/" %b\r\n' % state.name(view.name)
     else:
         yield state.recent()
-        first = next((number for number, mask in enumerate(view.flags, 1) if not mask & SEEN), 0)
+        first = low_octets(view.flags).translate(_IS_UNSEEN).find(1) + 1
         if first:
             yield b"* OK [UNSEEN %d] The first that is not seen\r\n" % first
     yield b"* OK [UIDVALIDITY %d] UIDs are valid\r\n" % view.uidvalidity

@@ -30,7 +30,7 @@ from relay.mailbox.ports import Store
 from relay.net.machine import Blocking, Job, Waiting
 from relay.net.tls_machine import TlsServer
 
-PIECE: Final = 65536
+PIECE: Final = 262_144
 """Octets of an answer that are made in one go."""
 HOLD_LIMIT: Final = 262_144
 """Octets of input held while a job is out; above it the client is not read from."""

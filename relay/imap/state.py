@@ -13,6 +13,9 @@ from typing import Final
 from relay.imap import responses
 from relay.imap.faults import Bad, No
 from relay.mailbox.ports import Store, View
+from relay.mailbox.vocabulary import RECENT, low_octets
+
+_IS_RECENT: Final = bytes(bool(octet & RECENT) for octet in range(256))
 
 
 class State:
@@ -117,7 +120,7 @@ class State:
 
     def recent(self) -> bytes:
         """The RECENT response (RFC 3501 7.3.2)."""
-        return b"* %d RECENT\r\n" % sum(1 for mask in self.view.flags if mask & 32)
+        return b"* %d RECENT\r\n" % low_octets(self.view.flags).translate(_IS_RECENT).count(1)
 
     def flags_of(self, index: int, *, with_uid: bool) -> bytes:
         """A FETCH response with the flags of a message."""
@@ -132,7 +135,7 @@ class State:
     def flag_list(self, mask: int) -> bytes:
         r"""Flags as this client reads them: IMAP4rev2 has no \Recent (RFC 9051 A)."""
         if "IMAP4REV2" in self.enabled:
-            mask &= ~32
+            mask &= ~RECENT
         return responses.flags(self.view.flag_names(mask))
 
     def set_of(self, ranges_or_saved: list[tuple[int, int]] | None, *, by_uid: bool) -> list[int]:

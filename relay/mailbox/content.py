@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -20,11 +20,17 @@ BLOCK: Final = 1 << 16
 class FileContent:
     """Fulfils Content (relay/mailbox/ports.py)."""
 
-    def __init__(self, path: Path, size: int | None = None, places: Iterable[tuple[int, int]] = ()) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        size: int | None = None,
+        places: Callable[[], Iterable[tuple[int, int]]] = tuple,
+    ) -> None:
         """``size``: octets with CRLF, when that is known; ``places``: (offset on the wire, offset in the file) of
-        beginnings of lines. FileNotFoundError."""
+        beginnings of lines, asked for when reading begins elsewhere than at the beginning. FileNotFoundError."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._places: list[tuple[int, int]] = sorted({(0, 0), *places})
+        self._places: list[tuple[int, int]] = [(0, 0)]
+        self._more: Callable[[], Iterable[tuple[int, int]]] | None = places
         self._size = size
 
     @property
@@ -38,6 +44,8 @@ class FileContent:
 
     def read(self, offset: int, count: int) -> bytes:
         pieces = []
+        if self._more is not None and offset > self._places[-1][0]:
+            self._places, self._more = sorted({*self._places, *self._more()}), None
         at, where = self._places[bisect_right(self._places, (offset, 1 << 62)) - 1]
         while count > 0 and (block := os.pread(self._descriptor, BLOCK, where)):
             sent = with_crlf(block, self._is_after_cr(where, block))

@@ -37,6 +37,8 @@ class FolderStore:
         self.root = Root(folder, limits) if now is None else Root(folder, limits, now)
         self.usage = Usage(self.root)
         self._mailboxes: WeakValueDictionary[str, Mailbox] = WeakValueDictionary()
+        self._last: Mailbox | None = None
+        """The one that was opened last stays in memory while the account has a session: a client opens it again."""
         self._lock = threading.Lock()
         make_maildir(folder)
 
@@ -171,7 +173,8 @@ class FolderStore:
 
     def open(self, name: str, *, read_only: bool = False) -> FolderView:
         name = names.checked(name)
-        return FolderView(self.mailbox(name), name, read_only, self.usage, self.mailbox)
+        mailbox = self._last = self.mailbox(name)
+        return FolderView(mailbox, name, read_only, self.usage, self.mailbox)
 
     def mailbox(self, name: str) -> Mailbox:
         """The mailbox that all of this process share. Refused NONEXISTENT."""
@@ -203,6 +206,7 @@ class FolderStore:
     def _forget(self, folder: str) -> None:
         with self._lock:
             self._mailboxes.pop(folder, None)
+            self._last = None
 
     def _require_new(self, name: str) -> None:
         if (self.root.folder / names.folder_name(name) / "cur").is_dir():

@@ -36,6 +36,18 @@ from relay.mailbox.vocabulary import (
 
 T = TypeVar("T")
 
+_numbers: array[int] = array("q")
+"""0, 1, 2 and so on, as far as the largest mailbox needed them: a slice of it costs no loop."""
+
+
+def numbers(count: int) -> array[int]:
+    """The numbers below ``count``, and perhaps more. Not to be changed."""
+    global _numbers  # noqa: PLW0603 - replaced as a whole, so that threads need no lock
+    found = _numbers
+    if len(found) < count:
+        found = _numbers = array("q", range(2 * count))
+    return found
+
 
 class FolderView:
     """Fulfils View (relay/mailbox/ports.py)."""
@@ -167,12 +179,14 @@ class FolderView:
 
     def content(self, index: int) -> FileContent:
         size = self._picture.sizes[self._row(index)]
-        scanned = self._kept_parts(index)
+
+        def places() -> Sequence[tuple[int, int]]:
+            scanned = self._kept_parts(index)
+            return scanned.places if scanned else ()
+
         return self._reading(
             index,
-            lambda path: FileContent(
-                self._mailbox.folder / path, None if size == UNKNOWN else size, scanned.places if scanned else ()
-            ),
+            lambda path: FileContent(f"{self._mailbox.folder}/{path}", None if size == UNKNOWN else size, places),
         )
 
     def parts(self, index: int) -> Sequence[Part]:
@@ -253,7 +267,10 @@ class FolderView:
             self.uids.extend([picture.uids[row] for row in rows])
             self.flags.extend([picture.flags[row] & ~MARKS for row in rows])
             self.modseqs.extend([picture.modseqs[row] for row in rows])
-        self._rows.extend(rows)
+        if before == 0 and not picture.gone:
+            self._rows = numbers(len(picture.uids))[first : len(picture.uids)]
+        else:
+            self._rows.extend(rows)
         for index in range(max(before, bisect_left(self.uids, picture.first_recent)), len(self.uids)):
             self.flags[index] |= RECENT
         return len(self.uids) - before

@@ -7,6 +7,8 @@ mailbox's keyword number n. Keyword numbers never change within a mailbox and me
 
 from __future__ import annotations
 
+import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final, NamedTuple
@@ -206,6 +208,14 @@ def system_flags(names: Iterable[str]) -> tuple[int, list[str]]:
 def is_keyword(name: str) -> bool:
     """Whether ``name`` can be a keyword: an atom of at most MAX_KEYWORD_OCTETS (RFC 9051 9)."""
     return 0 < len(name) <= MAX_KEYWORD_OCTETS and all("!" <= sign <= "~" and sign not in '(){%*"\\]' for sign in name)
+
+
+def low_octets(flags: Sequence[int]) -> bytes:
+    r"""The octet of each mask that has the system flags and \Recent: 100,000 of them, in an array, without a loop."""
+    if not isinstance(flags, array):
+        return bytes(mask & 255 for mask in flags)
+    first = 0 if sys.byteorder == "little" else flags.itemsize - 1
+    return flags.tobytes()[first :: flags.itemsize]
 
 
 def flag_names(mask: int, keywords: Sequence[str]) -> tuple[str, ...]:
