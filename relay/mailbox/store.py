@@ -38,7 +38,7 @@ class FolderStore:
         self.usage = Usage(self.root)
         self._mailboxes: WeakValueDictionary[str, Mailbox] = WeakValueDictionary()
         self._last: Mailbox | None = None
-        """The one that was opened last stays in memory while the account has a session: a client opens it again."""
+        """The one that was used last stays in memory while the account has a session: the next command is about it."""
         self._lock = threading.Lock()
         make_maildir(folder)
 
@@ -173,8 +173,7 @@ class FolderStore:
 
     def open(self, name: str, *, read_only: bool = False) -> FolderView:
         name = names.checked(name)
-        mailbox = self._last = self.mailbox(name)
-        return FolderView(mailbox, name, read_only, self.usage, self.mailbox)
+        return FolderView(self.mailbox(name), name, read_only, self.usage, self.mailbox)
 
     def mailbox(self, name: str) -> Mailbox:
         """The mailbox that all of this process share. Refused NONEXISTENT."""
@@ -188,6 +187,7 @@ class FolderStore:
             found = self._mailboxes.get(folder)
             if found is None or found.is_replaced:
                 found = self._mailboxes[folder] = Mailbox(self.root, path)
+            self._last = found
             return found
 
     def _rename_inbox(self, new_name: str) -> None:
