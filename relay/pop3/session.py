@@ -23,6 +23,7 @@ from relay.net.tls_machine import TlsServer
 from relay.pop3 import answers
 from relay.pop3.login import LONGEST_RESPONSE, Door, Entered, Entrance, Way
 from relay.pop3.maildrop import InUseError, Maildrop, open_maildrop
+from relay.pop3.retrieving import GONE, OURS, complete, following, whole
 
 LONGEST_LINE: Final = 1100
 """Octets of a command with its CRLF. RFC 2449 4 has 255; a password may be longer."""
@@ -36,8 +37,6 @@ _GOODBYES: Final = {
     "idle_timeout": b"-ERR [SYS/TEMP] You have said nothing for too long\r\n",
 }
 _TOO_MANY: Final = b"-ERR [SYS/TEMP] Too many connections\r\n"
-_OURS: Final = b"-ERR [SYS/TEMP] This cannot be done now, try again later\r\n"
-_GONE: Final = b"-ERR [SYS/TEMP] This message has been removed by another session\r\n"
 _NO_ARGUMENT: Final = frozenset({b"STAT", b"NOOP", b"RSET", b"QUIT", b"CAPA", b"STLS", b"UTF8"})
 _OTHERS: Final = {
     b"GET": "http", b"POST": "http", b"HEAD": "http", b"PUT": "http", b"OPTIONS": "http", b"CONNECT": "http",
@@ -250,7 +249,7 @@ class Session:
             if isinstance(fault, InUseError):
                 self._say(b"-ERR [IN-USE] Another session has this maildrop\r\n")
             elif fault is not None or maildrop is None:
-                self._say(_OURS)
+                self._say(OURS)
             else:
                 self._maildrop = maildrop
                 self.report.account = account
@@ -301,8 +300,25 @@ class Session:
             maildrop.deleted.add(index)
             self._say(b"+OK It goes when you say QUIT\r\n")
         else:
-            first = b"+OK %d octets\r\n" % maildrop.sizes[index]
-            self._fetch(lambda: answers.whole(first, maildrop.content(index)))
+            self._retrieve(maildrop, index)
+
+    def _retrieve(self, maildrop: Maildrop, index: int) -> None:
+        """RETR, and those that stand behind it: small ones are made in one job."""
+        more, used = following(maildrop, index, self._input)
+        self._input = self._input[used:]
+        self.report.commands += len(more)
+        if not more:
+            self._fetch(lambda: whole(maildrop, index))
+            return
+
+        def made(found: list[bytes] | None, fault: BaseException | None) -> None:
+            if fault is not None or found is None:
+                self.is_over = self.closes_at_once = True
+                return
+            self.report.fetched += sum(each.startswith(b"+OK") for each in found)
+            self._say(b"".join(found))
+
+        self._wait(Blocking(lambda: [complete(maildrop, each) for each in (index, *more)]), made)
 
     def _top(self, maildrop: Maildrop, argument: bytes) -> None:
         number, _, lines = argument.partition(b" ")
@@ -339,12 +355,12 @@ class Session:
                 if goes_on:
                     self._send(answer)
             else:
-                self._say(_GONE if isinstance(fault, Refused) else _OURS)
+                self._say(GONE if isinstance(fault, Refused) else OURS)
 
         self._wait(Blocking(made), begun)
 
     def _one_line(self, line: bytes | None, fault: BaseException | None) -> None:
-        self._say(_OURS if fault is not None or line is None else line)
+        self._say(OURS if fault is not None or line is None else line)
 
     def _send(self, answer: Iterator[bytes]) -> None:
         """Says an answer piece by piece."""

@@ -7,6 +7,7 @@ import pytest
 
 from relay.auth import Trouble
 from relay.pop3.answers import PIECE
+from relay.pop3.retrieving import TOGETHER
 from tests.pop3.stand import ACCOUNT, World
 
 MESSAGES = (b"Subject: 1\r\n\r\none\r\n", b"Subject: 2\r\n\r\ntwo\r\n", b"Subject: 3\r\n\r\nthree\r\n")
@@ -159,6 +160,40 @@ def test_an_answer_that_fits_a_piece_is_made_in_one_job(world):
     peer.session.job_done(peer.session.take_job().run(), None, 0)
     assert peer.session.take_job() is None
     assert unstuffed(peer.session.take_output()) == MESSAGES[1]
+
+
+def test_messages_that_are_asked_for_together_are_made_together_and_answered_in_order(world):
+    """RFC 2449 6.6. What is no RETR of a message that is there has its turn behind them."""
+    world.fill(b"Subject: 4\r\n\r\n" + b"..\r\n" * TOGETHER)
+    peer = world.connect().login()
+    lines = [
+        b"RETR 2",
+        b"retr 1",
+        b"RETR 3",
+        b"RETR 9",
+        b"RETR 1",
+        b"RETR 4",
+        b"DELE 1",
+        b"RETR 2",
+        b"RETR 1",
+        b"RETR 3",
+    ]
+    slow = world.connect().login()
+    expected = b"".join(slow.send(line + b"\r\n") for line in lines)
+    assert peer.send(b"".join(line + b"\r\n" for line in lines)) == expected
+    assert peer.session.report.fetched == slow.session.report.fetched == 7
+    assert peer.session.report.commands == slow.session.report.commands
+
+
+def test_a_message_that_has_gone_does_not_keep_back_those_beside_it(world):
+    peer = world.connect().login()
+    world.connect().login().say("DELE 2", "QUIT")
+    answer = peer.send(b"RETR 1\r\nRETR 2\r\nRETR 3\r\n")
+    assert [line for line in answer.split(b"\r\n") if line[:3] in {b"+OK", b"-ER"}] == [
+        b"+OK 19 octets",
+        b"-ERR [SYS/TEMP] This message has been removed by another session",
+        b"+OK 21 octets",
+    ]
 
 
 def unstuffed(answer: bytes) -> bytes:
