@@ -47,3 +47,5 @@ cdef class Transaction:
     cdef str _fault_name(self)
     cdef int _refuse(self, str trouble) except -1
     cdef int _drop_pieces(self) except -1
+    cdef bint _leave_in_pieces(self) except -1
+    cdef Py_ssize_t _content_size(self) except -1
