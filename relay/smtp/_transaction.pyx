@@ -19,7 +19,7 @@ Not here: the commands that build the envelope (_session.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from relay._fastparse cimport (
-    C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_scan_init, scan_header,
+    C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_scan_init, scan_header,
      unstuff_into, unstuff_octets,
 )
 
@@ -88,7 +88,7 @@ cdef class Transaction:
         return self.context.limits.message_size + self.context.limits.message_size // 3 + 8
 
     cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
-        cdef bytes piece = octets if stop - start == PyBytes_GET_SIZE(octets) else octets[start:stop]
+        cdef bytes piece = self._slice(octets, start, stop)
         cdef bytes last
         cdef Py_ssize_t newest
         if self.pieces is None:
@@ -103,6 +103,10 @@ cdef class Transaction:
         self.held += stop - start
         self.context.hold(stop - start)
         return 0
+
+    cdef bytes _slice(self, bytes octets, Py_ssize_t start, Py_ssize_t stop):
+        """octets[start:stop), not copied when that is all of them."""
+        return octets if stop - start == PyBytes_GET_SIZE(octets) else octets[start:stop]
 
     cdef int _save_memory(self, object on_drained) except -1:
         """The worker's memory is scarce: to a file with it, if it is worth one and its header section is whole."""
@@ -144,9 +148,15 @@ cdef class Transaction:
         return self.head.body > self.head.end or self.head.end < lines
 
     cdef int _to_file(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
-        cdef bytes out = PyBytes_FromStringAndSize(NULL, stop - start + 1)
-        cdef Py_ssize_t size = unstuff_into(
-            &self.large_state, PyBytes_AS_STRING(octets), start, stop, PyBytes_AS_STRING(out))
+        cdef bytes out
+        cdef Py_ssize_t size
+        if not self.scan.dots and self.scan.state <= C_CR and self.large_state <= C_CR:
+            # No line has begun with a dot so far, and this one is not about to: nothing to take out. The states up to
+            # C_CR mean the same to both.
+            self.large_state = self.scan.state
+            return 1 if self.large.write(self._slice(octets, start, stop)) else 0
+        out = PyBytes_FromStringAndSize(NULL, stop - start + 1)
+        size = unstuff_into(&self.large_state, PyBytes_AS_STRING(octets), start, stop, PyBytes_AS_STRING(out))
         return 1 if not size or self.large.write(out[:size]) else 0
 
     cdef str _fault_name(self):

@@ -397,6 +397,23 @@ def test_a_large_content_goes_to_a_file_while_it_arrives(step: int) -> None:
     assert stand.context.buffered == 0
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 4099])
+def test_dots_that_begin_late_in_a_file_are_unstuffed_wherever_the_buffers_end(step: int) -> None:
+    """RFC 5321 4.5.2. Buffers go to the file as they are until the first line that begins with a dot."""
+    stand = Stand(large_content=64 * KIB)
+    peer = stand.connect().begin()
+    peer.say("DATA")
+    peer.send(b"Subject: large\r\n\r\n" + b"z" * 900 + b"\r\n" + b"line\r\n" * 12_000)
+    assert len(stand.spool.larges) == 1
+    late = b"none\r\n..one\r\n\r\nnone.\r\n...\r\n..\r\n.x\r\nlast\r\n"
+    wire = late + b".\r\n"
+    out = b"".join(peer.send(wire[at : at + step]) for at in range(0, len(wire), step))
+    assert out.startswith(b"250 2.0.0 ")
+    large = stand.spool.records[0].large
+    assert large is not None
+    assert bytes(large.octets).endswith(b"line\r\n" + b"none\r\n.one\r\n\r\nnone.\r\n..\r\n.\r\nx\r\nlast\r\n")
+
+
 def test_a_large_submission_gets_its_missing_fields_too() -> None:
     stand = Stand(kind="submission", trusted_networks=("192.0.2.0/24",), large_content=64 * KIB)
     stand.connect().transmit(large_content(100 * KIB))
