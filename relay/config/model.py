@@ -259,12 +259,13 @@ class SmtpSettings:
         Whole(1, 1000), "A message with more Received fields is in a loop: 554 5.4.6 (RFC 5321 6.3).", default=100
     )
     large_content: int = setting(
-        Size("64KiB", "1GiB"), "Content above this goes to a file of its own while it comes in.", default="1MiB"
+        Size("64KiB", "1GiB"), "Content above this goes to a file of its own while it comes in.", default="2MiB"
     )
     memory_budget: int = setting(
         Size("16MiB", "64GiB"),
-        "Octets of content that one smtp worker holds in memory; above it, all content goes to files.",
-        default="256MiB",
+        "Octets of content that one smtp worker holds in memory; above half of it, contents of more than 256 KiB go to "
+        "files, above it all that can.",
+        default="128MiB",
     )
 
 
@@ -273,7 +274,9 @@ class SpoolSettings:
     """Where accepted mail is kept until it is delivered."""
 
     segment_size: int = setting(Size("1MiB", "1GiB"), "Size of a segment file of a log.", default="64MiB")
-    spare_segments: int = setting(Whole(0, 64), "Finished segments that each log keeps for use again.", default=2)
+    spare_segments: int = setting(
+        Whole(0, 64), "Finished segments that each log keeps for use again; it makes two ahead.", default=8
+    )
     copy_after: float = setting(
         Duration("1s", "30d"),
         "When nothing in an old segment was finished for so long and little is left in it, that is copied forward.",

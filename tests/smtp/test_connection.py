@@ -1,4 +1,4 @@
-"""The session on a real uvloop transport: closing, half-closing, back-pressure, awaitable policies, drain."""
+"""The session on a real socket: closing, half-closing, back-pressure, awaitable policies, drain."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ import uvloop
 
 from relay.config.model import Config
 from relay.policy import Answer, Policy, SessionView
-from relay.smtp import Connection, make_protocol_factory, read_clocks
+from relay.smtp import read_clocks
+from tests.smtp.serving import serving
 from tests.smtp.stand import MESSAGE, Accounts, Spool, Stand, configured
 
 
@@ -63,32 +64,30 @@ class Client:
 Scenario = Callable[[Stand, Callable[[], Awaitable[Client]]], Awaitable[None]]
 
 
-def run(scenario: Scenario, *, stand: Stand | None = None) -> None:
+def run(scenario: Scenario, *, stand: Stand | None = None, listening: socket.socket | None = None) -> None:
     """Runs ``scenario(stand, connect)`` against a listening server; afterwards nobody may be connected."""
 
     async def main() -> None:
         world = stand or Stand(spool=LoopSpool())
         world.context.tick(*read_clocks())
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(make_protocol_factory(world.service), "127.0.0.1", 0)
         clients: list[Client] = []
 
         async def connect() -> Client:
-            clients.append(Client(*await asyncio.open_connection(*server.sockets[0].getsockname())))
+            clients.append(Client(*await asyncio.open_connection(*address)))
             return clients[-1]
 
-        try:
-            await scenario(world, connect)
-            for client in clients:
-                await client.close()
-            await until(lambda: world.context.open_sessions == 0)
-        finally:
-            # A loop that is closed with open transports would never return when warnings are errors.
-            world.context.abort()
-            for client in clients:
-                client.writer.transport.abort()
-            server.close()
-            await asyncio.sleep(0.01)
+        with serving(world.service, listening) as address:
+            try:
+                await scenario(world, connect)
+                for client in clients:
+                    await client.close()
+                await until(lambda: world.context.open_sessions == 0)
+            finally:
+                # A loop that is closed with open transports would never return when warnings are errors.
+                world.context.abort()
+                for client in clients:
+                    client.writer.transport.abort()
+                await asyncio.sleep(0.01)
         assert world.context.buffered == 0
         assert len(world.wheel) == 0
 
@@ -225,6 +224,61 @@ def test_a_peer_that_sends_on_during_a_sync_is_paused_and_resumed() -> None:
     run(scenario, stand=Stand(spool=LoopSpool(), max_commands=100_000_000))
 
 
+def test_a_reset_is_noticed_while_the_peer_is_not_read_from() -> None:
+    async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        await client.begin()
+        stand.spool.is_stalled = True
+        client.writer.write(MESSAGE + b".\r\n" + b"NOOP\r\n" * 50_000)
+        await until(lambda: len(stand.spool.waiting) == 1)
+        await until(lambda: stand.context.buffered > 4096)
+        raw: socket.socket = client.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        await until(lambda: stand.count("relay_smtp_sessions_closed_total", "peer_reset") == 1)
+        stand.spool.sync()
+        await until(lambda: stand.context.open_sessions == 0)
+
+    run(scenario)
+
+
+def test_a_peer_that_reads_late_gets_every_reply_before_the_end() -> None:
+    """More than the kernel's buffers hold, so that QUIT is obeyed when the peer has read on."""
+    count = 100_000
+
+    async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.write(b"HELP\r\n" * count + b"QUIT\r\n")
+        await asyncio.sleep(0.1)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        lines = (await client.rest()).splitlines()
+        assert [line[:3] for line in (lines[0], *lines[-2:])] == [b"220", b"214", b"221"]
+        assert sum(line[:4] == b"214 " for line in lines) == count
+
+    run(scenario, stand=Stand(spool=LoopSpool(), max_commands=100_000_000))
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "shown"),
+    [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "::1"), (socket.AF_INET6, "::", "127.0.0.1")],
+    ids=["IPv4", "IPv6", "IPv4 on a socket for both"],
+)
+def test_the_log_names_address_and_port_of_the_client(family: socket.AddressFamily, host: str, shown: str) -> None:
+    listening = socket.create_server((host, 0), family=family, dualstack_ipv6=host == "::")
+    port = listening.getsockname()[1]
+
+    async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = Client(*await asyncio.open_connection(shown, port))
+        await client.begin()
+        own = client.writer.get_extra_info("sockname")[1]
+        await client.close()
+        await until(lambda: stand.context.open_sessions == 0)
+        assert (stand.log.lines[-1]["client"], stand.log.lines[-1]["client_port"]) == (shown, own)
+
+    run(scenario, listening=listening)
+
+
 class Slow(Policy):
     """Lets a recipient in after a while."""
 
@@ -327,9 +381,3 @@ def test_a_fault_of_ours_ends_only_its_session_with_421() -> None:
         assert stand.log.events[0][:2] == ("error", "session failed")
 
     run(scenario, stand=Stand(spool=Broken()))
-
-
-def test_the_factory_makes_a_connection_for_each_peer() -> None:
-    factory = make_protocol_factory(Stand().service)
-    assert isinstance(factory(), Connection)
-    assert factory() is not factory()
