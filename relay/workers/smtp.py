@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Final
 
-from relay.auth import AccountError, AccountFile
+from relay.auth import AccountError, AccountFile, Authenticator
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from relay.policy.policy import Policy
@@ -60,15 +60,18 @@ async def main(worker: Worker) -> None:
     if adopter is not None:
         adopter.look()
         worker.repeat(parts.ADOPT_SECONDS, adopter.look)
-    tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.listeners) else None
+    tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.smtp_listeners) else None
     acceptors = Acceptors(worker.loop, sink)
-    for listener in config.listeners:
+    authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
+    for listener in config.smtp_listeners:
         service = Service(
             context,
             listener.name,
             listener.kind,
             tls=None if listener.tls == "none" else tls,
             is_implicit=listener.tls == "implicit",
+            authenticator=authenticator if listener.kind == "submission" else None,
+            allows_plaintext_login=listener.plaintext_login,
         )
         acceptors.open(worker, listener.name, service)
     worker.ready()
@@ -82,6 +85,7 @@ async def main(worker: Worker) -> None:
     finally:
         context.abort()
         acceptors.close()
+        await authenticator.close()
         await writer.close()
         if adopter is not None:
             adopter.close()

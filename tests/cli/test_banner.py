@@ -2,6 +2,7 @@
 
 import shlex
 
+import argon2
 import pytest
 
 from relay.auth import AccountFile
@@ -25,7 +26,15 @@ def commands_of(text):
 
 def test_it_names_every_listener_and_the_admin_port(tmp_path):
     text = text_of(demo(tmp_path))
-    for place in ("127.0.0.1:2525", "127.0.0.1:2587", "127.0.0.1:2465", "127.0.0.1:8025", str(tmp_path)):
+    for place in (
+        "127.0.0.1:2525",
+        "127.0.0.1:2587",
+        "127.0.0.1:2465",
+        "127.0.0.1:2143",
+        "127.0.0.1:2995",
+        "127.0.0.1:8025",
+        str(tmp_path),
+    ):
         assert place in text
 
 
@@ -39,9 +48,9 @@ def test_ports_that_were_chosen_at_start_are_shown_and_used(tmp_path):
 @pytest.mark.parametrize(
     ("programs", "first_words"),
     [
-        (["swaks", "curl"], ["swaks", "swaks", ".venv/bin/relay", "curl"]),
-        (["curl"], ["printf", "printf", ".venv/bin/relay", "curl"]),
-        ([], [".venv/bin/python", ".venv/bin/python", ".venv/bin/relay", ".venv/bin/python"]),
+        (["swaks", "curl"], ["swaks", "curl", "swaks", ".venv/bin/relay", "curl"]),
+        (["curl"], ["printf", "curl", "printf", ".venv/bin/relay", "curl"]),
+        ([], [".venv/bin/python", ".venv/bin/python", ".venv/bin/python", ".venv/bin/relay", ".venv/bin/python"]),
     ],
 )
 def test_the_commands_use_only_what_is_installed(tmp_path, programs, first_words):
@@ -80,7 +89,9 @@ def test_the_demo_account_is_made_once_with_a_password_that_only_its_file_tells(
     make_demo_account(config)
     password = (tmp_path / "data" / DEMO_FILE).read_text().strip()
     assert (tmp_path / "data" / DEMO_FILE).stat().st_mode & 0o777 == 0o600
-    assert AccountFile(config.accounts_path).verify("demo@demo.test", password)
+    account = AccountFile(config.accounts_path).find("demo@demo.test")
+    assert account is not None
+    assert argon2.PasswordHasher().verify(account.password_hash, password)
     make_demo_account(config)
     assert (tmp_path / "data" / DEMO_FILE).read_text().strip() == password
     assert password not in text_of(config)
