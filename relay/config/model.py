@@ -343,6 +343,26 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class SieveSettings:
+    """Sieve scripts (RFC 5228), which file, redirect and answer mail as it is delivered to a mailbox."""
+
+    default_script: Path | None = setting(
+        FilePath(),
+        "The script of accounts that have no active one; read again when it changes. Not given: mail tagged as spam "
+        "(`X-Spam-Flag: YES`, `X-Spam: yes`) goes to Junk. An empty file: everything goes to INBOX.",
+        default=None,
+        default_doc="not given",
+        example="/etc/relay/default.sieve",
+    )
+    max_script_size: int = setting(Size("1KiB", "1MiB"), "Largest script of an account.", default="64KiB")
+    max_scripts: int = setting(Whole(1, 1000), "Scripts that an account may store.", default=32)
+    max_redirects: int = setting(Whole(0, 32), "Redirects of one message; with more, the message is kept.", default=4)
+    redirects_per_day: int = setting(
+        Whole(0, 8000), "Messages that one account may redirect in 24 hours; further ones are kept.", default=500
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class LogSettings:
     """One JSON object a line: transactions, deliveries, events."""
 
@@ -418,6 +438,9 @@ class Config:
     delivery: DeliverySettings = section(
         DeliverySettings, "Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."
     )
+    sieve: SieveSettings = section(
+        SieveSettings, "Scripts (RFC 5228) that file, redirect and answer mail as it is delivered to a mailbox."
+    )
     workers: WorkerSettings = section(WorkerSettings, "How many processes do what.")
     admin: AdminSettings = section(
         AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
@@ -438,6 +461,11 @@ class Config:
     def mail_dir(self) -> Path:
         """Mailboxes: ``<domain>/<local-part>`` below it."""
         return self.data_dir / "mail"
+
+    @property
+    def sieve_dir(self) -> Path:
+        """Scripts that those of accounts may include as ``:global``."""
+        return self.data_dir / "sieve"
 
     @property
     def tls_dir(self) -> Path:

@@ -181,6 +181,9 @@ _QUEUE = (
             Label("origin", ("new", "recovered", "copied", "handed_over"))),
     counter("relay_queue_suspensions_total", "Times that a group was suspended because its hosts did not answer."),
     counter("relay_dsn_messages_total", "DSNs written to the spool.", Label("kind", ("bounce", "delay"))),
+    counter("relay_sieve_messages_total", "Messages that scripts had sent: redirected, answered by vacation, rejected with "
+            "an MDN.", Label("kind", ("redirect", "vacation", "rejected"))),
+    counter("relay_sieve_faults_total", "Messages kept in INBOX because a script was broken."),
     counter("relay_dsn_suppressed_total", "DSNs not made because the reverse-path is null."),
 )  # fmt: skip
 
