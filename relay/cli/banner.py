@@ -17,6 +17,7 @@ from relay.mail.next_hop import NextHop
 
 Bound = Mapping[str, tuple[str, int]]
 """By the listener's name: the address and port in use."""
+_PROTOCOLS: Final = {"mx": "SMTP", "submission": "SMTP", "imap": "IMAP", "pop3": "POP3"}
 _SENDER: Final = "you@example.org"
 _MESSAGE: Final = r"Subject: hello\r\n\r\nHello.\r\n"
 
@@ -39,7 +40,7 @@ def banner(config: Config, bound: Bound, source: str, *, is_demo: bool, surround
     """What is listening and where everything is; for the demo what to try as well. ``source`` names the
     configuration, ``bound`` the ports in use where they are not those of the configuration."""
     listeners = [
-        f"  SMTP   {_place(bound, each.name, each.address, each.port):<22} {each.name}"
+        f"  {_PROTOCOLS[each.kind]:<6} {_place(bound, each.name, each.address, each.port):<22} {each.name}"
         + (", begins with TLS" if each.tls == "implicit" else "")
         for each in config.listeners
     ]
@@ -64,7 +65,8 @@ def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]
     mailbox = config.mail_dir / DEMO_DOMAIN / DEMO_ACCOUNT.partition("@")[0] / "new"
     metrics = f"http://{_place(bound, 'admin', config.admin.address, config.admin.port)}/metrics"
     next_hop = config.relay_domains[0].next_hop
-    first = config.listeners[0]
+    first = config.smtp_listeners[0]
+    imap = next(each for each in config.reader_listeners if each.kind == "imap" and each.tls != "implicit")
     server = bound.get(first.name, (first.address, first.port))
     return [
         f"  The account {DEMO_ACCOUNT} has a generated password: see {surroundings.password_file}",
@@ -74,6 +76,9 @@ def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]
         "",
         f"  1. A message to the demo account. It arrives in {shlex.quote(str(mailbox))}",
         f"     {_send(server, DEMO_ACCOUNT, surroundings)}",
+        "",
+        "  Read it:",
+        f"     {_read(bound.get(imap.name, (imap.address, imap.port)), surroundings)}",
         "",
         "  2. A message to the relay domain, and what waits in the queue:",
         f"     {_send(server, f'someone@{DEMO_RELAY_DOMAIN}', surroundings)}",
@@ -104,6 +109,22 @@ def _send(server: tuple[str, int], recipient: str, surroundings: Surroundings) -
             f"printf '{_MESSAGE}' | curl -sS --url {url} --mail-from {_SENDER} --mail-rcpt {recipient} --upload-file -"
         )
     program = f"import smtplib; smtplib.SMTP('{address}', {port}).sendmail('{_SENDER}', ['{recipient}'], '{_MESSAGE}')"
+    return f'{surroundings.python} -c "{program}"'
+
+
+def _read(server: tuple[str, int], surroundings: Surroundings) -> str:
+    """A command that shows the first message of the demo account's INBOX."""
+    if "curl" in surroundings.programs:
+        password = f'"$(cat {shlex.quote(surroundings.password_file)})"'
+        # -k: nobody has signed the demo's certificate but the demo itself.
+        return (
+            f"curl -sSk --ssl-reqd --user {DEMO_ACCOUNT}:{password} 'imap://{show_endpoint(*server)}/INBOX;MAILINDEX=1'"
+        )
+    program = (
+        f"import imaplib; i = imaplib.IMAP4('{server[0]}', {server[1]}); i.starttls(); "
+        f"i.login('{DEMO_ACCOUNT}', open('{surroundings.password_file}').read().strip()); "
+        "i.select(); print(i.fetch('1', '(BODY[])')[1][0][1].decode())"
+    )
     return f'{surroundings.python} -c "{program}"'
 
 

@@ -11,6 +11,9 @@ from relay.config.positions import KeyPath
 
 Problem = tuple[KeyPath, str]
 
+_BEGIN_WITH_TLS: Final = {25: 465, 587: 465, 143: 993, 110: 995}
+"""Ports where clients do not begin with TLS, and the port of the same protocol where they do."""
+
 
 def problems(config: Config) -> Iterator[Problem]:
     """Key path and message of everything in ``config`` that does not fit together."""
@@ -37,12 +40,12 @@ def _listeners(config: Config) -> Iterator[Problem]:
 def _tls(config: Config) -> Iterator[Problem]:
     for number, listener in enumerate(config.listeners):
         path: KeyPath = ("listener", number, "tls")
-        if listener.port == 465 and listener.tls == "starttls":
-            yield path, 'clients begin with TLS on port 465 (RFC 8314): write tls = "implicit"'
-        if listener.port in {25, 587} and listener.tls == "implicit":
+        if listener.port in _BEGIN_WITH_TLS.values() and listener.tls == "starttls":
+            yield path, f'clients begin with TLS on port {listener.port} (RFC 8314): write tls = "implicit"'
+        if (other := _BEGIN_WITH_TLS.get(listener.port)) and listener.tls == "implicit":
             yield (
                 path,
-                f'clients do not begin with TLS on port {listener.port}: write tls = "starttls", or take port 465',
+                f'clients do not begin with TLS on port {listener.port}: write tls = "starttls", or take port {other}',
             )
     seen: dict[str, int] = {}
     for number, files in enumerate(config.certificates):
@@ -75,6 +78,11 @@ def _queue(config: Config) -> Iterator[Problem]:
 def _shares(config: Config) -> Iterator[Problem]:
     if config.smtp.max_connections < config.workers.smtp:
         yield ("smtp", "max_connections"), f"must be at least one for each of the {config.workers.smtp} smtp workers"
+    if config.readers.max_connections < config.workers.mailbox:
+        yield (
+            ("readers", "max_connections"),
+            f"must be at least one for each of the {config.workers.mailbox} mailbox workers",
+        )
     if config.delivery.max_connections < config.workers.delivery:
         yield (
             ("delivery", "max_connections"),

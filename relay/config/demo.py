@@ -13,6 +13,7 @@ from relay.config.model import (
     RelayDomain,
     SmtpSettings,
 )
+from relay.config.readers import ReaderSettings
 from relay.mail.next_hop import NextHop
 
 DEMO_DOMAIN: Final = "demo.test"
@@ -33,10 +34,15 @@ def demo(data_dir: Path) -> Config:
             Listener("mx", "mx", "127.0.0.1", 2525),
             Listener("submission", "submission", "127.0.0.1", 2587),
             Listener("submissions", "submission", "127.0.0.1", 2465, tls="implicit"),
+            Listener("imap", "imap", "127.0.0.1", 2143),
+            Listener("imaps", "imap", "127.0.0.1", 2993, tls="implicit"),
+            Listener("pop3", "pop3", "127.0.0.1", 2110),
+            Listener("pop3s", "pop3", "127.0.0.1", 2995, tls="implicit"),
         ),
         admin=AdminSettings(address="127.0.0.1", port=8025),
         domains=DomainSettings(local=(DEMO_DOMAIN,)),
         relay_domains=(RelayDomain(DEMO_RELAY_DOMAIN, NextHop("smtp", "127.0.0.1", 2526)),),
         # Everybody who tries it comes from the same address.
         smtp=SmtpSettings(max_connections_per_client=20_000),
+        readers=ReaderSettings(max_connections_per_client=20_000),
     )

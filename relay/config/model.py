@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.config.declare import section, sections, setting
+from relay.config.delivery import DeliverySettings
 from relay.config.kinds import (
     Choice,
     Domain,
     Duration,
-    Endpoint,
     FilePath,
     Flag,
     Hop,
@@ -30,11 +30,12 @@ from relay.config.kinds import (
     Many,
     Network,
     Real,
-    Server,
     Size,
     Text,
     Whole,
 )
+from relay.config.readers import ReaderSettings
+from relay.config.sieve import SieveSettings
 from relay.mail.next_hop import NextHop
 
 FALLBACK_HOSTNAME = "relay.localhost"
@@ -62,17 +63,25 @@ def _smtp_workers() -> int:
     return max(1, _cpus() - _delivery_workers())
 
 
+def _mailbox_workers() -> int:
+    return max(1, _cpus() // 2)
+
+
+SMTP_KINDS = ("mx", "submission")
+READER_KINDS = ("imap", "pop3")
+
+
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One address and port that mail comes in on."""
+    """One address and port that we are spoken to on."""
 
     name: str = setting(
         Text(may_be_empty=False, longest=40), "Its name in logs and metrics; each name once.", example="mx"
     )
     kind: str = setting(
-        Choice(("mx", "submission")),
+        Choice((*SMTP_KINDS, *READER_KINDS)),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
-        "adds a missing Date and Message-ID.",
+        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs.",
         example="mx",
     )
     address: str = setting(
@@ -81,8 +90,8 @@ class Listener:
     port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).", example=25)
     tls: str = setting(
         Choice(("starttls", "implicit", "none")),
-        "`starttls` offers TLS inside the session (RFC 3207: ports 25 and 587); `implicit` begins with TLS (RFC 8314: "
-        'port 465, `kind = "submission"`); `none` has no TLS.',
+        "`starttls` offers TLS inside the session (ports 25, 587, 143 and 110); `implicit` begins with TLS (RFC 8314: "
+        "ports 465, 993 and 995); `none` has no TLS.",
         default="starttls",
     )
 
@@ -147,6 +156,13 @@ class WorkerSettings:
         Whole(1, 256),
         "Processes that own the queue and deliver. Each next hop belongs to one of them.",
         computed=_delivery_workers,
+        default_doc="one per two processors",
+        example=2,
+    )
+    mailbox: int = setting(
+        Whole(1, 256),
+        "Processes that serve IMAP and POP3, when there are listeners for them.",
+        computed=_mailbox_workers,
         default_doc="one per two processors",
         example=2,
     )
@@ -311,58 +327,6 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class DeliverySettings:
-    """Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."""
-
-    max_connections: int = setting(
-        Whole(1, 100_000), "Connections out, in all; each delivery worker gets its share.", default=1000
-    )
-    per_destination: int = setting(Whole(1, 10_000), "Connections to one next hop at the same time.", default=20)
-    connection_reuse: int = setting(
-        Whole(1, 1_000_000), "Messages sent over one connection before it is closed.", default=1000
-    )
-    idle_timeout: float = setting(
-        Duration("0s", "5m"), "How long a connection is kept open with nothing to send.", default="5s"
-    )
-    connect_timeout: float = setting(Duration("100ms", "10m"), "Wait for one address to accept.", default="30s")
-    helo_timeout: float = setting(Duration("100ms", "1h"), "Wait for the greeting, and for EHLO.", default="5m")
-    mail_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to MAIL.", default="5m")
-    rcpt_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to RCPT.", default="5m")
-    data_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to DATA.", default="2m")
-    content_timeout: float = setting(Duration("100ms", "1h"), "Wait until more content can be written.", default="3m")
-    reply_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to the final dot.", default="10m")
-    source_address: str = setting(
-        IpAddress(may_be_empty=True), "Local address of connections out. Empty: the system chooses.", default=""
-    )
-    mx_port: int = setting(Whole(1, 65535), "Port of hosts found by MX lookup (for tests).", default=25)
-    dns_servers: tuple[Endpoint, ...] = setting(
-        Many(Server(53)), "Resolvers to ask. Empty: those of /etc/resolv.conf.", default=[]
-    )
-    dns_timeout: float = setting(Duration("100ms", "2m"), "Wait for one DNS answer, all tries together.", default="10s")
-    dns_cache_size: int = setting(Whole(1, 10_000_000), "DNS answers that one delivery worker keeps.", default=10_000)
-
-
-@dataclass(frozen=True, slots=True)
-class SieveSettings:
-    """Sieve scripts (RFC 5228), which file, redirect and answer mail as it is delivered to a mailbox."""
-
-    default_script: Path | None = setting(
-        FilePath(),
-        "The script of accounts that have no active one; read again when it changes. Not given: mail tagged as spam "
-        "(`X-Spam-Flag: YES`, `X-Spam: yes`) goes to Junk. An empty file: everything goes to INBOX.",
-        default=None,
-        default_doc="not given",
-        example="/etc/relay/default.sieve",
-    )
-    max_script_size: int = setting(Size("1KiB", "1MiB"), "Largest script of an account.", default="64KiB")
-    max_scripts: int = setting(Whole(1, 1000), "Scripts that an account may store.", default=32)
-    max_redirects: int = setting(Whole(0, 32), "Redirects of one message; with more, the message is kept.", default=4)
-    redirects_per_day: int = setting(
-        Whole(0, 8000), "Messages that one account may redirect in 24 hours; further ones are kept.", default=500
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class LogSettings:
     """One JSON object a line: transactions, deliveries, events."""
 
@@ -414,7 +378,7 @@ class Config:
     )
     listeners: tuple[Listener, ...] = sections(
         Listener,
-        "Where mail comes in. Without any, one `mx` listener on 0.0.0.0:25.",
+        "Where mail comes in and is read. Without any, one `mx` listener on 0.0.0.0:25.",
         key="listener",
         default=(Listener("mx", "mx", "0.0.0.0", 25),),
     )
@@ -433,6 +397,7 @@ class Config:
         RelayDomain, "Domains whose mail is taken in and handed to a fixed next hop.", key="relay_domain"
     )
     smtp: SmtpSettings = section(SmtpSettings, "Taking mail in. Each limit answers with the reply RFC 5321 has for it.")
+    readers: ReaderSettings = section(ReaderSettings, "People at their mailboxes: limits of IMAP and POP3 sessions.")
     spool: SpoolSettings = section(SpoolSettings, "Where accepted mail is kept until it is delivered.")
     queue: QueueSettings = section(QueueSettings, "When a message is tried again, and when it is given up.")
     delivery: DeliverySettings = section(
@@ -446,6 +411,16 @@ class Config:
         AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
     )
     log: LogSettings = section(LogSettings, "One JSON object a line: transactions, deliveries, events.")
+
+    @property
+    def smtp_listeners(self) -> tuple[Listener, ...]:
+        """Those that the smtp workers serve."""
+        return tuple(each for each in self.listeners if each.kind in SMTP_KINDS)
+
+    @property
+    def reader_listeners(self) -> tuple[Listener, ...]:
+        """Those that the mailbox workers serve."""
+        return tuple(each for each in self.listeners if each.kind in READER_KINDS)
 
     @property
     def spool_dir(self) -> Path:

@@ -25,7 +25,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.config.model import SieveSettings
+from relay.config.sieve import SieveSettings
 from relay.mailbox import names
 from relay.mailbox.memory import Memory
 from relay.mailbox.scripts import ACTIVE, FOLDER, SUFFIX

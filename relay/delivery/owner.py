@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from relay.config.model import DeliverySettings
+    from relay.config.delivery import DeliverySettings
     from relay.delivery._client import ClientSession
     from relay.delivery._delivery import Delivery
     from relay.mail.outcome import Outcome

@@ -26,7 +26,7 @@ from relay.smtp._context cimport ServerContext
 from relay.smtp._speaker cimport COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER, SPOOLING
 from relay.smtp._transaction cimport Transaction
 
-from relay.smtp.client_key import client_key
+from relay.net.client_key import client_key
 from relay.smtp.replies import REFUSALS
 
 cdef enum:

@@ -139,9 +139,12 @@ class Supervisor:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if soft != hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        needed = config.smtp.max_connections // config.workers.smtp + 256
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            self._log.event("warning", "file limit low", limit=hard, needed=needed, setting="smtp.max_connections")
+        limits = {"smtp.max_connections": config.smtp.max_connections // config.workers.smtp}
+        if config.reader_listeners:
+            limits["readers.max_connections"] = config.readers.max_connections // config.workers.mailbox
+        setting, connections = max(limits.items(), key=lambda each: each[1])
+        if hard != resource.RLIM_INFINITY and hard < connections + 256:
+            self._log.event("warning", "file limit low", limit=hard, needed=connections + 256, setting=setting)
 
     # ---- the loop ---------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from relay.telemetry._lines import ALWAYS, LIST_LIMIT, PLAIN, SECONDS, TEXT_LIMI
 from relay.telemetry._lines import event_line as _event_line
 
 __all__ = [
-    "DEBUG", "DELIVERY", "DELIVERY_FIELDS", "ERROR", "EVENT_FIELDS", "INFO", "LIST_LIMIT", "TEXT_LIMIT", "TRANSACTION",
-    "TRANSACTION_FIELDS", "WARNING", "Field", "Line", "Value", "escape", "event", "timestamp",
+    "DEBUG", "DELIVERY", "DELIVERY_FIELDS", "ERROR", "EVENT_FIELDS", "INFO", "LIST_LIMIT", "SESSION", "SESSION_FIELDS",
+    "TEXT_LIMIT", "TRANSACTION", "TRANSACTION_FIELDS", "WARNING", "Field", "Line", "Value", "escape", "event",
+    "timestamp",
 ]  # fmt: skip
 
 Scalar: TypeAlias = bytes | str | int | float | None
@@ -99,6 +100,25 @@ DELIVERY_FIELDS: Final = (
     Field("delay_seconds", "from end of data at our door to the outcome", SECONDS),
 )  # fmt: skip
 
+SESSION_FIELDS: Final = (
+    Field("session_id", "our id of the session"),
+    Field("protocol", "imap or pop3"),
+    Field("listener", "name of the listener in the configuration"),
+    Field("client", "IP address of the peer"),
+    Field("client_port", "TCP port of the peer"),
+    Field("tls", "TLS version and cipher"),
+    Field("account", "the account that logged in"),
+    Field("cause", "why it ended: a value of the label `cause` of relay_reader_sessions_closed_total"),
+    Field("commands", "number of commands"),
+    Field("errors", "number of commands that were refused"),
+    Field("fetched", "number of messages whose content, or a part of it, was sent"),
+    Field("added", "number of messages added to mailboxes"),
+    Field("removed", "number of messages removed"),
+    Field("read_bytes", "octets read, without TLS"),
+    Field("written_bytes", "octets written, without TLS"),
+    Field("session_seconds", "from the connection to its end", SECONDS),
+)
+
 EVENT_FIELDS: Final = (
     Field("level", "debug, info, warning or error"),
     Field("event", "what happened, in a few fixed words: `started`, `reload refused`, `log lines lost`"),
@@ -112,6 +132,8 @@ TRANSACTION: Final = Line("transaction", [(field.name, field.form) for field in 
 """The end of a transaction, accepted or not."""
 DELIVERY: Final = Line("delivery", [(field.name, field.form) for field in DELIVERY_FIELDS])
 """One outcome of one attempt."""
+SESSION: Final = Line("session", [(field.name, field.form) for field in SESSION_FIELDS])
+"""The end of a reader's session."""
 
 
 def event(level: str, name: str, identity: Mapping[str, Value], fields: Mapping[str, Value | object]) -> bytes:

@@ -68,6 +68,14 @@ CLOSED: Final = _words(
     "too_many_commands refused mixup tls_failed drained internal",
 )
 """Why a session ended."""
+READERS: Final = ("imap", "pop3")
+READER_REFUSALS: Final = _words("limit client_limit draining")
+READER_CLOSED: Final = _words(
+    "logout peer_closed peer_reset idle_timeout peer_stalled limit too_many_errors refused mixup tls_failed drained",
+    "unselected internal",
+)
+"""Why a reader's session ended."""
+MIXUPS: Final = _words("http tls plain other")
 TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
@@ -76,6 +84,7 @@ TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy
 _code = Label("code", CODES)
 _kind = Label("kind", KINDS)
 _role = Label("role", ROLES)
+_reader = Label("protocol", READERS)
 _transport = Label("transport", ("smtp", "lmtp", "local"))
 _reason = Label("reason", REASONS)
 _stage = Label("stage", STAGES)
@@ -140,6 +149,22 @@ _TLS = (
           merge=MAX, scale=MICROSECONDS),
     counter("relay_tls_certificate_loads_total", "Changed certificate files, by what became of them; counted in each "
             "process.", Label("result", ("served", "refused"))),
+)  # fmt: skip
+
+_READERS = (
+    counter("relay_reader_connections_total", "Connections accepted by a listener, refused ones included.", _reader),
+    counter("relay_reader_connections_refused_total", "Connections told to go instead of being greeted.",
+            Label("reason", READER_REFUSALS)),
+    gauge("relay_reader_sessions_open", "Sessions open now.", _reader),
+    counter("relay_reader_sessions_closed_total", "Sessions that ended, by cause.", Label("cause", READER_CLOSED)),
+    histogram("relay_reader_session_seconds", "How long sessions lasted.", _WAIT, _reader, scale=MICROSECONDS),
+    histogram("relay_reader_job_seconds", "One piece of work for a session in a thread (a look into the store, up to "
+              "64 KiB of an answer, a password), its wait for the thread included.", _SYNC, _reader,
+              scale=MICROSECONDS),
+    counter("relay_reader_read_bytes_total", "Octets read from clients, without TLS.", _reader),
+    counter("relay_reader_written_bytes_total", "Octets written to clients, without TLS.", _reader),
+    counter("relay_reader_mixups_total", "Connections that spoke another protocol to an IMAP or POP3 listener; plain: "
+            "without TLS where it begins with TLS.", Label("protocol", MIXUPS)),
 )  # fmt: skip
 
 _SPOOL = (
@@ -238,7 +263,7 @@ _PROCESSES = (
             Label("reason", ("limit", "timeout"))),
 )  # fmt: skip
 
-TABLE: Final[tuple[Metric, ...]] = _SMTP + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 
 # ---- where the cells are --------------------------------------------------------------------------------------------
 

@@ -35,10 +35,10 @@ Labels have the values listed here and no others, so the number of series is fix
 _LOG_INTRO: Final = """\
 # The log
 
-One JSON object on each line, in UTF-8, to the place that `log.destination` names. There are three kinds of lines:
-`transaction`, `delivery` and `event`. Times are RFC 3339 in UTC with milliseconds; names ending in `_seconds` are
-seconds with microseconds behind the point; sizes are octets. A field that has nothing to say is absent. Fields may be
-added in later versions; none changes its meaning.
+One JSON object on each line, in UTF-8, to the place that `log.destination` names. There are four kinds of lines:
+`transaction`, `delivery`, `session` and `event`. Times are RFC 3339 in UTC with milliseconds; names ending in
+`_seconds` are seconds with microseconds behind the point; sizes are octets. A field that has nothing to say is absent.
+Fields may be added in later versions; none changes its meaning.
 
 What peers send is shown, never obeyed: control characters, line separators and marks that turn the direction of
 text are written as `\\uXXXX`, an octet that is not UTF-8 as `\\xNN` (in the JSON `\\\\xNN`). A text is cut after
@@ -57,6 +57,10 @@ Further fields depend on the event. What Relay's libraries have to say comes as 
 """
 
 _NOW: Final = 1_767_323_045_678_901
+_SESSION: Final = (
+    "06FAQ1T4WG000", "imap", "imaps", "192.0.2.5", 51234, "TLSv1.3 TLS_AES_256_GCM_SHA384", "alice@example.org",
+    "logout", 14, None, 3, None, 1, 611, 48213, 12_400_000,
+)  # fmt: skip
 _TRANSACTION: Final = (
     "01KDYN2J9E000", "7f3a91c2", 1, "mx", "192.0.2.17", 40123, b"mail.example.org", "ESMTP", None, None,
     b"ann@example.org", (b"bob@demo.test",), 1, (b"bub@demo.test: 550 5.1.1",), 1834, "accepted", "spool", 250, "2.0.0",
@@ -97,7 +101,7 @@ def log_page() -> str:
             _HEAD + intro,
             "## In every line\n",
             _field_table(
-                (Field("time", "when it was made"), Field("kind", "`transaction`, `delivery` or `event`")),
+                (Field("time", "when it was made"), Field("kind", "`transaction`, `delivery`, `session` or `event`")),
             ),
             "## transaction\n",
             "The end of a transaction that began with MAIL, accepted or not.\n",
@@ -107,6 +111,10 @@ def log_page() -> str:
             "One outcome of one attempt to hand a message to one next hop or mailbox.\n",
             _field_table(lines.DELIVERY_FIELDS),
             _example(lines.DELIVERY.build(_NOW, _DELIVERY)),
+            "## session\n",
+            "The end of a session at a mailbox, IMAP or POP3.\n",
+            _field_table(lines.SESSION_FIELDS),
+            _example(lines.SESSION.build(_NOW, _SESSION)),
             "## event\n",
             "Something happened to the appliance itself.\n",
             _field_table(lines.EVENT_FIELDS),

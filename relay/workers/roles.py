@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from relay.config.model import Config
+from relay.config.model import Config, Listener
 from relay.net.listeners import Endpoint
-from relay.workers import admin, delivery, smtp
+from relay.workers import admin, delivery, mailbox, smtp
 from relay.workers.process import Role
 
 
-def _mail_endpoints(config: Config) -> tuple[Endpoint, ...]:
-    return tuple(Endpoint(each.name, each.address, each.port) for each in config.listeners)
+def _endpoints(listeners: tuple[Listener, ...]) -> tuple[Endpoint, ...]:
+    return tuple(Endpoint(each.name, each.address, each.port) for each in listeners)
+
+
+def _mailbox_slots(config: Config) -> int:
+    return config.workers.mailbox if config.reader_listeners else 0
 
 
 def _admin_endpoints(config: Config) -> tuple[Endpoint, ...]:
@@ -19,7 +23,8 @@ def _admin_endpoints(config: Config) -> tuple[Endpoint, ...]:
 
 
 ROLES: Final = (
-    Role("smtp", smtp.run, lambda config: config.workers.smtp, _mail_endpoints),
+    Role("smtp", smtp.run, lambda config: config.workers.smtp, lambda config: _endpoints(config.smtp_listeners)),
+    Role("mailbox", mailbox.run, _mailbox_slots, lambda config: _endpoints(config.reader_listeners)),
     Role("delivery", delivery.run, lambda config: config.workers.delivery, lambda _: (), is_exclusive=True),
     Role("admin", admin.run, lambda _: 1, _admin_endpoints),
 )

@@ -57,8 +57,8 @@ async def main(worker: Worker) -> None:
     if adopter is not None:
         adopter.look()
         worker.repeat(parts.ADOPT_SECONDS, adopter.look)
-    tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.listeners) else None
-    for listener in config.listeners:
+    tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.smtp_listeners) else None
+    for listener in config.smtp_listeners:
         service = Service(
             context,
             listener.name,

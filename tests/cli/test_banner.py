@@ -25,7 +25,15 @@ def commands_of(text):
 
 def test_it_names_every_listener_and_the_admin_port(tmp_path):
     text = text_of(demo(tmp_path))
-    for place in ("127.0.0.1:2525", "127.0.0.1:2587", "127.0.0.1:2465", "127.0.0.1:8025", str(tmp_path)):
+    for place in (
+        "127.0.0.1:2525",
+        "127.0.0.1:2587",
+        "127.0.0.1:2465",
+        "127.0.0.1:2143",
+        "127.0.0.1:2995",
+        "127.0.0.1:8025",
+        str(tmp_path),
+    ):
         assert place in text
 
 
@@ -39,9 +47,9 @@ def test_ports_that_were_chosen_at_start_are_shown_and_used(tmp_path):
 @pytest.mark.parametrize(
     ("programs", "first_words"),
     [
-        (["swaks", "curl"], ["swaks", "swaks", ".venv/bin/relay", "curl"]),
-        (["curl"], ["printf", "printf", ".venv/bin/relay", "curl"]),
-        ([], [".venv/bin/python", ".venv/bin/python", ".venv/bin/relay", ".venv/bin/python"]),
+        (["swaks", "curl"], ["swaks", "curl", "swaks", ".venv/bin/relay", "curl"]),
+        (["curl"], ["printf", "curl", "printf", ".venv/bin/relay", "curl"]),
+        ([], [".venv/bin/python", ".venv/bin/python", ".venv/bin/python", ".venv/bin/relay", ".venv/bin/python"]),
     ],
 )
 def test_the_commands_use_only_what_is_installed(tmp_path, programs, first_words):

@@ -11,7 +11,7 @@ from relay.telemetry import metrics
 from relay.telemetry.declaration import COUNTER, GAUGE, HISTOGRAM
 from relay.telemetry.metrics import TABLE, UnknownMetricError, histogram_cells, index
 
-PARTS = {"smtp", "tls", "spool", "queue", "dsn", "delivery", "dns", "supervisor", "worker", "log", "admin"}
+PARTS = {"smtp", "reader", "tls", "spool", "queue", "dsn", "delivery", "dns", "supervisor", "worker", "log", "admin"}
 
 
 @pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)

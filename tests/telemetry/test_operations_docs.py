@@ -68,7 +68,7 @@ def test_the_pages_tell_of_everything():
     for name in LABELS.keys() - {"up"}:
         assert f"| `{name}` |" in text
     text = reference.log_page()
-    for field in (*lines.TRANSACTION_FIELDS, *lines.DELIVERY_FIELDS, *lines.EVENT_FIELDS):
+    for field in (*lines.TRANSACTION_FIELDS, *lines.DELIVERY_FIELDS, *lines.SESSION_FIELDS, *lines.EVENT_FIELDS):
         assert f"| `{field.name}` |" in text
 
 

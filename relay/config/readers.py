@@ -1,0 +1,34 @@
+"""The settings of people's sessions at their mailboxes; part of the model (relay/config/model.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from relay.config.declare import setting
+from relay.config.kinds import Duration, Whole
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderSettings:
+    """People at their mailboxes: limits of IMAP and POP3 sessions."""
+
+    max_connections: int = setting(
+        Whole(1, 1_000_000),
+        "Connections in all; each mailbox worker gets its share. Further ones are told so and closed.",
+        default=20_000,
+    )
+    max_connections_per_client: int = setting(
+        Whole(1, 1_000_000),
+        "Connections from one IPv4 address or IPv6 /64, counted in each mailbox worker. One IMAP client has several, "
+        "and an office has one address.",
+        default=200,
+    )
+    login_timeout: float = setting(
+        Duration("1s", "1h"), "Wait for the next command before somebody has logged in.", default="1m"
+    )
+    idle_timeout: float = setting(
+        Duration("1s", "7d"),
+        "Wait for the next command after that (RFC 9051 5.4: at least 30 minutes; RFC 1939 3: at least 10).",
+        default="31m",
+    )
+    threads: int = setting(Whole(1, 256), "Threads in each mailbox worker that wait for the disk.", default=8)

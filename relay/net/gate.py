@@ -1,0 +1,154 @@
+"""Who is connected to a worker that serves readers (IMAP, POP3): limits, deadlines, ids, what is counted.
+
+Theory: one gate serves all listeners of a process. It lets a connection in or says why not; it turns the one timing
+wheel; when the worker drains it tells every session, and then whoever waits that the last one has gone. Jobs of the
+sessions run in its threads.
+
+Not here: a connection (dialogue.py), the protocols (relay/imap, relay/pop3).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from relay.config.model import Config
+from relay.mail.queue_id import QueueIds
+from relay.net.wheel import TimingWheel
+from relay.telemetry import metrics
+from relay.telemetry.sink import LogSink
+
+if TYPE_CHECKING:
+    from relay.net.dialogue import Dialogue
+
+TICK_SECONDS: Final = 0.5
+
+
+class Meter:
+    """The cells of one protocol."""
+
+    def __init__(self, row: memoryview[int], protocol: str) -> None:
+        self.row: Final = row
+        self._connections: Final = metrics.index("relay_reader_connections_total", protocol)
+        self._open: Final = metrics.index("relay_reader_sessions_open", protocol)
+        self._read: Final = metrics.index("relay_reader_read_bytes_total", protocol)
+        self._written: Final = metrics.index("relay_reader_written_bytes_total", protocol)
+        self._seconds: Final = metrics.histogram_cells("relay_reader_session_seconds", protocol)
+        self._job_seconds: Final = metrics.histogram_cells("relay_reader_job_seconds", protocol)
+
+    def opened(self) -> None:
+        """A connection came in."""
+        self.row[self._connections] += 1
+        self.row[self._open] += 1
+
+    def closed(self, microseconds: int) -> None:
+        """One that was opened is gone."""
+        self.row[self._open] -= 1
+        self._seconds.observe(self.row, microseconds)
+
+    def read(self, octets: int) -> None:
+        """So much came in, TLS taken off."""
+        self.row[self._read] += octets
+
+    def written(self, octets: int) -> None:
+        """So much was said, before TLS."""
+        self.row[self._written] += octets
+
+    def job(self, microseconds: int) -> None:
+        """A job took so long, its wait for a thread included."""
+        self._job_seconds.observe(self.row, microseconds)
+
+
+class Gate:
+    """Shared by all sessions of a worker. Belongs to the loop's thread."""
+
+    def __init__(self, config: Config, *, log: LogSink, row: memoryview[int], slot: int) -> None:
+        readers = config.readers
+        self.log: Final = log
+        self.row: Final = row
+        self.handshake_timeout: Final = config.tls.handshake_timeout
+        self.threads: Final = ThreadPoolExecutor(readers.threads, thread_name_prefix="store")
+        self.wheel: Final[TimingWheel[Dialogue]] = TimingWheel(TICK_SECONDS, 4096, time.monotonic())
+        self.is_draining = False
+        self._most: Final = -(-readers.max_connections // config.workers.mailbox)
+        self._most_of_client: Final = readers.max_connections_per_client
+        self._sessions: set[Dialogue] = set()
+        self._clients: dict[str | int, int] = {}
+        self._ids: Final = QueueIds(slot)
+        self._on_empty: Callable[[], None] | None = None
+        self._refused: Final = {
+            reason: metrics.index("relay_reader_connections_refused_total", reason)
+            for reason in metrics.READER_REFUSALS
+        }
+        self._closed: Final = {
+            cause: metrics.index("relay_reader_sessions_closed_total", cause) for cause in metrics.READER_CLOSED
+        }
+        self._mixups: Final = {
+            protocol: metrics.index("relay_reader_mixups_total", protocol) for protocol in metrics.MIXUPS
+        }
+
+    @property
+    def open_sessions(self) -> int:
+        """How many connections there are, refused ones that have not gone yet included."""
+        return len(self._sessions)
+
+    def session_id(self) -> str:
+        """A new one."""
+        return self._ids.next(time.time_ns() // 1000)
+
+    def enter(self, session: Dialogue, client: str | int) -> str:
+        """Counts a connection in; why it must be refused (one of ``READER_REFUSALS``), or nothing."""
+        of_client = self._clients.get(client, 0) + 1
+        self._sessions.add(session)
+        self._clients[client] = of_client
+        reason = ""
+        if self.is_draining:
+            reason = "draining"
+        elif len(self._sessions) > self._most:
+            reason = "limit"
+        elif of_client > self._most_of_client:
+            reason = "client_limit"
+        if reason:
+            self.row[self._refused[reason]] += 1
+        return reason
+
+    def leave(self, session: Dialogue, client: str | int, cause: str) -> None:
+        """Counts a connection out; once for each that entered."""
+        self._sessions.discard(session)
+        left = self._clients.get(client, 1) - 1
+        if left:
+            self._clients[client] = left
+        else:
+            self._clients.pop(client, None)
+        self.row[self._closed.get(cause, self._closed["internal"])] += 1
+        self._tell_when_empty()
+
+    def mixed_up(self, protocol: str) -> None:
+        """A peer spoke ``protocol`` (one of ``MIXUPS``) to a port of ours that speaks another."""
+        self.row[self._mixups[protocol]] += 1
+
+    def turn(self) -> None:
+        """Lets deadlines come due; once per ``TICK_SECONDS``."""
+        for session in self.wheel.expire(time.monotonic()):
+            session.expired()
+
+    def drain(self, on_empty: Callable[[], None]) -> None:
+        """Every session says goodbye between two commands; ``on_empty`` is called when the last has gone."""
+        self.is_draining = True
+        self._on_empty = on_empty
+        for session in list(self._sessions):
+            session.farewell("drained")
+        self._tell_when_empty()
+
+    def abort(self) -> None:
+        """Cuts off who is still there, and gives up the threads: one that hangs on a disk is not waited for."""
+        for session in list(self._sessions):
+            session.abort("drained")
+        self.threads.shutdown(wait=False, cancel_futures=True)
+
+    def _tell_when_empty(self) -> None:
+        if self._on_empty is not None and not self._sessions:
+            on_empty, self._on_empty = self._on_empty, None
+            on_empty()
