@@ -1,5 +1,60 @@
-"""Who may log in: the account file."""
+"""Who may log in, and how: the account file, the SASL mechanisms, the Authenticator.
 
-from relay.auth.accounts import Account, AccountError, AccountFile
+How a session uses it::
 
-__all__ = ["Account", "AccountError", "AccountFile"]
+    names = offered(is_secure=..., allows_plaintext=..., has_bindings=bool(bindings))   # what to announce
+    exchange = authenticator.exchange("PLAIN", bindings)                # None: no such mechanism
+    step = exchange.start(initial)                                      # bytes behind the name, or None
+    while True:
+        match step:
+            case Challenge(octets): step = exchange.answer(<the client's line after we said octets>)
+            case CheckPassword() | CheckProof(): step = exchange.checked(await authenticator.check(step, client))
+            case Accepted(account): ...
+            case Refused(trouble): ...                                  # trouble in TEMPORARY: "try again later"
+
+    login = await authenticator.password(name, password, client)        # IMAP LOGIN, POP3 USER and PASS
+
+An exchange that is Refused before there was a check is counted with ``authenticator.came_to_nothing(trouble, client)``.
+
+The parts, each on top of the ones before: ``saslprep``, ``steps``, ``scram``, ``plain``, ``exchange`` (pure);
+``entries``, ``accounts`` (the file); ``throttle``, ``remembered`` (pure); ``authenticator``.
+"""
+
+from relay.auth.accounts import AccountError, AccountFile
+from relay.auth.authenticator import Authenticator, Client
+from relay.auth.entries import Account, AppPassword
+from relay.auth.exchange import LONGEST_LINE, Exchange, offered
+from relay.auth.steps import (
+    TEMPORARY,
+    Accepted,
+    Challenge,
+    Check,
+    CheckPassword,
+    CheckProof,
+    Login,
+    Refused,
+    Step,
+    Trouble,
+)
+
+__all__ = [
+    "LONGEST_LINE",
+    "TEMPORARY",
+    "Accepted",
+    "Account",
+    "AccountError",
+    "AccountFile",
+    "AppPassword",
+    "Authenticator",
+    "Challenge",
+    "Check",
+    "CheckPassword",
+    "CheckProof",
+    "Client",
+    "Exchange",
+    "Login",
+    "Refused",
+    "Step",
+    "Trouble",
+    "offered",
+]

@@ -1,13 +1,12 @@
-"""The account file: who has a mailbox here, and the hash of each password.
+"""The account file: who has a mailbox here, and what is kept of each password.
 
-One line an account, ``address SPACE hash``, in the order they were added; ``#`` begins a comment line. Hashes are
-argon2id (RFC 9106) in the PHC form. The file is replaced as a whole: written beside, synced, published by rename,
-under a lock, so that a reader sees the old file or the new one and two writers do not undo each other.
+The file is replaced as a whole: written beside, synced, published by rename, under a lock, so that a reader sees the
+old file or the new one and two writers do not undo each other. What its lines say: entries.py.
 
 Invariants: no address twice, not even in another case; the file is never readable for others; a password is never
 kept, logged or shown.
 
-Not here: the AUTH dialogue (a session's), and which addresses are local (relay/policy).
+Not here: the login itself (authenticator.py), and which addresses are local (relay/policy).
 """
 
 from __future__ import annotations
@@ -15,45 +14,79 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import argon2
 
+from relay.auth import scram
+from relay.auth.entries import (
+    ALPHABET,
+    APP_PASSWORD_CHARACTERS,
+    SECRET_OCTETS,
+    Account,
+    AppPassword,
+    Entries,
+    app_password_digest,
+    checked_name,
+    checked_protocols,
+    key_of,
+    read_lines,
+    write_lines,
+)
+from relay.auth.plain import LONGEST_PASSWORD
 from relay.config.kinds import Mail
 
-LONGEST_PASSWORD: Final = 1024
-_HEADER: Final = "# Relay's accounts. Change with: relay account\n"
+MOST_APP_PASSWORDS: Final = 50
+"""Of one account."""
+SCRAM_ITERATIONS: Final = 100_000
+"""Of PBKDF2 (docs/adr/0009-passwords.md)."""
 
 
 class AccountError(Exception):
     """A change that cannot be made, or a file that cannot be understood; the text is for people."""
 
 
-class Account(NamedTuple):
-    """One line of the file."""
-
-    address: str
-    password_hash: str
-
-
 class AccountFile:
     """The accounts in ``path``; a file that does not exist holds none. Not for use by several threads at once."""
 
-    def __init__(self, path: Path, hasher: argon2.PasswordHasher | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        hasher: argon2.PasswordHasher | None = None,
+        scram_iterations: int = SCRAM_ITERATIONS,
+    ) -> None:
         self._path = path
-        self._hasher = hasher or argon2.PasswordHasher()
-        self._accounts: tuple[Account, ...] = ()
+        self._iterations = scram_iterations
+        self.hasher: Final = hasher or argon2.PasswordHasher()
+        """Its ``verify`` may run in any thread."""
+        self._by_key: dict[str, Account] = {}
         self._addresses: frozenset[bytes] = frozenset()
         self._seen: tuple[int, int, int] | None = None
-        self._decoy = ""
+        self._secret = secrets.token_bytes(SECRET_OCTETS)
 
     def list(self) -> tuple[Account, ...]:
         """All accounts, in the order they were added. Raises AccountError for a file that cannot be understood."""
         self._refresh()
-        return self._accounts
+        return tuple(self._by_key.values())
+
+    def find(self, address: str) -> Account | None:
+        """The account of ``address``, in whatever case; costs one stat. Raises AccountError."""
+        self._refresh()
+        return self._by_key.get(key_of(_checked(address) or address))
+
+    def scram_keys(self, name: str) -> scram.ScramKeys:
+        """The keys of an account, or those of a decoy for a name that has none. Raises AccountError."""
+        account = self.find(name)
+        if account is not None and account.scram is not None:
+            return account.scram
+        # The decoy has as many iterations as accounts here mostly have, or it would be known by that.
+        usual = next((each.scram.iterations for each in self._by_key.values() if each.scram), self._iterations)
+        return scram.decoy_keys(self._secret, name, usual)
 
     def addresses(self) -> frozenset[bytes]:
         """The accounts' addresses as octets in lower case. Raises AccountError like ``list``; what was read
@@ -69,55 +102,87 @@ class AccountFile:
         """Adds an account and gives its address in the form it is kept; on return the file is published. Raises
         AccountError when the address is not one or exists."""
         address = _checked_address(address)
-        password_hash = self._hash(password)
-        with self._locked() as accounts:
-            if other := _find(accounts, address):
+        account = Account(address, *self._hash(password))
+        with self._locked() as entries:
+            if other := _find(entries.accounts, address):
                 raise AccountError(f"{other.address} exists already")
-            self._publish((*accounts, Account(address, password_hash)))
+            self._publish(entries._replace(accounts=(*entries.accounts, account)))
         return address
 
     def passwd(self, address: str, password: str) -> str:
-        """Gives an account a new password; on return it is published. Raises AccountError for an unknown one."""
-        password_hash = self._hash(password)
-        with self._locked() as accounts:
-            account = _existing(accounts, address)
-            changed = account._replace(password_hash=password_hash)
-            self._publish(tuple(changed if each is account else each for each in accounts))
-        return account.address
+        """Gives an account a new password; on return it is published. Its app passwords stay. Raises AccountError for
+        an unknown one."""
+        password_hash, keys = self._hash(password)
+        return self._change(address, lambda account: account._replace(password_hash=password_hash, scram=keys))
 
     def remove(self, address: str) -> str:
         """Removes an account, not its mail; on return it is published. Raises AccountError for an unknown one."""
-        with self._locked() as accounts:
-            account = _existing(accounts, address)
-            self._publish(tuple(each for each in accounts if each is not account))
+        with self._locked() as entries:
+            account = _existing(entries.accounts, address)
+            left = tuple(each for each in entries.accounts if each is not account)
+            self._publish(entries._replace(accounts=left))
         return account.address
 
-    def verify(self, address: str, password: str) -> bool:
-        """Whether ``password`` is that of ``address``. Takes as long for an unknown address as for a wrong password,
-        tens of milliseconds and 64 MiB: never on an event loop."""
-        account = _find(self.list(), address)
-        if account is None and not self._decoy:
-            self._decoy = self._hasher.hash("")
+    def add_app_password(self, address: str, name: str, protocols: Iterable[str], today: date) -> str:
+        """Makes a password for one client of an account and gives it: nobody can see it again. On return it is
+        published. Raises AccountError."""
         try:
-            self._hasher.verify(account.password_hash if account else self._decoy, _normal(password))
-        except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-            return False
-        return account is not None
+            name, wanted = checked_name(name), checked_protocols(protocols)
+        except ValueError as fault:
+            raise AccountError(str(fault)) from None
+        password = "".join(secrets.choice(ALPHABET) for _ in range(APP_PASSWORD_CHARACTERS))
+        digest = app_password_digest(password, secrets.token_bytes(16))
+        added = AppPassword(name, wanted, digest, today.isoformat())
 
-    def _hash(self, password: str) -> str:
+        def with_password(account: Account) -> Account:
+            if any(key_of(each.name) == key_of(name) for each in account.app_passwords):
+                raise AccountError(f"{account.address} has an app password {name} already")
+            if len(account.app_passwords) >= MOST_APP_PASSWORDS:
+                raise AccountError(f"{account.address} has {MOST_APP_PASSWORDS} app passwords already")
+            return account._replace(app_passwords=(*account.app_passwords, added))
+
+        self._change(address, with_password)
+        return password
+
+    def remove_app_password(self, address: str, name: str) -> str:
+        """Takes an app password away; on return that is published. Raises AccountError when there is none."""
+
+        def without_password(account: Account) -> Account:
+            left = tuple(each for each in account.app_passwords if key_of(each.name) != key_of(name))
+            if len(left) == len(account.app_passwords):
+                raise AccountError(f"{account.address} has no app password {name}")
+            return account._replace(app_passwords=left)
+
+        return self._change(address, without_password)
+
+    def _change(self, address: str, change: Callable[[Account], Account]) -> str:
+        with self._locked() as entries:
+            account = _existing(entries.accounts, address)
+            changed = change(account)
+            self._publish(
+                entries._replace(accounts=tuple(changed if each is account else each for each in entries.accounts))
+            )
+        return account.address
+
+    def _hash(self, password: str) -> tuple[str, scram.ScramKeys]:
         if not password:
             raise AccountError("the password must not be empty")
         if len(password.encode()) > LONGEST_PASSWORD:
             raise AccountError(f"the password is longer than {LONGEST_PASSWORD} octets")
-        return self._hasher.hash(_normal(password))
+        try:
+            keys = scram.make_keys(password, secrets.token_bytes(scram.SALT_OCTETS), self._iterations)
+        except ValueError as fault:
+            raise AccountError(f"the password cannot be used: {fault}") from None
+        return self.hasher.hash(normal(password)), keys
 
     def _refresh(self) -> None:
         fingerprint = self._fingerprint()
         if fingerprint == self._seen:
             return
-        accounts = _read(self._path)
-        self._accounts = accounts
-        self._addresses = frozenset(account.address.lower().encode() for account in accounts)
+        entries = _read(self._path)
+        self._by_key = {key_of(account.address): account for account in entries.accounts}
+        self._addresses = frozenset(account.address.lower().encode() for account in entries.accounts)
+        self._secret = entries.secret or self._secret
         self._seen = fingerprint
 
     def _fingerprint(self) -> tuple[int, int, int]:
@@ -128,8 +193,8 @@ class AccountFile:
         return (status.st_ino, status.st_size, status.st_mtime_ns)
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[tuple[Account, ...]]:
-        """The accounts as they are on disk, while no other process can change them."""
+    def _locked(self) -> Iterator[Entries]:
+        """What is on disk, while no other process can change them."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -142,9 +207,9 @@ class AccountFile:
         finally:
             os.close(lock)
 
-    def _publish(self, accounts: tuple[Account, ...]) -> None:
+    def _publish(self, entries: Entries) -> None:
         """Writes, syncs and publishes the file."""
-        text = _HEADER + "".join(f"{account.address} {account.password_hash}\n" for account in accounts)
+        text = write_lines(entries._replace(secret=entries.secret or self._secret))
         beside = f"{self._path}.new"
         try:
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "wb") as file:
@@ -167,29 +232,22 @@ class AccountFile:
         os.fchown(descriptor, status.st_uid, status.st_gid)
 
 
-def _read(path: Path) -> tuple[Account, ...]:
+def _read(path: Path) -> Entries:
     try:
-        text = path.read_text("utf-8")
+        return read_lines(path.read_text("utf-8"), path)
     except FileNotFoundError:
-        return ()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise AccountError(f"{path} cannot be read: {getattr(fault, 'strerror', 'not UTF-8 text')}") from fault
-    accounts: dict[str, Account] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        address, _, password_hash = line.partition(" ")
-        if _checked(address) != address or not password_hash.startswith("$argon2id$"):
-            raise AccountError(f"{path}:{number}: not an account; a line is an address, a space, an argon2id hash")
-        if _key(address) in accounts:
-            raise AccountError(f"{path}:{number}: {address} stands here twice")
-        accounts[_key(address)] = Account(address, password_hash)
-    return tuple(accounts.values())
+        return Entries((), b"")
+    except UnicodeDecodeError as fault:
+        raise AccountError(f"{path} cannot be read: not UTF-8 text") from fault
+    except OSError as fault:
+        raise AccountError(f"{path} cannot be read: {fault.strerror}") from fault
+    except ValueError as fault:
+        raise AccountError(str(fault)) from None
 
 
 def _find(accounts: tuple[Account, ...], address: str) -> Account | None:
-    wanted = _key(_checked(address) or address)
-    return next((account for account in accounts if _key(account.address) == wanted), None)
+    wanted = key_of(_checked(address) or address)
+    return next((account for account in accounts if key_of(account.address) == wanted), None)
 
 
 def _existing(accounts: tuple[Account, ...], address: str) -> Account:
@@ -213,12 +271,7 @@ def _checked(address: str) -> str:
         return ""
 
 
-def _key(address: str) -> str:
-    """What two addresses share that would be taken for one another."""
-    return address.casefold()
-
-
-def _normal(password: str) -> str:
+def normal(password: str) -> str:
     """One form for every way to type the same characters (RFC 8265 4.2.2, without its width and space rules)."""
     return unicodedata.normalize("NFC", password)
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from relay.auth import AccountError, AccountFile
-from relay.cli import configuration, exits
+from relay.cli import app_password, configuration, exits
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config
 
@@ -25,6 +25,9 @@ def command() -> None:
     The first account gets mail for postmaster unless the configuration says otherwise. A running appliance notices
     changes by itself.
     """
+
+
+command.add_command(app_password.command)
 
 
 def _password_options(command_function: _Command) -> _Command:

@@ -68,7 +68,7 @@ def _mailbox_workers() -> int:
 
 
 SMTP_KINDS = ("mx", "submission")
-READER_KINDS = ("imap", "pop3")
+READER_KINDS = ("imap", "pop3", "managesieve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,8 @@ class Listener:
     kind: str = setting(
         Choice((*SMTP_KINDS, *READER_KINDS)),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
-        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs.",
+        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs; at "
+        "`managesieve` (RFC 5804: port 4190) they keep their filter scripts.",
         example="mx",
     )
     address: str = setting(
@@ -93,6 +94,9 @@ class Listener:
         "`starttls` offers TLS inside the session (ports 25, 587, 143 and 110); `implicit` begins with TLS (RFC 8314: "
         "ports 465, 993 and 995); `none` has no TLS.",
         default="starttls",
+    )
+    plaintext_login: bool = setting(
+        Flag(), "Allow logins without TLS: passwords cross the network for everybody to read.", default=False
     )
 
 
@@ -207,6 +211,40 @@ class TlsSettings:
         "Handshakes going on at the same time in one process. Above it STARTTLS is answered 454 4.7.0, and "
         "connections that begin with TLS are closed.",
         default=2000,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AuthSettings:
+    """Logging in, over whatever protocol. Every process counts for itself."""
+
+    threads: int = setting(
+        Whole(1, 64),
+        "Passwords that one process checks at the same time. Each takes 64 MiB while it is checked.",
+        default=2,
+    )
+    remember: float = setting(
+        Duration("1s", "1d", zero="always check"),
+        "A login that was right is not computed again for so long when it comes from the same IPv4 address or IPv6 "
+        "/64. A changed password counts at once.",
+        default="10m",
+    )
+    remember_limit: int = setting(
+        Whole(1, 1_000_000), "Logins that one process remembers; then the oldest are forgotten.", default=10_000
+    )
+    failure_window: float = setting(
+        Duration("1m", "1d"), "How long failures count: `max_failures` of them leak away in this time.", default="10m"
+    )
+    max_failures: int = setting(
+        Whole(5, 10_000),
+        "Failed logins from one IPv4 address or IPv6 /64; further ones are not looked at, and are told to come later.",
+        default=50,
+    )
+    longest_delay: float = setting(
+        Duration("0s", "1m"),
+        "Each failure after the third doubles the wait before the next try from there, or at that account from "
+        "somewhere that has not logged in to it before, up to this.",
+        default="8s",
     )
 
 
@@ -396,6 +434,7 @@ class Config:
     relay_domains: tuple[RelayDomain, ...] = sections(
         RelayDomain, "Domains whose mail is taken in and handed to a fixed next hop.", key="relay_domain"
     )
+    auth: AuthSettings = section(AuthSettings, "Logging in, over whatever protocol. Every process counts for itself.")
     smtp: SmtpSettings = section(SmtpSettings, "Taking mail in. Each limit answers with the reply RFC 5321 has for it.")
     readers: ReaderSettings = section(ReaderSettings, "People at their mailboxes: limits of IMAP and POP3 sessions.")
     spool: SpoolSettings = section(SpoolSettings, "Where accepted mail is kept until it is delivered.")

@@ -68,7 +68,7 @@ CLOSED: Final = _words(
     "too_many_commands refused mixup tls_failed drained internal",
 )
 """Why a session ended."""
-READERS: Final = ("imap", "pop3")
+READERS: Final = ("imap", "pop3", "managesieve")
 READER_REFUSALS: Final = _words("limit client_limit draining")
 READER_CLOSED: Final = _words(
     "logout peer_closed peer_reset idle_timeout peer_stalled limit too_many_errors refused mixup tls_failed drained",
@@ -80,6 +80,12 @@ TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
 (which mostly does not trust the certificate), the connection closed, too slow, or above tls.max_handshakes."""
+
+LOGIN_PROTOCOLS: Final = ("smtp", "imap", "pop3", "managesieve")
+LOGIN_RESULTS: Final = _words(
+    "accepted remembered credentials malformed too_long cancelled authorization channel_binding throttled busy"
+)
+"""What became of a login: relay.auth.Trouble, and the two ways in."""
 
 _code = Label("code", CODES)
 _kind = Label("kind", KINDS)
@@ -167,6 +173,18 @@ _READERS = (
             "without TLS where it begins with TLS.", Label("protocol", MIXUPS)),
 )  # fmt: skip
 
+_AUTH = (
+    counter("relay_auth_logins_total", "Logins that were tried, by result: accepted, remembered (accepted without "
+            "another look at the password), or why not.",
+            Label("protocol", LOGIN_PROTOCOLS), Label("result", LOGIN_RESULTS)),
+    histogram("relay_auth_check_seconds", "Time of one check, with the delay that failures before it earned.", _WAIT,
+              scale=MICROSECONDS),
+    gauge("relay_auth_waiting_checks", "Passwords that are checked now or wait for it (64 at most in each process)."),
+    gauge("relay_auth_throttle_rows", "Rows of the greatest table of failures (20000 at most in each process).",
+          merge=MAX),
+    gauge("relay_auth_remembered_logins", "Logins that are remembered (at most auth.remember_limit in each process)."),
+)  # fmt: skip
+
 _SPOOL = (
     counter("relay_spool_records_total", "Records that are synced."),
     counter("relay_spool_written_bytes_total", "Octets written to segments, large contents included."),
@@ -206,8 +224,8 @@ _QUEUE = (
             Label("origin", ("new", "recovered", "copied", "handed_over"))),
     counter("relay_queue_suspensions_total", "Times that a group was suspended because its hosts did not answer."),
     counter("relay_dsn_messages_total", "DSNs written to the spool.", Label("kind", ("bounce", "delay"))),
-    counter("relay_sieve_messages_total", "Messages that scripts had sent: redirected, answered by vacation, rejected with "
-            "an MDN.", Label("kind", ("redirect", "vacation", "rejected"))),
+    counter("relay_sieve_messages_total", "Messages that scripts had sent: redirected, answered by vacation, rejected "
+            "with an MDN.", Label("kind", ("redirect", "vacation", "rejected"))),
     counter("relay_sieve_faults_total", "Messages kept in INBOX because a script was broken."),
     counter("relay_dsn_suppressed_total", "DSNs not made because the reverse-path is null."),
 )  # fmt: skip
@@ -263,7 +281,7 @@ _PROCESSES = (
             Label("reason", ("limit", "timeout"))),
 )  # fmt: skip
 
-TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _AUTH + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 
 # ---- where the cells are --------------------------------------------------------------------------------------------
 
