@@ -81,8 +81,8 @@ class Listener:
     kind: str = setting(
         Choice((*SMTP_KINDS, *READER_KINDS)),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
-        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs; at "
-        "`managesieve` (RFC 5804: port 4190) they keep their filter scripts.",
+        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs; "
+        "at `managesieve` (RFC 5804: port 4190) they keep their filter scripts.",
         example="mx",
     )
     address: str = setting(

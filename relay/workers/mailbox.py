@@ -1,7 +1,7 @@
-"""A mailbox worker: people's sessions at their mailboxes, IMAP and POP3, on the slot's sockets.
+"""A mailbox worker: people's sessions at their mailboxes, IMAP, POP3 and ManageSieve, on the slot's sockets.
 
 It wires protocols, accounts and the store together and decides nothing. The transport and the limits are the same for
-both protocols (relay/net/dialogue.py, relay/net/gate.py).
+all protocols (relay/net/dialogue.py, relay/net/gate.py).
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from relay import imap, pop3
+from relay.auth import AccountFile, Authenticator
 from relay.config.model import Config
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
-from relay.workers import parts
+from relay.workers import managesieve, parts
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
@@ -36,7 +37,9 @@ async def main(worker: Worker) -> None:
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
+    authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
     machines = {protocol: make(config) for protocol, make in PROTOCOLS.items()}
+    machines["managesieve"] = managesieve.maker(config, authenticator)
     for listener in config.reader_listeners:
         listening = Listening(
             gate,
@@ -56,6 +59,7 @@ async def main(worker: Worker) -> None:
             await asyncio.wait_for(empty.wait(), worker.seconds_left())
     finally:
         gate.abort()
+        await authenticator.close()
         await sink.close()
 
 
