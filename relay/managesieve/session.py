@@ -389,10 +389,10 @@ class Session:
 
     def _no(self, text: str, code: str = "") -> None:
         self.report.errors += 1
-        self._output.append(b"NO " + (f"({code}) ".encode() if code else b"") + string(text.encode()) + b"\r\n")
+        self._output.append(b"NO " + (f"({code}) ".encode() if code else b"") + string(text.replace("\n", "\r\n").encode()) + b"\r\n")
         if self.report.errors >= MAX_ERRORS:
             self._bye("too many errors")
 
     def _bye(self, text: str) -> None:
-        self._output.append(b"BYE " + string(text.encode()) + b"\r\n")
+        self._output.append(b"BYE " + string(text.replace("\n", "\r\n").encode()) + b"\r\n")
         self.is_over = True

@@ -19,7 +19,7 @@ from typing import Final
 from relay.sieve import limits
 
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\n]*\n(?=[ \t]))*[^\n]*(?:\n|\Z))")
-_FOLD: Final = re.compile(r"\r?\n(?=[ \t])")
+_FOLD: Final = re.compile(r"\r?\n(?:\t|(?= ))")
 _VALUE_LIMIT: Final = 65_536
 
 
@@ -121,7 +121,8 @@ def _ended(value: bytes) -> bytes:
 def decoded(value: bytes) -> str:
     """A field value as text: unfolded, encoded words decoded (RFC 2047); octets that mean nothing become U+FFFD."""
     text = value[:_VALUE_LIMIT].decode("utf-8", "replace")
-    text = _FOLD.sub("", text).strip(" \t\r\n")
+    # A tab that begins a folded line stood for a space before somebody folded it.
+    text = _FOLD.sub(lambda match: " " if match[0].endswith("\t") else "", text).strip(" \t\r\n")
     if "=?" not in text:
         return text
     try:
