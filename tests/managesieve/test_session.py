@@ -9,7 +9,7 @@ import pytest
 
 from relay.auth import CheckPassword, Login, Trouble
 from relay.auth.exchange import make
-from relay.mailbox.scripts import Quota, Scripts
+from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
 from relay.managesieve import Limits, Session
 from relay.net.machine import Blocking
 
@@ -57,7 +57,7 @@ class Talk:
         while (job := self.session.take_job()) is not None:
             try:
                 result = job.run() if isinstance(job, Blocking) else asyncio.run(job.ask())
-            except Exception as fault:
+            except (ScriptRefused, OSError) as fault:
                 self.session.job_done(None, fault, 0)
             else:
                 self.session.job_done(result, None, 0)

@@ -12,7 +12,8 @@ from relay.telemetry.declaration import COUNTER, GAUGE, HISTOGRAM
 from relay.telemetry.metrics import TABLE, UnknownMetricError, histogram_cells, index
 
 PARTS = {
-    "smtp", "reader", "auth", "tls", "spool", "queue", "dsn", "sieve", "delivery", "dns", "supervisor", "worker", "log", "admin",
+    "smtp", "reader", "auth", "tls", "spool", "queue", "dsn", "sieve", "delivery", "dns",
+    "supervisor", "worker", "log", "admin",
 }  # fmt: skip
 
 
