@@ -28,12 +28,13 @@ from typing import Final, NamedTuple
 from relay.config.sieve import SieveSettings
 from relay.mailbox import names
 from relay.mailbox.memory import Memory
-from relay.mailbox.scripts import ACTIVE, FOLDER, SUFFIX
+from relay.mailbox.scripts import ACTIVE, FOLDER, file_name
 from relay.mailbox.vocabulary import Refused
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
 from relay.sieve.actions import Keep
 from relay.sieve.default import TEXT as DEFAULT
+from relay.sieve.triggers import may_run
 
 DAY: Final = 86_400
 CACHED_SCRIPTS: Final = 1_000
@@ -130,7 +131,7 @@ class Filters:
             script = self._script(folder)
         except ScriptError as fault:
             return self._broken(folder, incoming, now, str(fault.problems[0]))
-        if script is None:
+        if script is None or (script.triggers is not None and not _may_run(script.triggers, incoming)):
             return None
         view = view_of(incoming)
         environment = self._environment(folder, incoming, now)
@@ -144,29 +145,28 @@ class Filters:
         except Exception as fault:  # noqa: BLE001 - a mistake of ours must not hold up mail: it is kept
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
 
-    def load(self, path: Path) -> Script | None:
+    def load(self, path: str) -> Script | None:
         """The script at ``path``; None when there is none; ScriptError when it is wrong."""
         try:
             status = os.stat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         mark = (status.st_mtime_ns, status.st_size, status.st_ino)
-        key = str(path)
         with self._lock:
-            known = self._cache.get(key)
+            known = self._cache.get(path)
             if known is not None and known[0] == mark:
-                self._cache.move_to_end(key)
+                self._cache.move_to_end(path)
                 script = known[1]
                 if isinstance(script, ScriptError):
                     raise script
                 return script
         compiled: Script | ScriptError
         try:
-            compiled = compile_script(path.read_bytes())
+            compiled = compile_script(Path(path).read_bytes())
         except ScriptError as fault:
             compiled = fault
         with self._lock:
-            self._cache[key] = (mark, compiled)
+            self._cache[path] = (mark, compiled)
             while len(self._cache) > CACHED_SCRIPTS:
                 self._cache.popitem(last=False)
         if isinstance(compiled, ScriptError):
@@ -189,11 +189,11 @@ class Filters:
         return self._lifetime
 
     def _script(self, folder: Path) -> Script | None:
-        own = self.load(folder / FOLDER / ACTIVE)
+        own = self.load(f"{folder}/{FOLDER}/{ACTIVE}")
         if own is not None or self._default is not None:
             return own or self._default
         assert self._settings.default_script is not None
-        return self.load(self._settings.default_script)
+        return self.load(str(self._settings.default_script))
 
     def _environment(self, folder: Path, incoming: Incoming, now: float) -> Environment:
         memory = Memory(folder)
@@ -203,7 +203,7 @@ class Filters:
 
         def load(location: str, name: str) -> Script | None:
             base = folder / FOLDER if location == "personal" else self._global_dir
-            return self.load(base / f"{name}{SUFFIX}")
+            return self.load(f"{base}/{file_name(name)}")
 
         return Environment(
             now=datetime.fromtimestamp(now).astimezone(),
@@ -335,6 +335,12 @@ class _Planning:
 
     def _answer(self, kind: str, key: str, content: bytes, seconds: int) -> None:
         self._plan.outgoing.append(Outgoing(kind, key, b"", self._incoming.reverse_path, content, True, seconds))
+
+
+def _may_run(wanted: frozenset[bytes], incoming: Incoming) -> bool:
+    if incoming.path is not None:
+        return True
+    return may_run(wanted, bytes(incoming.head))
 
 
 def view_of(incoming: Incoming) -> MessageView:

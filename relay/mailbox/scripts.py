@@ -152,10 +152,10 @@ class Scripts:
         self._sync()
 
     def _path(self, name: str) -> Path:
-        file_name = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", name)
-        if not name or len(file_name.encode("utf-8", "surrogateescape")) > _NAME_OCTETS:
+        found = file_name(name)
+        if not name or len(found.encode("utf-8", "surrogateescape")) > _NAME_OCTETS:
             raise ScriptRefused("", "this cannot be the name of a script")
-        return self._folder / (file_name + SUFFIX)
+        return self._folder / found
 
     def _make_folder(self) -> None:
         if not self._folder.is_dir():
@@ -168,8 +168,13 @@ class Scripts:
         _sync(self._folder)
 
 
-def _name_of(file_name: str) -> str:
-    return _CODED.sub(lambda match: chr(int(match[1], 16)), file_name.removesuffix(SUFFIX))
+def file_name(name: str) -> str:
+    """The name of the file of a script: never hidden, never another folder."""
+    return _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", name) + SUFFIX
+
+
+def _name_of(found: str) -> str:
+    return _CODED.sub(lambda match: chr(int(match[1], 16)), found.removesuffix(SUFFIX))
 
 
 def _sync(folder: Path) -> None:

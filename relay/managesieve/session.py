@@ -389,7 +389,9 @@ class Session:
 
     def _no(self, text: str, code: str = "") -> None:
         self.report.errors += 1
-        self._output.append(b"NO " + (f"({code}) ".encode() if code else b"") + string(text.replace("\n", "\r\n").encode()) + b"\r\n")
+        self._output.append(
+            b"NO " + (f"({code}) ".encode() if code else b"") + string(text.replace("\n", "\r\n").encode()) + b"\r\n"
+        )
         if self.report.errors >= MAX_ERRORS:
             self._bye("too many errors")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from email.utils import format_datetime, formataddr
+from email.utils import format_datetime, formataddr, parseaddr
 from typing import Final
 
 from relay.sieve.actions import Vacation
@@ -63,7 +63,7 @@ def vacation_answer(
     subject = vacation.subject or f"Auto: {subjects[0] if subjects else 'your message'}"
     fields = [
         ("Date", format_datetime(environment.now)),
-        ("From", vacation.sender or account),
+        ("From", _mailbox(vacation.sender) or account),
         ("To", f"<{environment.reverse_path}>"),
         ("Subject", subject[:500]),
         ("Message-ID", f"<{message_id}>"),
@@ -137,8 +137,18 @@ def _threading(message: MessageView) -> list[tuple[str, str]]:
     return [("In-Reply-To", ids[0]), ("References", " ".join([*before[-REFERENCES:], ids[0]]))]
 
 
+def _mailbox(text: str) -> str:
+    """A name and an address for a From field, the name in encoded words; "" when there is no address in ``text``."""
+    name, address = parseaddr("".join(c if c.isprintable() else " " for c in text))
+    return formataddr((name, address)) if "@" in address and address.isascii() else ""
+
+
 def _section(fields: list[tuple[str, str]]) -> bytes:
-    return b"".join(name.encode() + b":" + encoded(name, value) for name, value in fields)
+    return b"".join(
+        # An address is no place for encoded words: one in UTF-8 stands as it is (RFC 6532 3).
+        f"{name}: {value}\r\n".encode() if name == "To" else name.encode() + b":" + encoded(name, value)
+        for name, value in fields
+    )
 
 
 def _wire(text: str) -> bytes:

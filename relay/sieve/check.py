@@ -29,6 +29,7 @@ from relay.sieve.language import (
 )
 from relay.sieve.lexer import Positions
 from relay.sieve.syntax import Argument, Item, parse
+from relay.sieve.triggers import triggers
 
 Value = str | int | tuple[str, ...] | bool
 
@@ -57,8 +58,8 @@ class Script:
     commands: tuple[Node, ...]
     extensions: frozenset[str]
     """All that it requires, and what that implies."""
-    reads_body: bool
-    """Whether anything in it may look at the body."""
+    triggers: frozenset[bytes] | None
+    """What a message must have for anything to happen (triggers.py)."""
 
 
 def compile_script(octets: bytes) -> Script:
@@ -71,8 +72,7 @@ def compile_script(octets: bytes) -> Script:
     commands = checker.script(items)
     if problems:
         raise ScriptError(sorted(problems)[: limits.PROBLEMS])
-    extensions = frozenset(checker.extensions)
-    return Script(tuple(commands), extensions, "body" in extensions)
+    return Script(tuple(commands), frozenset(checker.extensions), triggers(commands))
 
 
 class _ItemError(Exception):

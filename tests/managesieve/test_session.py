@@ -4,31 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from collections.abc import Awaitable, Mapping
+from typing import Any, cast
 
 import pytest
 
-from relay.auth import CheckPassword, Login, Trouble
+from relay.auth import Check, CheckPassword, Exchange, Login, Trouble
 from relay.auth.exchange import make
+from relay.auth.scram import ScramKeys
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
 from relay.managesieve import Limits, Session
 from relay.net.machine import Blocking
+from relay.net.tls_machine import TlsServer
+
+
+def no_keys(name: str) -> ScramKeys:
+    raise AssertionError(name)
 
 
 class Door:
     def __init__(self) -> None:
         self.troubles: list[Trouble] = []
 
-    def exchange(self, mechanism, bindings):
-        return make(mechanism, keys_of=lambda _name: None, bindings=bindings, nonce="n")
+    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None:
+        return make(mechanism, keys_of=no_keys, bindings=bindings, nonce="n")
 
-    async def check(self, check):
+    async def check(self, check: Check) -> Login:
         assert isinstance(check, CheckPassword)
         if (check.name, check.password) == ("ann@x.org", "secret"):
             return Login("ann@x.org")
         return Login("", Trouble.CREDENTIALS)
 
-    def came_to_nothing(self, trouble):
+    def came_to_nothing(self, trouble: Trouble) -> None:
         self.troubles.append(trouble)
+
+
+async def awaited(what: Awaitable[Any]) -> Any:
+    return await what
 
 
 class Talk:
@@ -56,7 +68,7 @@ class Talk:
     def carry_out(self) -> None:
         while (job := self.session.take_job()) is not None:
             try:
-                result = job.run() if isinstance(job, Blocking) else asyncio.run(job.ask())
+                result = job.run() if isinstance(job, Blocking) else asyncio.run(awaited(job.ask()))
             except (ScriptRefused, OSError) as fault:
                 self.session.job_done(None, fault, 0)
             else:
@@ -94,7 +106,7 @@ def test_starttls_throws_away_what_came_with_it_and_then_tells_the_capabilities(
     talk = Talk(tmp_path, offers_tls=True, allows_plaintext=False)
     assert talk.say(b"STARTTLS\r\nNOOP\r\n") == 'OK "Begin TLS"\r\n'
     assert talk.session.wants_tls
-    talk.session.secured(object())
+    talk.session.secured(cast("TlsServer", object()))
     told = talk.session.take_output().decode()
     assert '"SASL" "SCRAM-SHA-256 PLAIN LOGIN"' in told
     assert "STARTTLS" not in told
@@ -141,8 +153,7 @@ def test_a_broken_script_is_refused_with_all_its_errors_and_the_old_one_stays(ta
     talk.say(b'PUTSCRIPT "a" "keep;"\r\n')
     answer = talk.say(b'PUTSCRIPT "a" {19+}\r\nfoo;\r\nfileinto "x";\r\n')
     assert answer == (
-        'NO {90}\r\nline 1, column 1: "foo" is no command\r\n'
-        'line 2, column 1: fileinto needs require "fileinto"\r\n'
+        'NO {90}\r\nline 1, column 1: "foo" is no command\r\nline 2, column 1: fileinto needs require "fileinto"\r\n'
     )
     assert talk.say(b'CHECKSCRIPT "bar;"\r\n') == 'NO "line 1, column 1: \\"bar\\" is no command"\r\n'
     assert talk.say(b'GETSCRIPT "a"\r\n') == '{5}\r\nkeep;\r\nOK "Done"\r\n'

@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 
 from relay.sieve import RunError, ScriptError, compile_script
-from relay.sieve.actions import FileInto, Keep, Redirect, Reject
-from tests.sieve.running import MESSAGE, holds, run
+from relay.sieve.actions import FileInto, Keep, Redirect, Reject, Vacation
+from relay.sieve.triggers import may_run
+from tests.sieve.running import ALL, MESSAGE, holds, run
+
+
+def vacation_of(script: str) -> Vacation:
+    vacation = run(script).vacation
+    assert vacation is not None
+    return vacation
+
+
+def header_of(script: str, message: bytes = MESSAGE) -> bytes | None:
+    return run(script, message).stores[0].header
 
 
 def test_nothing_said_is_a_keep():
@@ -32,11 +43,11 @@ def test_vacation_has_its_period_its_handle_and_happens_once():
     assert (vacation.seconds, vacation.subject, vacation.sender, vacation.addresses) == (
         259_200, "s", "ann@x.org", ("a@b", "c@d"),
     )  # fmt: skip
-    assert run('vacation :seconds 0 "gone";').vacation.seconds == 0
-    assert run('vacation "gone";').vacation.seconds == 7 * 86_400
-    assert run('vacation :days 0 "gone";').vacation.seconds == 86_400
-    assert run('vacation "a";').vacation.handle != run('vacation "b";').vacation.handle
-    assert run('vacation :handle "h" "a";').vacation.handle == run('vacation :handle "h" "b";').vacation.handle
+    assert vacation_of('vacation :seconds 0 "gone";').seconds == 0
+    assert vacation_of('vacation "gone";').seconds == 7 * 86_400
+    assert vacation_of('vacation :days 0 "gone";').seconds == 86_400
+    assert vacation_of('vacation "a";').handle != vacation_of('vacation "b";').handle
+    assert vacation_of('vacation :handle "h" "a";').handle == vacation_of('vacation :handle "h" "b";').handle
     assert run('vacation "gone";').stores == [Keep()]
     with pytest.raises(RunError, match="only once"):
         run('vacation "a"; vacation "b";')
@@ -51,7 +62,7 @@ def test_headers_are_added_and_removed_and_later_actions_have_them():
         b"X-A: 1\r\n" + MESSAGE[: MESSAGE.index(b"\r\n\r\n") + 2].replace(b"Subject: hello\r\n", b""),
     ]
     assert holds('exists "x-a"', b"X-A: 1\r\n\r\n")
-    assert run('addheader :last "X-A" "ü"; keep;').stores[0].header.endswith(b"X-A: =?utf-8?b?w7w=?=\r\n")
+    assert (header_of('addheader :last "X-A" "ü"; keep;') or b"").endswith(b"X-A: =?utf-8?b?w7w=?=\r\n")
 
 
 @pytest.mark.parametrize(
@@ -70,14 +81,15 @@ def test_headers_are_added_and_removed_and_later_actions_have_them():
 def test_which_fields_are_deleted(script: str, left: str):
     """RFC 5293 5; 6: Received and Auto-Submitted stay."""
     message = b"X: a\r\nX: b\r\nReceived: r\r\nX: c\r\nAuto-Submitted: no\r\n\r\n"
-    header = run(script + "keep;", message).stores[0].header or message[:-2]
+    header = header_of(script + "keep;", message) or message[:-2]
     assert header == b"".join(
         line for line in message[:-2].splitlines(keepends=True) if line[:1] != b"X" or line[3:4].decode() in left
     )
 
 
 def test_a_header_value_of_a_script_cannot_begin_another_field():
-    header = run('set "v" text:\na\nEvil: yes\n.\n; addheader "X-A" "${v}"; keep;').stores[0].header
+    header = header_of('set "v" text:\na\nEvil: yes\n.\n; addheader "X-A" "${v}"; keep;')
+    assert header is not None
     assert b"\nEvil" not in header
 
 
@@ -208,3 +220,28 @@ def test_redirect_takes_a_copy_and_an_address_once():
 def test_a_broken_require_is_a_script_error_and_not_a_run_error():
     with pytest.raises(ScriptError):
         run('require "x";')
+
+
+@pytest.mark.parametrize(
+    ("script", "waits_for"),
+    [
+        ('if header "X-Spam" "yes" { discard; }', {b"x-spam"}),
+        ('if anyof (header "A" "b", header :matches ["C", "D"] "*") { discard; } elsif header "e" "f" { keep; }',
+         {b"a", b"c", b"d", b"e"}),
+        ('if allof (true, header "A" "b") { discard; }', {b"a"}),
+        ("", set()),
+        ('if header "a" "b" { keep; } else { discard; }', None),
+        ('if anyof (true, header "A" "b") { discard; }', None),
+        ('if not header "A" "b" { discard; }', None),
+        ('if header :count "lt" :comparator "i;ascii-numeric" "a" "1" { discard; }', None),
+        ('if header "${a}" "b" { discard; }', None),
+        ("discard;", None),
+    ],
+)  # fmt: skip
+def test_a_script_that_waits_for_fields_is_not_run_without_them_and_would_do_nothing(script: str, waits_for):
+    compiled = compile_script((ALL + script).encode())
+    assert compiled.triggers == waits_for
+    if waits_for is not None:
+        assert run(script).is_plain_keep
+        assert not may_run(compiled.triggers or frozenset(), MESSAGE)
+        assert all(may_run(frozenset({name}), name.upper() + b" : x\r\n\r\n") for name in waits_for)
