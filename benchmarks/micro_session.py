@@ -22,7 +22,8 @@ from typing import Any
 
 import uvloop
 
-from relay.smtp import Session, make_protocol_factory
+from relay.smtp import Session
+from tests.smtp.serving import open_server
 from tests.smtp.stand import Stand
 
 CONTENT = b"From: a@b.example\r\nTo: anna@local.test\r\nSubject: benchmark\r\n\r\n" + (b"x" * 62 + b"\r\n") * 15
@@ -88,11 +89,10 @@ def hold(pipe: Pipe, count: int) -> None:
     async def serve() -> None:
         stand = Stand(max_connections=1_000_000, max_connections_per_client=1_000_000)
         listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(make_protocol_factory(stand.service), sock=listening)
+        pipe.send(listening.getsockname()[1])
+        _, acceptor = open_server(stand.service, listening)
         gc.collect()
         before = resident()
-        pipe.send(listening.getsockname()[1])
         while stand.context.open_sessions < count:  # noqa: ASYNC110 - nothing tells of the last one
             await asyncio.sleep(0.05)
         pipe.send("open")
@@ -101,7 +101,7 @@ def hold(pipe: Pipe, count: int) -> None:
         pipe.recv()
         gc.collect()
         pipe.send((resident() - before) / count)
-        server.close()
+        acceptor.close()
         os._exit(0)
 
     uvloop.run(serve())
@@ -124,7 +124,7 @@ def measure_memory(count: int) -> None:
         peer.recv(4096)
     time.sleep(0.5)
     ours.send("measure")
-    print(f"{count} idle sessions after EHLO: {ours.recv():.0f} octets each, transport included")
+    print(f"{count} idle sessions after EHLO: {ours.recv():.0f} octets each, socket's object included")
     process.join()
 
 

@@ -41,8 +41,9 @@ from relay.config.model import CertificateFiles, Config
 from relay.net.certificates import Files
 from relay.net.tickets import TicketKeys
 from relay.net.tls import ServerTls
-from relay.smtp import make_protocol_factory, read_clocks
+from relay.smtp import read_clocks
 from relay.telemetry import metrics
+from tests.smtp.serving import open_server
 from tests.smtp.stand import Stand
 from tests.support.tls import MemoryClient, client_context, make_pair
 
@@ -94,7 +95,7 @@ def relay_stand(files: Files, *, is_implicit: bool) -> Stand:
 def serve_relay(listening: socket.socket, files: Files, *, is_implicit: bool = False) -> None:
     async def serve() -> None:
         stand = relay_stand(files, is_implicit=is_implicit)
-        await asyncio.get_running_loop().create_server(make_protocol_factory(stand.service), sock=listening)
+        _server = open_server(stand.service, listening)
         await asyncio.Event().wait()
 
     uvloop.run(serve())

@@ -30,7 +30,7 @@ from relay.auth.entries import Account, find_app_password
 from relay.auth.remembered import Remembered
 from relay.auth.steps import Check, CheckPassword, Login, Refused, Trouble
 from relay.auth.throttle import Admission, Throttle
-from relay.config.model import AuthSettings
+from relay.config.auth import AuthSettings
 from relay.mail.address import AddressError, parse_address
 from relay.net.client_key import client_key
 from relay.telemetry import metrics

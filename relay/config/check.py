@@ -94,6 +94,13 @@ def _shares(config: Config) -> Iterator[Problem]:
         yield ("spool", "segment_size"), "must be at least twice smtp.large_content"
 
 
+def _hidden(config: Config) -> Iterator[Problem]:
+    for text in config.readers.hidden_capabilities:
+        account, _, names = text.rpartition(": ")
+        if not account.strip() or not names.strip():
+            yield ("readers", "hidden_capabilities"), f'"{text}" must be "account: CAPABILITY CAPABILITY"'
+
+
 def _privileges(config: Config) -> Iterator[Problem]:
     if config.group and not config.user:
         yield ("group",), "has no effect without user"
@@ -107,5 +114,6 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _relay_domains,
     _queue,
     _shares,
+    _hidden,
     _privileges,
 )

@@ -14,6 +14,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
+from relay.config.auth import AuthSettings
 from relay.config.declare import section, sections, setting
 from relay.config.delivery import DeliverySettings
 from relay.config.kinds import (
@@ -211,40 +212,6 @@ class TlsSettings:
         "Handshakes going on at the same time in one process. Above it STARTTLS is answered 454 4.7.0, and "
         "connections that begin with TLS are closed.",
         default=2000,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class AuthSettings:
-    """Logging in, over whatever protocol. Every process counts for itself."""
-
-    threads: int = setting(
-        Whole(1, 64),
-        "Passwords that one process checks at the same time. Each takes 64 MiB while it is checked.",
-        default=2,
-    )
-    remember: float = setting(
-        Duration("1s", "1d", zero="always check"),
-        "A login that was right is not computed again for so long when it comes from the same IPv4 address or IPv6 "
-        "/64. A changed password counts at once.",
-        default="10m",
-    )
-    remember_limit: int = setting(
-        Whole(1, 1_000_000), "Logins that one process remembers; then the oldest are forgotten.", default=10_000
-    )
-    failure_window: float = setting(
-        Duration("1m", "1d"), "How long failures count: `max_failures` of them leak away in this time.", default="10m"
-    )
-    max_failures: int = setting(
-        Whole(5, 10_000),
-        "Failed logins from one IPv4 address or IPv6 /64; further ones are not looked at, and are told to come later.",
-        default=50,
-    )
-    longest_delay: float = setting(
-        Duration("0s", "1m"),
-        "Each failure after the third doubles the wait before the next try from there, or at that account from "
-        "somewhere that has not logged in to it before, up to this.",
-        default="8s",
     )
 
 

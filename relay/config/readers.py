@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.config.declare import setting
-from relay.config.kinds import Duration, Whole
+from relay.config.kinds import Duration, Many, Size, Text, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +30,17 @@ class ReaderSettings:
         Duration("1s", "7d"),
         "Wait for the next command after that (RFC 9051 5.4: at least 30 minutes; RFC 1939 3: at least 10).",
         default="31m",
+    )
+    max_appended_size: int = setting(
+        Size("1KiB", "2GiB"),
+        "Largest message that a client may put into a mailbox; announced with APPENDLIMIT (RFC 7889).",
+        default="100MiB",
+    )
+    hidden_capabilities: tuple[str, ...] = setting(
+        Many(Text(may_be_empty=False, longest=200)),
+        "IMAP capabilities that an account is not told of, for a client that cannot do with them: "
+        '`"alice@example.org: QRESYNC COMPRESS=DEFLATE"`; `"*: ..."` is for every account.',
+        default=[],
+        example=["alice@example.org: QRESYNC"],
     )
     threads: int = setting(Whole(1, 256), "Threads in each mailbox worker that wait for the disk.", default=8)

@@ -1,5 +1,21 @@
-"""Mailboxes are read with IMAP (RFC 9051, RFC 3501): the server's side as a pure machine."""
+"""Mailboxes are read with IMAP (RFC 9051, RFC 3501): the server's side as a pure machine.
 
+The parts, each on top of the ones before:
+
+- ``faults``, ``endings``           how a command ends
+- ``_tokens``, ``grammar``          the words of a command
+- ``responses``                     the words of an answer
+- ``state``                         what a session has: the account's store, the open mailbox
+- ``sections``, ``addresses``, ``structure``, ``decoding``   what is in a message
+- ``account``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``, ``ordering``,
+  ``threads``), ``append`` (``urls``), ``login``, ``compress``, ``idle``   the commands
+- ``commands``                      their table, and what is announced
+- ``reader``                        from octets to whole commands
+- ``session``                       the machine
+"""
+
+from relay.imap.login import Doorkeeper
 from relay.imap.session import Session
+from relay.imap.state import State
 
-__all__ = ["Session"]
+__all__ = ["Doorkeeper", "Session", "State"]

@@ -92,7 +92,7 @@ def make_maildir(folder: Path) -> None:
             with contextlib.suppress(FileExistsError):
                 path.mkdir(mode=0o700)
             # Also when another process has just made it: we may not rely on its sync.
-            _sync_directory(path.parent)
+            sync_directory(path.parent)
 
 
 class _File:
@@ -104,7 +104,7 @@ class _File:
         self._message = message
         self._descriptor = -1
         self._size = self._crlf_size = 0
-        self.name = _unique_name()
+        self.name = unique_name()
         self._tmp: Path | None = message.folder / "tmp" / self.name
         self.fault: OSError | None = None
 
@@ -181,27 +181,45 @@ class _File:
         self._crlf_size += size
 
 
+class LineFeeds:
+    """Makes CRLF into LF, also where the two come in different pieces."""
+
+    __slots__ = ("_carried",)
+
+    def __init__(self) -> None:
+        self._carried = b""
+
+    def take(self, piece: bytes) -> bytes:
+        """What can be said of the octets so far."""
+        octets = self._carried + piece
+        self._carried = b"\r" if octets.endswith(b"\r") else b""
+        return octets.removesuffix(b"\r").replace(b"\r\n", b"\n")
+
+    def end(self) -> bytes:
+        """What is left when nothing more comes."""
+        carried, self._carried = self._carried, b""
+        return carried
+
+
 def _with_lf(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """``pieces`` with CRLF made LF, also where the two lie in different pieces."""
-    carried = b""
+    lines = LineFeeds()
     for piece in pieces:
-        octets = carried + piece
-        carried = b"\r" if octets.endswith(b"\r") else b""
-        yield octets.removesuffix(b"\r").replace(b"\r\n", b"\n")
-    yield carried
+        yield lines.take(piece)
+    yield lines.end()
 
 
 def _sync_new(files: list[_File]) -> None:
     for target in {file.target for file in files}:
         try:
-            _sync_directory(target)
+            sync_directory(target)
         except OSError as fault:
             for file in files:
                 if file.target == target:
                     file.fault = fault
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Makes durable what was renamed into ``path`` or out of it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -218,7 +236,8 @@ def _safe_name(octets: bytes) -> str:
     return name.decode("ascii")
 
 
-def _unique_name() -> str:
+def unique_name() -> str:
+    """A name for a message that no other one has, on any host, at any time; without sizes."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     host = socket.gethostname().replace("/", "\\057").replace(":", "\\072")
     return (

@@ -55,6 +55,8 @@ class Pair(NamedTuple):
     """Host names that it is for, lower case; a wildcard begins with ``*.``."""
     starts_at: datetime
     expires_at: datetime
+    end_point: bytes
+    """The channel binding tls-server-end-point (RFC 5929 4.1)."""
 
     def load_into(self, context: ssl.SSLContext) -> None:
         """Makes ``context`` use it. CertificateError when OpenSSL will not have it (a weak key, say)."""
@@ -93,6 +95,7 @@ def read(files: Files) -> Pair:
         _names(certificate),
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
+        _end_point(certificate),
     )
 
 
@@ -201,6 +204,14 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     except (x509.ExtensionNotFound, ValueError):
         names = [each.value for each in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     return tuple(dict.fromkeys(str(name).lower().rstrip(".") for name in names))
+
+
+def _end_point(certificate: x509.Certificate) -> bytes:
+    """The hash of the certificate by its own signature's algorithm, SHA-256 where that is weaker or has none."""
+    algorithm = certificate.signature_hash_algorithm
+    if algorithm is None or algorithm.digest_size < 32:
+        algorithm = hashes.SHA256()
+    return certificate.fingerprint(algorithm)
 
 
 def _no_password() -> str:

@@ -44,12 +44,12 @@ class Listening:
         gate: Gate,
         name: str,
         protocol: str,
-        machine: Callable[[Listening, str], Machine],
+        machine: Callable[[Listening, str, str], Machine],
         *,
         tls: ServerTls | None,
         is_implicit: bool,
     ) -> None:
-        """``machine`` makes the machine for a connection of the listener and a client's address."""
+        """``machine`` makes the machine for a connection of the listener, a client's address, and the session's id."""
         self.gate: Final = gate
         self.name: Final = name
         self.protocol: Final = protocol
@@ -103,7 +103,7 @@ class Dialogue(asyncio.Protocol):
         self._began = _now()
         self._session_id = gate.session_id()
         self._listening.meter.opened()
-        self._machine = self._listening.machine(self._listening, self._client)
+        self._machine = self._listening.machine(self._listening, self._client, self._session_id)
         self._timer = gate.wheel.add(time.monotonic() + self._machine.patience, self)
         self._refusal = gate.enter(self, self._client_key)
         if self._listening.is_implicit:

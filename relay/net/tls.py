@@ -66,6 +66,7 @@ def load(files: Files, wanted_names: tuple[str, ...] = ()) -> Certificate:
     pair = certificates.read(files)
     context = _context()
     pair.load_into(context)
+    context.end_point = pair.end_point
     return Certificate(
         files, wanted_names, signature, wanted_names or pair.names, context, pair.starts_at, pair.expires_at
     )
@@ -183,9 +184,16 @@ class ServerTls:
             self._event("warning", "certificate not valid", {"path": str(certificate.files.cert), "cause": trouble})
 
 
-def _context() -> ssl.SSLContext:
+class Context(ssl.SSLContext):
+    """A server's context that knows the channel binding of its certificate."""
+
+    end_point: bytes = b""
+    """tls-server-end-point (RFC 5929 4.1)."""
+
+
+def _context() -> Context:
     """A server's context with what is the same in all of them, and no certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = Context(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(CIPHERS)
     # A client could make us shake hands over and over inside one connection (TLS 1.2).

@@ -23,6 +23,8 @@ import contextlib
 import ssl
 from typing import Final, cast
 
+from relay.net import _exporter
+
 HELLO: Final = 0x16
 """The first octet of every TLS connection: a record of type handshake (RFC 8446 5.1)."""
 _SLICE: Final = 8192
@@ -123,6 +125,29 @@ class TlsServer:
         """Version and cipher for the log, the envelope and the Received field: ``TLSv1.3 TLS_AES_256_GCM_SHA384``."""
         cipher = self._ssl.cipher()
         return f"{self._ssl.version()} {cipher[0] if cipher else ''}"
+
+    def bindings(self) -> dict[str, bytes]:
+        """The channel bindings of the established connection by name (RFC 5929, RFC 9266); empty when the one that its
+        version of TLS is meant to have cannot be told, since clients would choose that one.
+
+        tls-unique is for TLS 1.2 only (RFC 9266 3). OpenSSL agrees on the extended master secret (RFC 7627) with every
+        client that knows it, without which a resumed session could be mistaken for another.
+        """
+        if not self.is_established:
+            return {}
+        found: dict[str, bytes] = {}
+        exporter = _exporter.tls_exporter(self._ssl)
+        if exporter is not None:
+            found["tls-exporter"] = exporter
+        elif self.version != "TLSv1.2":
+            return {}
+        unique = self._ssl.get_channel_binding("tls-unique") if self.version == "TLSv1.2" else None
+        if unique:
+            found["tls-unique"] = unique
+        end_point = getattr(self._ssl.context, "end_point", b"")
+        if end_point:
+            found["tls-server-end-point"] = end_point
+        return found
 
     @property
     def version(self) -> str:

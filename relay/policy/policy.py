@@ -24,12 +24,15 @@ from typing import Final, Protocol
 from relay.config.model import Config, RelayDomain
 from relay.mail.address import base_address
 from relay.mail.reply import NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
+from relay.policy.senders import foreign_author, is_own
 from relay.policy.verdict import ANNOTATE, Answer, SessionView, Verdict, reject
 
 ROUTE_MARKS: Final = b"%!@"
 """What in a local part asks some servers to route on: the %-hack, bang paths, a quoted ``"user@elsewhere"``."""
 
 TRUSTED: Final = Verdict(ANNOTATE, is_trusted=True)
+NOT_YOUR_ADDRESS: Final = Reply(550, "5.7.1", "Your account may not send as this address")
+NOT_YOUR_FROM: Final = Reply(550, "5.7.1", "Your account may not write as this author")
 LOGIN_NEEDED: Final = reject(Reply(530, "5.7.0", "Authentication required to submit mail here"))
 
 
@@ -52,6 +55,7 @@ class Policy:
         self._delimiter = config.smtp.recipient_delimiter
         self._local = frozenset(domain.encode() for domain in config.domains.local)
         self._relay = {domain.domain.encode(): _recipients_of(domain) for domain in config.relay_domains}
+        self._checks_senders = config.auth.senders == "own"
         self._networks = _Networks(config.trusted_networks)
         self._hostname = config.hostname.encode()
         self._configured_postmaster = config.postmaster.encode()
@@ -73,10 +77,13 @@ class Policy:
         return None
 
     def mail(self, session: SessionView, reverse_path: bytes) -> Answer:
-        """Refuses strangers on a submission listener (RFC 6409 4.3)."""
-        if session.is_submission and not session.is_trusted and not session.account:
-            return LOGIN_NEEDED
-        return None
+        """Refuses strangers on a submission listener (RFC 6409 4.3), and accounts that write as somebody else."""
+        if session.account:
+            is_theirs = not self._checks_senders or not reverse_path
+            if is_theirs or is_own(reverse_path, session.account, self._delimiter):
+                return None
+            return reject(_about(NOT_YOUR_ADDRESS, reverse_path))
+        return LOGIN_NEEDED if session.is_submission and not session.is_trusted else None
 
     def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
         """Judges one recipient, ``local@domain`` with the domain in lower case, or ``postmaster`` alone."""
@@ -93,8 +100,11 @@ class Policy:
         return _no_relaying(recipient)
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
-        """Takes every content; what the RFCs forbid has been refused by the session."""
-        return None
+        """Refuses accounts that write as somebody else; what the RFCs forbid has been refused by the session."""
+        if not session.account or not self._checks_senders:
+            return None
+        author = foreign_author(content, session.account, self._delimiter)
+        return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}")) if author else None
 
     def _at_local_domain(self, local: bytes, recipient: bytes) -> Answer:
         if recipient in self._addresses:

@@ -3,9 +3,11 @@
 How a worker uses it::
 
     context = ServerContext(config, policy=policy, spool=log_writer, log=sink, wheel=wheel, row=row)
+    poll = Poll()
+    loop.add_reader(poll.fileno, poll.turn)
     for listener in config.listeners:
         service = Service(context, listener.name, listener.kind)
-        await loop.create_server(make_protocol_factory(service), sock=sockets[listener.name])
+        SmtpAcceptor(poll, sockets[listener.name], report, service)
     # about once a second:
     context.tick(*read_clocks())
     # when told to drain:
@@ -22,11 +24,11 @@ The parts, each on top of the ones before:
 - ``_handover``     from end of data to its reply
 - ``_commands``     what it obeys, and when
 - ``_session``      the machine: octets and the time in, octets out
-- ``_connection``   the machine on a uvloop transport
+- ``_connection``   the machine on a socket
 """
 
-from relay.smtp._connection import Connection, make_protocol_factory, read_clocks
+from relay.smtp._connection import Connection, SmtpAcceptor, read_clocks
 from relay.smtp._context import ServerContext, Service
 from relay.smtp._session import Session
 
-__all__ = ["Connection", "ServerContext", "Service", "Session", "make_protocol_factory", "read_clocks"]
+__all__ = ["Connection", "ServerContext", "Service", "Session", "SmtpAcceptor", "read_clocks"]

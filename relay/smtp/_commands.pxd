@@ -4,18 +4,9 @@
 from libc.stdint cimport int64_t
 
 from relay._fastparse cimport Param, PathArgument
-from relay.smtp._handover cimport Handover
+from relay.smtp._login cimport Login
 
-cdef enum Stage:
-    AT_CONNECT
-    AT_HELO
-    AT_MAIL
-    AT_RCPT
-    AT_DATA
-
-cdef class Commands(Handover):
-    cdef readonly object question   # an awaitable answer of policy that is waited for, or None
-    cdef int question_stage
+cdef class Commands(Login):
     cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about
     cdef int candidate_flags
     cdef bint is_settled            # the greeting has been decided upon

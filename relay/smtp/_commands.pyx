@@ -12,11 +12,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
 from relay._fastparse cimport (
-    F_BARE_CR, F_BARE_LF, F_NONE, HOST_NONE, K_BODY, K_SIZE, K_SMTPUTF8, PATH_UTF8, P_NONE, V_AUTH, V_DATA, V_EHLO,
+    F_BARE_CR, F_BARE_LF, F_NONE, HOST_NONE, K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, PATH_UTF8, P_NONE, V_AUTH, V_DATA, V_EHLO,
     V_HELO, V_HELP, V_HTTP, V_LHLO, V_MAIL, V_NONE, V_NOOP, V_QUIT, V_RCPT, V_RSET, V_STARTTLS, V_TLS, V_VRFY,
     command, decimal, equals, has_eight_bit, host_kind, next_param, path_address, path_argument,
+    xtext_octets,
 )
 from relay.smtp._context cimport VERBS, ServerContext, id_text
+from relay.smtp._login cimport AT_AUTH, AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT
 from relay.smtp._speaker cimport COMMAND, CONTENT, SPOOLING
 from relay.smtp._transaction cimport Transaction
 
@@ -49,6 +51,7 @@ _NEEDS[<int>V_MAIL], _FORBIDS[<int>V_MAIL] = GREETED, OPEN
 _NEEDS[<int>V_RCPT] = GREETED | OPEN
 _NEEDS[<int>V_DATA] = GREETED | OPEN | HAS_RECIPIENTS
 _NEEDS[<int>V_STARTTLS], _FORBIDS[<int>V_STARTTLS] = GREETED, OPEN
+_NEEDS[<int>V_AUTH], _FORBIDS[<int>V_AUTH] = GREETED, OPEN
 
 cdef bytes _OK = words.OK.wire()
 cdef bytes _MAIL_OK = words.MAIL_OK.wire()
@@ -60,7 +63,7 @@ cdef bytes _HELP = words.HELP.wire()
 cdef bytes _CANNOT_VERIFY = words.CANNOT_VERIFY.wire()
 
 
-cdef class Commands(Handover):
+cdef class Commands(Login):
     """Obeys one command at a time; Session feeds it."""
 
     cdef int obey(self, bytes octets, Py_ssize_t at, Py_ssize_t end, int fault) except -1:
@@ -82,6 +85,8 @@ cdef class Commands(Handover):
             return self.refuse("not_ascii")
         if verb == V_STARTTLS:
             return self.starttls(arg_start < arg_end, end == PyBytes_GET_SIZE(octets))
+        if verb == V_AUTH and self.service.authenticator is None:
+            return self.refuse("auth")
         if self.is_refused_by_order(verb):
             return 0
         return self.dispatch(verb, octets, arg_start, arg_end)
@@ -149,7 +154,7 @@ cdef class Commands(Handover):
         if verb == V_LHLO:
             return self.refuse("lmtp")
         if verb == V_AUTH:
-            return self.refuse("auth")
+            return self.auth(octets, at, end)
         return self.refuse("not_implemented")       # BDAT, EXPN
 
     cdef int greet(self) except -1:
@@ -260,6 +265,10 @@ cdef class Commands(Handover):
             # 8BITMIME without need can still go to a next hop that does not offer it (RFC 6152 3).
             return 2 if equals(p, param.value_start, param.value_end, b"8BITMIME") or equals(
                 p, param.value_start, param.value_end, b"7BIT") else -1
+        if param.keyword == K_AUTH and self.service.authenticator is not None:
+            # Who is said to have submitted it elsewhere; that is not for us to vouch for, so it goes no further
+            # (RFC 4954 5).
+            return 8 if param.value_start >= 0 and xtext_octets(p, param.value_start, param.value_end) else -1
         if param.keyword == K_SMTPUTF8:
             self.candidate_flags |= FLAG_SMTPUTF8
             return 4 if param.value_start < 0 else -1

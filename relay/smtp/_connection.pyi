@@ -1,33 +1,26 @@
-"""The thin asyncio transport under a session: a compiled Protocol for uvloop."""
+"""The thin shell around a session: its socket on the worker's poll, and TLS between the two."""
 
-import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
+from relay.net._acceptor import Acceptor
+from relay.net._poll import Poll
 from relay.policy.verdict import Verdict
 from relay.smtp._context import Service
 from relay.smtp._session import Session
 
 class Connection(Session):
-    """A Session on a transport: one call per buffer, one write per read."""
-
-    def __init__(self, service: Service) -> None: ...
-    def connection_made(self, transport: asyncio.Transport) -> None: ...
-    def data_received(self, octets: bytes) -> None: ...
-    def eof_received(self) -> bool: ...
-    def connection_lost(self, error: Exception | None) -> None: ...
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...
-    def close(self) -> None:
-        """Closes our side once what was said is written; all of it when the peer need not be waited for."""
-
-    def discard(self, size: int) -> None:
-        """Counts what comes after the last reply; cuts the connection when it is too much."""
+    """A Session on a socket: one call per buffer, one write per read. Made by an SmtpAcceptor only."""
 
     async def wait_for_answer(self, question: Awaitable[Verdict | None]) -> None:
         """Brings the answer of a policy that had to wait back into the session."""
 
-def make_protocol_factory(service: Service) -> Callable[[], asyncio.Protocol]:
-    """What ``loop.create_server(factory, sock=...)`` takes for the listener that ``service`` stands for."""
+class SmtpAcceptor(Acceptor):
+    """A listening socket whose connections become sessions of a service."""
+
+    def __init__(
+        self, poll: Poll, listening: socket.socket, on_trouble: Callable[[Exception], object], service: Service
+    ) -> None: ...
 
 def read_clocks() -> tuple[int, int]:
     """CLOCK_MONOTONIC and the time since the epoch, both in microseconds: what ServerContext.tick() takes."""

@@ -1,26 +1,30 @@
 # cython: language_level=3
-"""The thin asyncio transport under a session: a compiled Protocol for uvloop.
+"""The thin shell around a session: its socket on the worker's poll, and TLS between the two.
 
-Theory: one call per buffer, one write per read. The transport's back-pressure works both ways: a peer that does not
-read its replies is not read from, and neither is one that sends on while we wait for a sync.
+Theory: one call per buffer, one write per read. Back-pressure works both ways: a peer that does not read its replies is
+not read from, and neither is one that sends on while we wait for a sync.
 
 A session that ends for another reason than QUIT closes only its sending side at first: closing with unread input makes the
 kernel send a reset, and the peer would never read why (RFC 1122 4.2.2.13). What still comes is thrown away until the
 peer closes, or the deadline passes.
 
-TLS (RFC 3207, RFC 8314) is one more step between the transport and the machine, in the same call: unwrap() and write().
+TLS (RFC 3207, RFC 8314) is one more step between the socket and the machine, in the same call: unwrap() and write().
 Its machine is made when the first octet of the handshake comes, so a peer that never begins one costs nothing, and
 nothing that came before can be in it. While the handshake goes on nothing is said in the clear.
 
-Not here: everything that SMTP is (_session.pyx), everything that TLS is (relay/net/tls_machine.py).
+Not here: everything that SMTP is (_session.pyx), everything that TLS is (relay/net/tls_machine.py), system calls
+(relay/net/_stream.pyx).
 """
 
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
+from relay.net._acceptor cimport Acceptor
+from relay.net._poll cimport Poll
+from relay.net._stream cimport Stream
 from relay.smtp._context cimport Service
 from relay.smtp._session cimport Session
-from relay.smtp._speaker cimport GONE, HANDSHAKE, OVER
+from relay.smtp._speaker cimport HANDSHAKE, OVER
 
 import asyncio
 
@@ -54,36 +58,62 @@ cdef int64_t _read(int clock) noexcept nogil:
     return <int64_t>now.tv_sec * 1000000 + now.tv_nsec // 1000
 
 
-cdef class Connection(Session):
-    """A Session on a transport."""
+cdef class Connection(Session)
 
-    cdef object transport
+
+cdef class Wire(Stream):
+    """The socket under a session."""
+
+    cdef Connection connection
+
+    def __cinit__(self, Connection connection not None):
+        self.connection = connection
+
+    cdef int received(self, bytes octets) except -1:
+        return self.connection.received(octets)
+
+    cdef int ended(self) except -1:
+        return self.connection.ended()
+
+    cdef int drained(self) except -1:
+        return self.connection.drained()
+
+    cdef int lost(self, int error) except -1:
+        return self.connection.disconnected(error)
+
+    cdef int failed(self, object fault) except -1:
+        self.connection.context.log_fault("connection failed", fault, self.connection.session_id)
+        return self.abort()
+
+
+cdef class Connection(Session):
+    """A Session on a socket."""
+
+    cdef Wire wire                  # None once the socket is closed
     cdef object task                # waits for an awaitable answer of policy
-    cdef object stream              # TLS between the transport and us, once it has begun
+    cdef object stream              # TLS between the wire and us, once it has begun
     cdef bint is_secure             # its handshake is done
     cdef Py_ssize_t discarded
-    cdef bint is_reading
     cdef bint is_closing            # our side is closed
-    cdef bint is_half_closed        # the peer's side is closed
 
     cdef int64_t read_clock(self) noexcept:
         return _read(CLOCK_MONOTONIC)
 
-    def connection_made(self, transport):
-        self.transport = transport
-        self.is_reading = True
-        peer = transport.get_extra_info("peername") or ("", 0)
-        if isinstance(peer, tuple):
-            self.open(peer[0], peer[1], self.read_clock())
-        else:
-            self.open(peer or "unix", 0, self.read_clock())
-        self.flush()
+    cdef int connected(self, Poll poll, int fd, str address, int port) except -1:
+        """The socket ``fd`` is this session's from now on."""
+        self.wire = Wire.__new__(Wire, self)
+        self.wire.attach(poll, fd)
+        try:
+            self.open(address, port, self.read_clock())
+            self.flush()
+        except Exception as fault:
+            self.fail(fault)
+        return 0
 
-    def data_received(self, bytes octets not None):
+    cdef int received(self, bytes octets) except -1:
         try:
             if self.is_closing:
-                self.discard(PyBytes_GET_SIZE(octets))
-                return
+                return self.discard(PyBytes_GET_SIZE(octets))
             if self.stream is not None or self.state == HANDSHAKE:
                 octets = self.unwrap(octets)
             if PyBytes_GET_SIZE(octets):
@@ -91,6 +121,7 @@ cdef class Connection(Session):
             self.flush()
         except Exception as fault:
             self.fail(fault)
+        return 0
 
     cdef bytes unwrap(self, bytes octets):
         """What the peer says in ``octets`` under TLS; nothing while the handshake goes on."""
@@ -114,53 +145,49 @@ cdef class Connection(Session):
         except TlsError as fault:
             self.insecure(fault.kind, fault.reason)
             return b""
-        if self.stream.is_closed:
-            self.is_half_closed = True
         return octets
 
     cdef int acknowledge(self) except -1:
         """Has the kernel acknowledge what was read at once: the client ends the handshake in one segment and sends its
         command in the next, which its kernel holds back until then (RFC 896), and ours waits for us to write: 40 ms."""
         cdef int yes = 1
-        connection = self.transport.get_extra_info("socket")
-        if connection is not None:
-            setsockopt(<int>connection.fileno(), IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof(yes))
+        setsockopt(self.wire.fd, IPPROTO_TCP, TCP_QUICKACK, &yes, sizeof(yes))
         return 0
 
     cdef int write(self, bytes octets) except -1:
         """Writes what the session says, and what TLS itself has to say."""
-        if self.stream is None:
-            if PyBytes_GET_SIZE(octets):
-                self.transport.write(octets)
-            return 0
-        if self.is_secure:
-            self.stream.send(octets)
-        octets = self.stream.take_output()
+        if self.stream is not None:
+            if self.is_secure:
+                self.stream.send(octets)
+            octets = self.stream.take_output()
         if PyBytes_GET_SIZE(octets):
-            self.transport.write(octets)
+            self.wire.write(octets)
+            self.is_choked = self.wire.is_choked()
         return 0
 
-    def eof_received(self):
-        """The peer will send no more; what it is still owed is written before the transport closes."""
-        self.is_half_closed = True
+    cdef bint is_half_closed(self) except -1:
+        """The peer will send no more; what it is still owed is written before the socket is closed."""
+        return self.wire.has_ended or (self.stream is not None and self.stream.is_closed)
+
+    cdef int ended(self) except -1:
         if self.state == HANDSHAKE:
             self.closes_at_once = True
             self.over("peer_closed")
         self.flush()
-        return True
+        return 0
 
-    def connection_lost(self, error):
+    cdef int disconnected(self, int error) except -1:
+        """The socket is closed, by whomever; ``error`` is 0 or why."""
+        self.wire = None
+        self.stream = None
         if self.task is not None:
             self.task.cancel()
             self.task = None
-        self.lost("peer_closed" if error is None else "peer_reset")
-        self.transport = None
-        self.stream = None
+        self.lost("peer_reset" if error else "peer_closed")
+        return 0
 
-    def pause_writing(self):
-        self.is_choked = True
-
-    def resume_writing(self):
+    cdef int drained(self) except -1:
+        """The peer has read on: what was held back is worked off."""
         self.is_choked = False
         self.now = self.read_clock()
         try:
@@ -168,12 +195,12 @@ cdef class Connection(Session):
             self.flush()
         except Exception as fault:
             self.fail(fault)
+        return 0
 
     def flush(self):
         """Writes what is to be written, in turns while there is more; then reading and closing follow the session."""
         cdef bytes octets
-        cdef bint may_read
-        if self.transport is None:
+        if self.wire is None:
             return
         while True:
             octets = self.take_output()
@@ -184,46 +211,41 @@ cdef class Connection(Session):
             self.go_on()
         if self.question is not None and self.task is None:
             self.task = asyncio.ensure_future(self.wait_for_answer(self.question))
-        if self.is_half_closed and (self.state >= OVER or not self.is_waiting()):
+        if self.is_half_closed() and (self.state >= OVER or not self.is_waiting()):
             self.closes_at_once = True
             self.over("peer_closed")
         if self.state >= OVER:
-            return self.close()
-        may_read = self.may_read()
-        if may_read != self.is_reading:
-            self.is_reading = may_read
-            if may_read:
-                self.transport.resume_reading()
+            self.shut_down()
+        elif self.may_read() == self.wire.is_paused:
+            if self.wire.is_paused:
+                self.wire.resume()
             else:
-                self.transport.pause_reading()
+                self.wire.pause()
 
-    def close(self):
+    cdef int shut_down(self) except -1:
         """Closes our side once what was said is written; all of it when the peer need not be waited for."""
-        if self.transport.is_closing():
-            return
         if self.is_secure and not self.is_closing:
             self.stream.close()
             self.write(b"")
-        if not self.is_reading:
-            self.is_reading = True
-            self.transport.resume_reading()
+        self.is_closing = True
         if self.closes_at_once:
-            self.is_closing = True
-            self.transport.close()
-        elif not self.is_closing:
-            self.is_closing = True
-            self.transport.write_eof()
+            return self.wire.close()
+        if self.wire.is_paused:
+            self.wire.resume()
+        return self.wire.shut()
 
-    def discard(self, Py_ssize_t size):
+    cdef int discard(self, Py_ssize_t size) except -1:
+        """Counts what comes after the last reply; cuts the connection when it is too much."""
         self.discarded += size
         if self.discarded > DISCARD_LIMIT:
             self.abort()
+        return 0
 
     def abort(self):
         """Cuts the connection without another word."""
         self.over("drained" if self.context.is_draining else "internal")
-        if self.transport is not None:
-            self.transport.abort()
+        if self.wire is not None:
+            self.wire.abort()
 
     async def wait_for_answer(self, question):
         """Brings the answer of a policy that had to wait back into the session."""
@@ -238,12 +260,17 @@ cdef class Connection(Session):
             self.fail(fault)
 
 
-def make_protocol_factory(Service service not None):
-    """What ``loop.create_server(factory, sock=...)`` takes for the listener that ``service`` stands for."""
-    def factory():
-        return Connection(service)
+cdef class SmtpAcceptor(Acceptor):
+    """A listening socket whose connections become sessions of ``service``."""
 
-    return factory
+    cdef Service service
+
+    def __init__(self, Poll poll not None, listening not None, on_trouble not None, Service service not None):
+        Acceptor.__init__(self, poll, listening, on_trouble)
+        self.service = service
+
+    cdef int accepted(self, int fd, str address, int port) except -1:
+        return (<Connection>Connection.__new__(Connection, self.service)).connected(self.poll, fd, address, port)
 
 
 def read_clocks():

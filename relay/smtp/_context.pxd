@@ -109,6 +109,9 @@ cdef class Service:
     cdef bytes ehlo_starttls        # in the clear
     cdef readonly object tls        # relay.net.tls.ServerTls, or None where TLS is not to be had
     cdef readonly bint is_implicit  # TLS from the first octet
+    cdef readonly object authenticator          # relay.auth.Authenticator, or None where nobody can log in
+    cdef readonly tuple mechanisms              # offered under TLS
+    cdef readonly tuple plain_mechanisms        # offered in the clear
 
 cdef void encode_id(uint64_t number, char* out) noexcept nogil
 cdef str id_text(uint64_t number)

@@ -5,7 +5,7 @@ from typing import Any
 
 from relay.config.model import Config
 from relay.net.tls import ServerTls
-from relay.smtp.ports import Policy, Sink, Spool, Wheel
+from relay.smtp.ports import Authenticator, Policy, Sink, Spool, Wheel
 
 VERB_NAMES: tuple[str, ...]
 """Values of the label ``verb``, in the order of relay._fastparse.Verb."""
@@ -79,6 +79,15 @@ class Service:
     def tls(self) -> ServerTls | None: ...
     @property
     def is_implicit(self) -> bool: ...
+    @property
+    def authenticator(self) -> Authenticator | None: ...
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """Offered under TLS."""
+
+    @property
+    def plain_mechanisms(self) -> tuple[str, ...]:
+        """Offered in the clear."""
     def __init__(
         self,
         context: ServerContext,
@@ -87,9 +96,11 @@ class Service:
         *,
         tls: ServerTls | None = None,
         is_implicit: bool = False,
+        authenticator: Authenticator | None = None,
+        allows_plaintext_login: bool = False,
     ) -> None:
         """``kind`` is "mx" or "submission". With ``tls`` STARTTLS is offered or, when ``is_implicit``, the first octet
-        begins TLS."""
+        begins TLS. With ``authenticator`` accounts can log in, in the clear only when that is allowed."""
 
 def rfc5322_date(second: int) -> bytes:
     """A time since the epoch as RFC 5322 3.3 writes it, in UTC."""

@@ -12,7 +12,9 @@ Not here: what a session does with it (_session.pyx), who reads the clock (_conn
 
 from relay.telemetry.cells cimport find_histogram, observe, row_pointer
 
+from relay.auth import offered
 from relay.mail.reply import Reply
+from relay.net._exporter import can_export
 from relay.smtp.replies import ehlo_reply
 from relay.telemetry import metrics
 
@@ -226,7 +228,7 @@ cdef class Service:
     """One listener as the sessions see it: its name, its kind, its TLS and its prepared replies."""
 
     def __init__(self, ServerContext context not None, str name not None, str kind not None, *, tls=None,
-                 bint is_implicit=False):
+                 bint is_implicit=False, authenticator=None, bint allows_plaintext_login=False):
         self.context = context
         self.name = name
         self.is_submission = kind == "submission"
@@ -235,11 +237,18 @@ cdef class Service:
         # The greeting, HELO's and EHLO's replies carry no enhanced status (RFC 2034 4).
         self.greeting = Reply(220, "", f"{hostname} {context.banner.decode()}".rstrip()).wire()
         self.helo_reply = Reply(250, "", hostname).wire()
-        self.ehlo_reply = ehlo_reply(hostname, context.limits.message_size)
+        self.authenticator = authenticator
+        self.mechanisms = self.plain_mechanisms = ()
+        if authenticator is not None:
+            self.mechanisms = offered(is_secure=True, allows_plaintext=True, has_bindings=can_export())
+            self.plain_mechanisms = offered(
+                is_secure=False, allows_plaintext=allows_plaintext_login, has_bindings=False)
+        self.ehlo_reply = ehlo_reply(hostname, context.limits.message_size, mechanisms=self.mechanisms)
         self.tls = tls
         self.is_implicit = is_implicit
         self.ehlo_starttls = ehlo_reply(
-            hostname, context.limits.message_size, offers_starttls=tls is not None and not is_implicit)
+            hostname, context.limits.message_size, offers_starttls=tls is not None and not is_implicit,
+            mechanisms=self.plain_mechanisms)
 
 
 cdef void encode_id(uint64_t number, char* out) noexcept nogil:

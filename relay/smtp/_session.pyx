@@ -23,6 +23,7 @@ from libc.stdint cimport int64_t, uint64_t
 from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, command, next_line, scan_content
 from relay.smtp._commands cimport Commands
 from relay.smtp._context cimport ServerContext
+from relay.smtp._login cimport AT_AUTH
 from relay.smtp._speaker cimport COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER, SPOOLING
 from relay.smtp._transaction cimport Transaction
 
@@ -73,6 +74,9 @@ cdef class Session(Commands):
         self.is_shaking = False
         self.service.tls.handshakes.done(stream, self.now - self.handshake_at)
         self.tls = stream.summary
+        self.forget_login()
+        if self.service.authenticator is not None:
+            self.bindings = stream.bindings
         self.helo_name = None
         self.is_esmtp = False
         if not self.service.is_implicit:
@@ -108,9 +112,12 @@ cdef class Session(Commands):
             return
         self.now = self.read_clock()
         self.question = None
-        if isinstance(verdict, BaseException):
-            verdict = self.policy_failed(verdict)
-        self.judge(stage, verdict)
+        if stage == AT_AUTH:
+            self.login_answered(verdict)
+        else:
+            if isinstance(verdict, BaseException):
+                verdict = self.policy_failed(verdict)
+            self.judge(stage, verdict)
         self.go_on()
         self.flush()
 
@@ -333,17 +340,21 @@ cdef class Session(Commands):
             self.end_as_mixup("tls")
             return n
         if end < 0:
-            if not self.line_octets and n - at <= self.context.limits.line:
+            if not self.line_octets and n - at <= self.line_limit():
                 return -1
             return self.skip_line(p, at, n)
         size = self.line_octets + end - at
-        if size > self.context.limits.line:
+        if size > self.line_limit():
             if not self.line_octets:
                 self.count_command(V_NONE)
-                self.refuse("line_too_long")
+                self.refuse_long_line()
             self.line_octets = 0
-            if size > self.context.limits.line + SKIP_LIMIT:
+            if size > self.line_limit() + SKIP_LIMIT:
                 self.end("too_many_errors", "too_many_errors")
+        elif self.awaits_response and fault == F_NONE:
+            self.respond(octets[at:end - 2])
+        elif self.awaits_response:
+            self.respond(b"!")          # no line that there is in base64
         else:
             self.obey(octets, at, end, fault)
         self.has_progressed = True
@@ -354,9 +365,9 @@ cdef class Session(Commands):
         cdef Py_ssize_t stop = n - 1 if p[n - 1] == c"\r" else n
         if not self.line_octets:
             self.count_command(V_NONE)
-            self.refuse("line_too_long")
+            self.refuse_long_line()
         self.line_octets += stop - at
-        if self.line_octets > self.context.limits.line + SKIP_LIMIT:
+        if self.line_octets > self.line_limit() + SKIP_LIMIT:
             self.end("too_many_errors", "too_many_errors")
         return stop if stop > at else -1
 

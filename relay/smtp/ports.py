@@ -6,9 +6,10 @@ have fakes that keep the same promises.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
+from relay.auth import Check, Client, Exchange, Login, Trouble
 from relay.policy.verdict import Answer, SessionView
 
 
@@ -67,6 +68,14 @@ class Wheel(Protocol):
 
     def expire(self, now: float) -> list[Any]:
         """Items whose deadline has passed, taken out."""
+
+
+class Authenticator(Protocol):
+    """Who logs in (relay/auth)."""
+
+    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None: ...
+    def check(self, check: Check, client: Client) -> Awaitable[Login] | Login: ...
+    def came_to_nothing(self, trouble: Trouble, client: Client) -> Login: ...
 
 
 class Policy(Protocol):

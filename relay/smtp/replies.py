@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from relay.auth import Trouble
 from relay.mail import reply as words
 from relay.mail.reply import PATH_REPLIES, Reply
 
@@ -41,7 +42,18 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "starttls_twice": Refusal(words.TLS_TWICE, "sequence"),
     "starttls_not_last": Refusal(words.TLS_NOT_LAST, "sequence"),
     "tls_busy": Refusal(words.TLS_BUSY, "memory"),
+    # --- AUTH (RFC 4954 4, 6) ---
     "auth": Refusal(words.AUTH_NOT_OFFERED, "unknown_command"),
+    "auth_after_helo": Refusal(words.AUTH_AFTER_HELO, "sequence"),
+    "auth_twice": Refusal(words.AUTH_TWICE, "sequence"),
+    "auth_needs_tls": Refusal(words.AUTH_NEEDS_TLS, "auth_failed"),
+    "mechanism": Refusal(words.NO_SUCH_MECHANISM, "auth_failed"),
+    "auth_failed": Refusal(words.AUTH_FAILED, "auth_failed"),
+    "auth_malformed": Refusal(words.AUTH_MALFORMED, "auth_failed"),
+    "auth_too_long": Refusal(words.AUTH_TOO_LONG, "line_too_long"),
+    "auth_cancelled": Refusal(words.AUTH_CANCELLED, "auth_failed"),
+    "auth_later": Refusal(words.AUTH_LATER, "auth_failed"),
+    # --- arguments ---
     "argument_missing": Refusal(words.ARGUMENT_WANTED, "syntax"),
     "argument_unwanted": Refusal(words.NO_ARGUMENT_WANTED, "syntax"),
     "bad_helo": Refusal(words.HOST_NAME_WANTED, "syntax"),
@@ -93,6 +105,18 @@ REFUSALS: Final[dict[str, Refusal]] = {
 }
 """By the name that the session uses."""
 
+LOGIN_REFUSALS: Final = {
+    Trouble.CREDENTIALS: "auth_failed",
+    Trouble.AUTHORIZATION: "auth_failed",
+    Trouble.CHANNEL_BINDING: "auth_failed",
+    Trouble.MALFORMED: "auth_malformed",
+    Trouble.TOO_LONG: "auth_too_long",
+    Trouble.CANCELLED: "auth_cancelled",
+    Trouble.THROTTLED: "auth_later",
+    Trouble.BUSY: "auth_later",
+}
+"""What is said to a login that came to nothing."""
+
 PATH_ERROR_NAMES: Final = (
     "", "keyword", "no-angle", "unclosed", "after-path", "null", "local", "quoted", "no-domain", "domain", "literal",
     "route", "utf8", "local-too-long", "label-too-long", "domain-too-long", "path-too-long",
@@ -108,7 +132,9 @@ def worded(reply: Reply, detail: str) -> Reply:
     return reply._replace(text=f"{reply.text}: {detail}") if detail else reply
 
 
-def ehlo_reply(hostname: str, max_message_size: int, *, offers_starttls: bool = False) -> bytes:
+def ehlo_reply(
+    hostname: str, max_message_size: int, *, offers_starttls: bool = False, mechanisms: tuple[str, ...] = ()
+) -> bytes:
     """The reply to EHLO with the extensions that are there (RFC 5321 4.1.1.1)."""
     lines = [
         hostname,
@@ -120,6 +146,8 @@ def ehlo_reply(hostname: str, max_message_size: int, *, offers_starttls: bool = 
     ]
     if offers_starttls:
         lines.append("STARTTLS")  # RFC 3207
+    if mechanisms:
+        lines.append(f"AUTH {' '.join(mechanisms)}")  # RFC 4954
     return b"".join(f"250{'-' if line is not lines[-1] else ' '}{line}\r\n".encode() for line in lines)
 
 

@@ -54,7 +54,7 @@ STAGES: Final = _words("queue route dns connect banner helo mail rcpt data conte
 """Where an attempt ended (relay/mail/outcome.py)."""
 REASONS: Final = _words(
     # who may send where, and to whom
-    "unknown_recipient relay_denied policy auth_required sender_rejected",
+    "unknown_recipient relay_denied policy auth_required auth_failed sender_rejected",
     # what was sent is not SMTP as it should be
     "syntax unknown_command sequence bare_cr bare_lf nul line_too_long not_ascii parameter smtputf8 loop",
     # limits
@@ -281,7 +281,7 @@ _PROCESSES = (
             Label("reason", ("limit", "timeout"))),
 )  # fmt: skip
 
-TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _AUTH + _TLS + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 
 # ---- where the cells are --------------------------------------------------------------------------------------------
 

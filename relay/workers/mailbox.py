@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from relay import imap, pop3
-from relay.auth import AccountFile, Authenticator
-from relay.config.model import Config
+from relay.auth import AccountFile, Authenticator, Client
+from relay.config.model import Listener
+from relay.mailbox.maildir import folder_of
+from relay.mailbox.ports import Store
+from relay.mailbox.store import Stores
+from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
@@ -21,12 +26,71 @@ from relay.workers import managesieve, parts
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
-Make = Callable[[Listening, str], Machine]
-"""Makes the machine for a connection of a listener and the client's address."""
+Make = Callable[[Listening, str, str], Machine]
+"""Makes the machine for a connection of a listener, the client's address, and the session's id."""
+WATCH_SECONDS: Final = 1.0
+"""How often mailboxes are looked at that the kernel tells nothing of."""
 
-PROTOCOLS: Final[Mapping[str, Callable[[Config], Make]]] = {
-    "imap": lambda config: lambda listening, _client: imap.Session(config, offers_tls=offers_starttls(listening)),
-    "pop3": lambda config: lambda listening, _client: pop3.Session(config, offers_tls=offers_starttls(listening)),
+
+class Rooms:
+    """What all sessions of this process share: accounts, stores, the watcher of mailboxes."""
+
+    def __init__(self, worker: Worker, authenticator: Authenticator) -> None:
+        self.config: Final = worker.config
+        self.authenticator: Final = authenticator
+        self.watcher: Final = FolderWatcher()
+        self._stores: Final = Stores()
+        self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
+        if self.watcher.fileno() >= 0:
+            worker.loop.add_reader(self.watcher.fileno(), self.watcher.dispatch)
+        worker.repeat(WATCH_SECONDS, self.watcher.dispatch)
+
+    def store(self, account: str) -> Store:
+        """The mailboxes of an account. Blocks."""
+        return self._stores.of(folder_of(self.config.mail_dir, account.lower().encode()))
+
+    def hidden(self, account: str) -> frozenset[str]:
+        """The capabilities that the account is not told of."""
+        return self._hidden.get(account.lower(), frozenset()) | self._hidden.get("*", frozenset())
+
+
+def make_imap(rooms: Rooms, listener: Listener) -> Make:
+    """Makes the sessions of an IMAP listener."""
+    readers = rooms.config.readers
+
+    def make(listening: Listening, client: str, session_id: str) -> Machine:
+        door = imap.Doorkeeper(
+            rooms.authenticator,
+            Client(client, "imap", listening.name, session_id),
+            offers_tls=offers_starttls(listening),
+            allows_plaintext=listener.plaintext_login,
+        )
+        return imap.Session(
+            imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden),
+            door,
+            rooms.store,
+            rooms.watcher,
+            login_timeout=readers.login_timeout,
+            idle_timeout=readers.idle_timeout,
+        )
+
+    return make
+
+
+def make_pop3(rooms: Rooms, _listener: Listener) -> Make:
+    """Makes the sessions of a POP3 listener."""
+    return lambda listening, _client, _session_id: pop3.Session(rooms.config, offers_tls=offers_starttls(listening))
+
+
+def make_managesieve(rooms: Rooms, listener: Listener) -> Make:
+    """Makes the sessions of a ManageSieve listener."""
+    return managesieve.maker(rooms.config, rooms.authenticator, listener)
+
+
+PROTOCOLS: Final[Mapping[str, Callable[[Rooms, Listener], Make]]] = {
+    "imap": make_imap,
+    "pop3": make_pop3,
+    "managesieve": make_managesieve,
 }
 
 
@@ -38,14 +102,13 @@ async def main(worker: Worker) -> None:
     worker.repeat(TICK_SECONDS, gate.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
-    machines = {protocol: make(config) for protocol, make in PROTOCOLS.items()}
-    machines["managesieve"] = managesieve.maker(config, authenticator)
+    rooms = Rooms(worker, authenticator)
     for listener in config.reader_listeners:
         listening = Listening(
             gate,
             listener.name,
             listener.kind,
-            machines[listener.kind],
+            PROTOCOLS[listener.kind](rooms, listener),
             tls=None if listener.tls == "none" else tls,
             is_implicit=listener.tls == "implicit",
         )
@@ -66,6 +129,12 @@ async def main(worker: Worker) -> None:
 def offers_starttls(listening: Listening) -> bool:
     """Whether TLS can begin inside a session."""
     return listening.tls is not None and not listening.is_implicit
+
+
+def hidden_capabilities(lines: tuple[str, ...]) -> dict[str, frozenset[str]]:
+    """By account in lower case: the capabilities of ``account: NAME NAME``."""
+    pairs = [line.rpartition(": ") for line in lines]
+    return {account.strip().lower(): frozenset(names.upper().split()) for account, _, names in pairs}
 
 
 def run(context: WorkerContext) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from relay import managesieve
 from relay.auth import Authenticator, Check, Client, Exchange, Login, Trouble
-from relay.config.model import Config
+from relay.config.model import Config, Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, Scripts
 from relay.net.dialogue import Listening
@@ -30,8 +30,8 @@ class Door:
         return self._authenticator.came_to_nothing(trouble, self._client)
 
 
-def maker(config: Config, authenticator: Authenticator) -> Callable[[Listening, str], Machine]:
-    """What makes the machine for a connection of a listener and the client's address."""
+def maker(config: Config, authenticator: Authenticator, listener: Listener) -> Callable[[Listening, str, str], Machine]:
+    """What makes the machine for a connection: of the listener, the client's address and the session's id."""
     limits = managesieve.Limits(
         config.hostname,
         config.readers.login_timeout,
@@ -40,18 +40,17 @@ def maker(config: Config, authenticator: Authenticator) -> Callable[[Listening, 
         config.sieve.max_redirects,
     )
     quota = Quota(config.sieve.max_scripts, config.sieve.max_script_size)
-    in_the_clear = {each.name for each in config.reader_listeners if each.plaintext_login}
 
     def scripts(account: str) -> Scripts:
         return Scripts(folder_of(config.mail_dir, account.encode()), quota)
 
-    def make(listening: Listening, client: str) -> Machine:
+    def make(listening: Listening, client: str, session_id: str) -> Machine:
         return managesieve.Session(
             limits,
-            Door(authenticator, Client(client, "managesieve", listening.name, "")),
+            Door(authenticator, Client(client, "managesieve", listening.name, session_id)),
             scripts,
             offers_tls=listening.tls is not None and not listening.is_implicit,
-            allows_plaintext=listening.name in in_the_clear,
+            allows_plaintext=listener.plaintext_login,
         )
 
     return make

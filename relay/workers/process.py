@@ -36,7 +36,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 import uvloop
 
@@ -73,6 +73,13 @@ BEAT_PARTS: Final = 8
 """A beat is written this many times per ``workers.beat_timeout``."""
 UNWIND_SECONDS: Final = 1.0
 """How long a cancelled main coroutine may take to end."""
+
+
+class Closable(Protocol):
+    """What accepts connections, as the skeleton sees it."""
+
+    def close(self) -> None:
+        """Accepts no more and closes the listening socket; connections that were accepted stay."""
 
 
 class StartError(Exception):
@@ -143,12 +150,19 @@ class Worker:
         self._lag: Final = metrics.histogram_cells("relay_worker_loop_lag_seconds")
         self._cut_code = EXIT_DRAINED  # anything else: the main coroutine was cut, for this reason
         self._drain_until: float | None = None
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[Closable] = []
         self._timers: dict[object, asyncio.TimerHandle] = {}
         self._control: FrameProtocol | None = None
         self._task: asyncio.Task[None] | None = None
 
     # -- for the main coroutine ------------------------------------------------------------------------------------
+
+    def accept(self, name: str, open_acceptor: Callable[[socket.socket], Closable]) -> None:
+        """As ``listen``, for those who accept themselves: ``open_acceptor`` gets each of our sockets for ``name``, and
+        what it returns is closed, with the socket, when the drain begins."""
+        self._servers += [open_acceptor(listening) for listening in self.context.sockets.get(name, ())]
+        if self.draining.is_set() and not self.accepts_while_draining:
+            self.stop_accepting()
 
     async def listen(self, name: str, factory: Callable[[], asyncio.BaseProtocol], **options: Any) -> None:
         """Accepts connections on the listener ``name`` until the drain begins; does nothing when it is not ours.

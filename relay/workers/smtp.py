@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import time
 from typing import Final
 
-from relay.auth import AccountError, AccountFile
+from relay.auth import AccountError, AccountFile, Authenticator
+from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from relay.policy.policy import Policy
-from relay.smtp import ServerContext, Service, make_protocol_factory
+from relay.smtp import ServerContext, Service, SmtpAcceptor
 from relay.telemetry.sink import LogSink
 from relay.workers import parts
 from relay.workers.links import LogLinks
@@ -22,6 +24,7 @@ from relay.workers.process import StartError, Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
 TICK_SECONDS: Final = 1.0
+ACCEPT_AGAIN_SECONDS: Final = 1.0
 
 
 async def main(worker: Worker) -> None:
@@ -58,6 +61,8 @@ async def main(worker: Worker) -> None:
         adopter.look()
         worker.repeat(parts.ADOPT_SECONDS, adopter.look)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.smtp_listeners) else None
+    acceptors = Acceptors(worker.loop, sink)
+    authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
     for listener in config.smtp_listeners:
         service = Service(
             context,
@@ -65,8 +70,10 @@ async def main(worker: Worker) -> None:
             listener.kind,
             tls=None if listener.tls == "none" else tls,
             is_implicit=listener.tls == "implicit",
+            authenticator=authenticator if listener.kind == "submission" else None,
+            allows_plaintext_login=listener.plaintext_login,
         )
-        await worker.listen(listener.name, make_protocol_factory(service))
+        acceptors.open(worker, listener.name, service)
     worker.ready()
     await worker.draining.wait()
 
@@ -77,11 +84,54 @@ async def main(worker: Worker) -> None:
             await asyncio.wait_for(empty.wait(), worker.seconds_left())
     finally:
         context.abort()
+        acceptors.close()
+        await authenticator.close()
         await writer.close()
         if adopter is not None:
             adopter.close()
         links.close()
         await sink.close()
+
+
+class Acceptors:
+    """All that this worker listens on, and the poll that its connections are on."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, sink: LogSink) -> None:
+        self._loop = loop
+        self._sink = sink
+        self._poll = Poll()
+        self._acceptors: list[SmtpAcceptor] = []
+        self._is_troubled = False
+        loop.add_reader(self._poll.fileno, self._poll.turn)
+
+    def open(self, worker: Worker, name: str, service: Service) -> None:
+        """Accepts connections for ``service`` on the listener ``name`` until the drain begins."""
+
+        def open_acceptor(listening: socket.socket) -> SmtpAcceptor:
+            self._acceptors.append(SmtpAcceptor(self._poll, listening, self._trouble, service))
+            return self._acceptors[-1]
+
+        worker.accept(name, open_acceptor)
+
+    def close(self) -> None:
+        """Connections must be closed before; the worker ends."""
+        self._loop.remove_reader(self._poll.fileno)
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._poll.close()
+
+    def _trouble(self, fault: Exception) -> None:
+        """Connections wait in the kernel until there may be descriptors or memory again."""
+        if self._is_troubled:
+            return
+        self._is_troubled = True
+        self._sink.event("error", "connections not accepted", cause=str(fault), again_in=f"{ACCEPT_AGAIN_SECONDS:g}s")
+        self._loop.call_later(ACCEPT_AGAIN_SECONDS, self._again)
+
+    def _again(self) -> None:
+        self._is_troubled = False
+        for acceptor in self._acceptors:
+            acceptor.resume()
 
 
 def make_policy(worker: Worker, accounts: AccountFile) -> Policy:

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 
 from relay.mailbox.ports import Store, View
+from relay.mailbox.store import FolderStore, Stores
 from relay.mailbox.vocabulary import (
     ANSWERED,
     DELETED,
@@ -29,11 +30,16 @@ NESTED = (
 )
 
 
-@pytest.fixture(params=["twin"])
-def again(request) -> Callable[[], Store]:
-    """Opens the same account, as another session would."""
-    disk = Disk()
-    return lambda: TwinStore(disk)
+@pytest.fixture(params=["twin", "one process", "several processes"])
+def again(request, tmp_path) -> Callable[[], Store]:
+    """Opens the same account, as another session would: in this process, or in another one (that shares nothing)."""
+    if request.param == "twin":
+        disk = Disk()
+        return lambda: TwinStore(disk)
+    if request.param == "several processes":
+        return lambda: FolderStore(tmp_path / "ann")
+    shared = Stores()
+    return lambda: shared.of(tmp_path / "ann")
 
 
 @pytest.fixture
@@ -311,6 +317,21 @@ def test_a_view_of_a_deleted_mailbox_says_so(again, store):
     view = store.open("Work")
     again().delete("Work")
     refused(Refusal.NONEXISTENT, view.refresh)
+
+
+def test_a_view_of_a_deleted_mailbox_never_touches_one_of_the_same_name(again, store):
+    store.create("Work")
+    put(store, b"old", name="Work")
+    view = store.open("Work")
+    other = again()
+    other.delete("Work")
+    other.create("Work")
+    put(other, b"new", name="Work")
+    with pytest.raises(Refused):
+        view.refresh()
+    with pytest.raises(Refused):
+        view.expunge([1], deleted_only=False)
+    assert read(other.open("Work"), 0) == b"new"
 
 
 def test_what_exists_or_may_not_be_is_refused(store):

@@ -114,13 +114,13 @@ def test_every_step_is_synced_before_the_next(tmp_path, monkeypatch):
 
 def test_new_folders_are_synced_into_their_parents(tmp_path, monkeypatch):
     synced = []
-    real = maildir._sync_directory
+    real = maildir.sync_directory
 
     def watched(path):
         synced.append(path)
         real(path)
 
-    monkeypatch.setattr(maildir, "_sync_directory", watched)
+    monkeypatch.setattr(maildir, "sync_directory", watched)
     maildir.make_maildir(tmp_path / "a" / "b")
     assert synced == [tmp_path, tmp_path / "a", *[tmp_path / "a" / "b"] * 3]
 

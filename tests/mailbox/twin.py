@@ -13,6 +13,7 @@ from typing import Self
 
 from relay import _mime
 from relay.mailbox import names
+from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import (
     DELETED,
     FIRST_KEYWORD,
@@ -340,6 +341,8 @@ class TwinView:
             self._disk.changed(self._mailbox)
 
     def _require_writable(self) -> None:
+        if self._mailbox.is_deleted:
+            raise Refused(Refusal.NONEXISTENT, "the mailbox was deleted")
         if self.is_read_only:
             raise Refused(Refusal.READ_ONLY, "the mailbox is open read-only")
 
@@ -459,7 +462,8 @@ class TwinWatcher:
     def fileno(self) -> int:
         return -1
 
-    def watch(self, view: TwinView, changed: Callable[[], None]) -> Callable[[], None]:
+    def watch(self, view: View, changed: Callable[[], None]) -> Callable[[], None]:
+        assert isinstance(view, TwinView)
         entry = (view._mailbox, changed)
         view._disk.watches.append(entry)
         return lambda: view._disk.watches.remove(entry)

@@ -155,7 +155,7 @@ class World:
         self.machines: list[Toy] = []
 
     async def listen(self, *, tls=False, is_implicit=False):
-        def make(_listening, _client):
+        def make(_listening, _client, _session_id):
             self.machines.append(Toy())
             return self.machines[-1]
 

@@ -88,6 +88,8 @@ def _directive(dialog: Dialog, words: list[str]) -> None:
             dialog.settings["trusted_networks"] = ("127.0.0.0/8", "192.0.2.0/24")
         case ["tls"]:
             dialog.settings["tls"] = True
+        case ["plaintext_login"]:
+            dialog.settings["plaintext_login"] = True
         case ["stored", number]:
             dialog.stored = int(number)
         case _:

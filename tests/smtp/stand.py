@@ -9,6 +9,9 @@ from array import array
 from pathlib import Path
 from typing import Any
 
+from relay.auth import Check, CheckPassword, Client, Login, Trouble
+from relay.auth.exchange import make
+from relay.auth.scram import make_keys
 from relay.config.model import Config, DomainSettings, Listener, RelayDomain
 from relay.mail.envelope import Envelope, unpack
 from relay.mail.next_hop import NextHop
@@ -175,6 +178,34 @@ class FakeStream:
 
     summary = "TLSv1.3 TLS_AES_256_GCM_SHA384"
 
+    def bindings(self) -> dict[str, bytes]:
+        return {"tls-exporter": b"x" * 32}
+
+
+class Logins:
+    """An Authenticator that answers at once: anna's password is ``secret``."""
+
+    def __init__(self) -> None:
+        self.came_to: list[Trouble] = []
+        self.clients: list[Client] = []
+        self.trouble: Trouble | None = None
+        self.waits: Any = None
+
+    def exchange(self, mechanism: str, bindings: Any) -> Any:
+        keys = make_keys("secret", b"salt", 4096)
+        return make(mechanism, keys_of=lambda _: keys, bindings=bindings, nonce="server")
+
+    def check(self, check: Check, client: Client) -> Any:
+        self.clients.append(client)
+        is_right = check.password == "secret" if isinstance(check, CheckPassword) else check.is_right
+        if self.trouble or not (is_right and check.name == "anna@local.test"):
+            return Login("", self.trouble or Trouble.CREDENTIALS)
+        return self.waits or Login("anna@local.test")
+
+    def came_to_nothing(self, trouble: Trouble, client: Client) -> Login:
+        self.came_to.append(trouble)
+        return Login("", trouble)
+
 
 BASE = Config(
     hostname="mx.relay.example",
@@ -191,7 +222,9 @@ BASE = Config(
 
 def configured(**settings: Any) -> Config:
     """BASE with other settings of ``[smtp]``; ``trusted_networks`` and ``workers`` are taken at the top."""
-    top = {key: settings.pop(key) for key in ("trusted_networks", "hostname") if key in settings}
+    top: dict[str, Any] = {key: settings.pop(key) for key in ("trusted_networks", "hostname") if key in settings}
+    if "senders" in settings:
+        top["auth"] = dataclasses.replace(BASE.auth, senders=settings.pop("senders"))
     workers = dataclasses.replace(BASE.workers, smtp=settings.pop("smtp_workers", 1))
     return dataclasses.replace(BASE, workers=workers, smtp=dataclasses.replace(BASE.smtp, **settings), **top)
 
@@ -209,6 +242,7 @@ class Stand:
         banner_delay: float = 0.0,
         tls: Any = None,
         is_implicit: bool = False,
+        plaintext_login: bool = False,
         **settings: Any,
     ) -> None:
         self.config = configured(**settings)
@@ -228,7 +262,16 @@ class Stand:
             banner_delay=banner_delay,
         )
         self.tls: Any = self._tls(tls)
-        self.service = Service(self.context, kind, kind, tls=self.tls, is_implicit=is_implicit)
+        self.logins = Logins()
+        self.service = Service(
+            self.context,
+            kind,
+            kind,
+            tls=self.tls,
+            is_implicit=is_implicit,
+            authenticator=self.logins if kind == "submission" else None,
+            allows_plaintext_login=plaintext_login,
+        )
         self.pass_time(0)
 
     def _tls(self, tls: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The session on a real uvloop transport: closing, half-closing, back-pressure, awaitable policies, drain."""
+"""The session on a real socket: closing, half-closing, back-pressure, awaitable policies, drain."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,8 @@ import uvloop
 
 from relay.config.model import Config
 from relay.policy import Answer, Policy, SessionView
-from relay.smtp import Connection, make_protocol_factory, read_clocks
+from relay.smtp import read_clocks
+from tests.smtp.serving import serving
 from tests.smtp.stand import MESSAGE, Accounts, Spool, Stand, configured
 
 
@@ -69,26 +70,24 @@ def run(scenario: Scenario, *, stand: Stand | None = None) -> None:
     async def main() -> None:
         world = stand or Stand(spool=LoopSpool())
         world.context.tick(*read_clocks())
-        loop = asyncio.get_running_loop()
-        server = await loop.create_server(make_protocol_factory(world.service), "127.0.0.1", 0)
         clients: list[Client] = []
 
         async def connect() -> Client:
-            clients.append(Client(*await asyncio.open_connection(*server.sockets[0].getsockname())))
+            clients.append(Client(*await asyncio.open_connection(*address)))
             return clients[-1]
 
-        try:
-            await scenario(world, connect)
-            for client in clients:
-                await client.close()
-            await until(lambda: world.context.open_sessions == 0)
-        finally:
-            # A loop that is closed with open transports would never return when warnings are errors.
-            world.context.abort()
-            for client in clients:
-                client.writer.transport.abort()
-            server.close()
-            await asyncio.sleep(0.01)
+        with serving(world.service) as address:
+            try:
+                await scenario(world, connect)
+                for client in clients:
+                    await client.close()
+                await until(lambda: world.context.open_sessions == 0)
+            finally:
+                # A loop that is closed with open transports would never return when warnings are errors.
+                world.context.abort()
+                for client in clients:
+                    client.writer.transport.abort()
+                await asyncio.sleep(0.01)
         assert world.context.buffered == 0
         assert len(world.wheel) == 0
 
@@ -327,9 +326,3 @@ def test_a_fault_of_ours_ends_only_its_session_with_421() -> None:
         assert stand.log.events[0][:2] == ("error", "session failed")
 
     run(scenario, stand=Stand(spool=Broken()))
-
-
-def test_the_factory_makes_a_connection_for_each_peer() -> None:
-    factory = make_protocol_factory(Stand().service)
-    assert isinstance(factory(), Connection)
-    assert factory() is not factory()

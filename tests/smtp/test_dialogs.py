@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import uvloop
 
-from relay.smtp import make_protocol_factory, read_clocks
+from relay.smtp import read_clocks
 from relay.spool import LogReader, LogWriter, Tail, lock_data_dir
 from tests.smtp.dialogs import Dialog, load_all, matches
+from tests.smtp.serving import serving
 from tests.smtp.stand import Peer, Stand
 
 DIALOGS = load_all()
@@ -106,22 +107,21 @@ async def run_over_a_socket(dialog: Dialog, tmp_path: Path) -> None:
     stand = stand_for(dialog, spool=spool)
     stand.wheel.expire(time.monotonic())
     stand.context.tick(*read_clocks())
-    server = await loop.create_server(make_protocol_factory(stand.service), "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    for octets, expected in dialog.turns:
+    with serving(stand.service) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        for octets, expected in dialog.turns:
+            with contextlib.suppress(ConnectionError):
+                writer.write(octets)
+                await writer.drain()
+            lines = await read_lines(reader, len(expected))
+            assert matches(lines, expected), f"{octets!r} brought {lines}, not {expected}"
+        if dialog.is_closed:
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+        writer.close()
         with contextlib.suppress(ConnectionError):
-            writer.write(octets)
-            await writer.drain()
-        lines = await read_lines(reader, len(expected))
-        assert matches(lines, expected), f"{octets!r} brought {lines}, not {expected}"
-    if dialog.is_closed:
-        assert await asyncio.wait_for(reader.read(), 10) == b""
-    writer.close()
-    with contextlib.suppress(ConnectionError):
-        await writer.wait_closed()
-    server.close()
-    while stand.context.open_sessions:
-        await asyncio.sleep(0.01)
+            await writer.wait_closed()
+        while stand.context.open_sessions:
+            await asyncio.sleep(0.01)
     await spool.close()
     if dialog.stored is not None:
         damage: list[object] = []

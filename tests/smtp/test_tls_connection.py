@@ -1,4 +1,4 @@
-"""TLS on a real uvloop transport: a session under it, garbage, injection, ends of every kind, mix-ups, memory."""
+"""TLS on a real socket: a session under it, garbage, injection, ends of every kind, mix-ups, memory."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,8 @@ import uvloop
 from relay.config import Config
 from relay.net.tickets import TicketKeys
 from relay.net.tls import ServerTls
-from relay.smtp import make_protocol_factory, read_clocks
+from relay.smtp import read_clocks
+from tests.smtp.serving import serving
 from tests.smtp.stand import MESSAGE, Stand
 from tests.smtp.test_connection import LoopSpool, until
 from tests.support.tls import MemoryClient, client_context
@@ -90,25 +91,23 @@ async def _run(scenario: Scenario, folder: Path, is_implicit: bool) -> None:
         spool=LoopSpool(), tls=lambda row: ServerTls(config, keys, lambda *_: None, row), is_implicit=is_implicit
     )
     stand.context.tick(*read_clocks())
-    loop = asyncio.get_running_loop()
-    server = await loop.create_server(make_protocol_factory(stand.service), "127.0.0.1", 0)
     clients: list[Client] = []
 
     async def connect() -> Client:
-        clients.append(Client(*await asyncio.open_connection(*server.sockets[0].getsockname())))
+        clients.append(Client(*await asyncio.open_connection(*address)))
         return clients[-1]
 
-    try:
-        await scenario(stand, connect)
-        for client in clients:
-            await client.close()
-        await until(lambda: stand.context.open_sessions == 0)
-    finally:
-        stand.context.abort()
-        for client in clients:
-            client.writer.transport.abort()
-        server.close()
-        await asyncio.sleep(0.01)
+    with serving(stand.service) as address:
+        try:
+            await scenario(stand, connect)
+            for client in clients:
+                await client.close()
+            await until(lambda: stand.context.open_sessions == 0)
+        finally:
+            stand.context.abort()
+            for client in clients:
+                client.writer.transport.abort()
+            await asyncio.sleep(0.01)
     assert stand.context.buffered == 0
     assert len(stand.wheel) == 0
     assert stand.count("relay_tls_handshakes_open") == 0

@@ -1,0 +1,171 @@
+"""What concerns the account as a whole: its mailboxes, quota, namespace, what the client is told (RFC 9051 6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final
+
+import relay
+from relay.imap._tokens import Tokens
+from relay.imap.endings import Done
+from relay.imap.faults import Bad, No
+from relay.imap.grammar import CLOSE, OPEN, listed, mailbox
+from relay.imap.state import State
+from relay.mailbox.vocabulary import SEPARATOR, Quota
+
+Running = Generator[bytes, None, Done | None]
+BASE: Final = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE")
+LOGGED_IN: Final = (
+    "IDLE", "NAMESPACE", "CHILDREN", "UNSELECT", "UIDPLUS", "MOVE", "SPECIAL-USE", "CREATE-SPECIAL-USE",
+    "LIST-EXTENDED", "LIST-STATUS", "ESEARCH", "SEARCHRES", "WITHIN", "CONDSTORE", "QRESYNC", "STATUS=SIZE",
+    "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "UTF8=ACCEPT", "MULTIAPPEND", "BINARY", "CATENATE", "SORT",
+    "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "COMPRESS=DEFLATE", "OBJECTID", "PREVIEW",
+    "SAVEDATE", "REPLACE",
+)  # fmt: skip
+ENABLEABLE: Final = {b"CONDSTORE": "CONDSTORE", b"QRESYNC": "QRESYNC", b"UTF8=ACCEPT": "UTF8=ACCEPT",
+                     b"IMAP4REV2": "IMAP4rev2"}  # fmt: skip
+MAX_ID_PAIRS: Final = 30
+ROOT: Final = '""'
+"""The one quota root: the account."""
+
+
+def id_(state: State, tokens: Tokens) -> Running:
+    """ID (RFC 2971): who we are; what the client says of itself is read and forgotten."""
+    del state
+    tokens.space()
+    if tokens.peek() == OPEN:
+        words = listed(tokens, tokens.nstring)
+        if len(words) > 2 * MAX_ID_PAIRS or len(words) % 2 or any(name is None for name in words[::2]):
+            raise Bad("ID has up to 30 pairs of a name and a value")
+    elif tokens.nstring() is not None:
+        raise Bad("ID has a list, or NIL")
+    tokens.end()
+    yield f'* ID ("name" "Relay" "version" "{relay.__version__}")\r\n'.encode()
+    return None
+
+
+def enable(state: State, tokens: Tokens) -> Running:
+    """ENABLE (RFC 5161)."""
+    enabled: list[str] = []
+    tokens.space()
+    while True:
+        name = ENABLEABLE.get(tokens.word())
+        if name is not None and name.upper() not in state.hidden:
+            state.enabled.add(name.upper())
+            if name == "QRESYNC":
+                state.enabled.add("CONDSTORE")
+            enabled.append(name)
+        if not tokens.skip(32):
+            break
+    tokens.end()
+    yield b"* ENABLED" + "".join(f" {name}" for name in enabled).encode() + b"\r\n"
+    return None
+
+
+def create(state: State, tokens: Tokens) -> Running:
+    """CREATE, with USE (RFC 6154 3)."""
+    tokens.space()
+    name = mailbox(tokens)
+    uses: list[str] = []
+    if not tokens.is_at_end:
+        tokens.space()
+        tokens.expect(OPEN)
+        if tokens.word() != b"USE":
+            raise Bad("CREATE has the one parameter USE")
+        tokens.space()
+        uses = [
+            use.decode("ascii").capitalize() if use[:1] != b"\\" else _use(use) for use in listed(tokens, tokens.flag)
+        ]
+        tokens.expect(CLOSE)
+    tokens.end()
+    made = state.store.create(name, uses)
+    yield b""  # a generator, like the others
+    return Done("", f"MAILBOXID ({made})")
+
+
+def _use(flag: bytes) -> str:
+    return "\\" + flag[1:].decode("ascii").capitalize()
+
+
+def delete(state: State, tokens: Tokens) -> Running:
+    """DELETE."""
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.end()
+    if state.view_or_none is not None and state.view_or_none.name == name:
+        state.close_view()
+        yield b"* OK [CLOSED] The open mailbox is deleted\r\n"
+    state.store.delete(name)
+    return None
+
+
+def rename(state: State, tokens: Tokens) -> Running:
+    """RENAME."""
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.space()
+    new = mailbox(tokens)
+    tokens.end()
+    state.store.rename(name, new)
+    yield b""  # a generator, like the others
+    return None
+
+
+def subscribe(state: State, tokens: Tokens) -> Running:
+    """SUBSCRIBE."""
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.end()
+    state.store.subscribe(name)
+    yield b""  # a generator, like the others
+    return None
+
+
+def unsubscribe(state: State, tokens: Tokens) -> Running:
+    """UNSUBSCRIBE."""
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.end()
+    state.store.unsubscribe(name)
+    yield b""  # a generator, like the others
+    return None
+
+
+def namespace(state: State, tokens: Tokens) -> Running:
+    """NAMESPACE (RFC 2342): one's own, and no other."""
+    del state
+    tokens.end()
+    yield f'* NAMESPACE (("" "{SEPARATOR}")) NIL NIL\r\n'.encode()
+    return None
+
+
+def get_quota(state: State, tokens: Tokens) -> Running:
+    """GETQUOTA (RFC 9208)."""
+    tokens.space()
+    root = tokens.astring()
+    tokens.end()
+    if root:
+        raise No("There is no such quota root", "NONEXISTENT")
+    yield _quota(state.store.quota())
+    return None
+
+
+def get_quota_root(state: State, tokens: Tokens) -> Running:
+    """GETQUOTAROOT."""
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.end()
+    state.store.status(name)  # refuses a mailbox that is not there
+    yield b"* QUOTAROOT " + state.name(name) + b" " + ROOT.encode() + b"\r\n"
+    yield _quota(state.store.quota())
+    return None
+
+
+def _quota(quota: Quota) -> bytes:
+    """STORAGE counts units of 1024 octets (RFC 9208 5.1); what has no limit is not listed."""
+    resources: list[str] = []
+    if quota.octets_limit:
+        resources.append(f"STORAGE {-(-quota.octets // 1024)} {quota.octets_limit // 1024}")
+    if quota.messages_limit:
+        resources.append(f"MESSAGE {quota.messages} {quota.messages_limit}")
+    return f"* QUOTA {ROOT} ({' '.join(resources)})\r\n".encode()

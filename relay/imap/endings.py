@@ -1,0 +1,51 @@
+"""How a command ends: with a tagged response, or with the session (RFC 9051 7.1)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from relay.imap.faults import Bad, No
+from relay.mailbox.vocabulary import Refusal, Refused
+
+
+class Done(NamedTuple):
+    """A tagged response."""
+
+    text: str = ""
+    """Empty: ``<command> done``."""
+    code: str = ""
+    """A response code without its brackets."""
+    kind: str = "OK"
+
+
+class Bye(NamedTuple):
+    """The session ends; ``is_wanted`` by the client (LOGOUT)."""
+
+    text: str
+    is_wanted: bool = False
+
+
+_CODES: Final = {
+    Refusal.CORRUPT: "CORRUPTION",
+    Refusal.READ_ONLY: "READ-ONLY",
+}
+
+
+def ending(fault: Exception) -> Done:
+    """What the client is told of ``fault``; raises it again when it is a fault of ours."""
+    match fault:
+        case Bad():
+            return Done(fault.text, fault.code, "BAD")
+        case No():
+            return Done(fault.text, fault.code, "NO")
+        case Refused():
+            return Done(fault.text, _CODES.get(fault.why, fault.why.value), "NO")
+        case OSError():
+            return Done("The mailbox cannot be read or written now", "UNAVAILABLE", "NO")
+    raise fault
+
+
+def with_code(text: str, code: str) -> bytes:
+    """``[CODE] Text``."""
+    text = text[:1].upper() + text[1:]
+    return (f"[{code}] {text}" if code else text).encode()

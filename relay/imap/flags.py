@@ -1,0 +1,133 @@
+"""STORE, COPY, MOVE, EXPUNGE and their UID forms (RFC 9051 6.4, RFC 6851, RFC 4315; CONDSTORE: RFC 7162 3.1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+from relay.imap import responses
+from relay.imap._tokens import Tokens
+from relay.imap.endings import Done
+from relay.imap.faults import Bad, No
+from relay.imap.fetch import which
+from relay.imap.grammar import CLOSE, OPEN, flag_list, mailbox
+from relay.imap.state import State
+from relay.mailbox.vocabulary import Copied, How, Refusal, Refused
+
+_HOW = {b"FLAGS": How.REPLACE, b"+FLAGS": How.ADD, b"-FLAGS": How.REMOVE}
+Running = Generator[bytes, None, Done | None]
+
+
+def store(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
+    r"""``STORE 1:3 (UNCHANGEDSINCE 5) +FLAGS.SILENT (\Seen)``."""
+    tokens.space()
+    ranges = which(tokens)
+    tokens.space()
+    unchanged_since: int | None = None
+    if tokens.skip(OPEN):
+        if tokens.word() != b"UNCHANGEDSINCE":
+            raise Bad("STORE has the one modifier UNCHANGEDSINCE")
+        tokens.space()
+        unchanged_since = tokens.number(2**63 - 1)
+        tokens.expect(CLOSE)
+        tokens.space()
+    word = tokens.word()
+    is_silent = word.endswith(b".SILENT")
+    how = _HOW.get(word.removesuffix(b".SILENT"))
+    if how is None:
+        raise Bad("STORE changes FLAGS, +FLAGS or -FLAGS")
+    tokens.space()
+    flags = flag_list(tokens) if tokens.peek() == OPEN else _bare_flags(tokens)
+    tokens.end()
+    view = state.writable_view
+    if unchanged_since is not None:
+        state.enabled.add("CONDSTORE")
+    chosen = state.set_of(ranges, by_uid=by_uid)
+    uids = [view.uids[index] for index in chosen]
+    flags = [flag for flag in flags if flag.lower() != "\\recent"]
+    stored = view.store_flags(uids, how, flags, unchanged_since)
+    failed, gone = set(stored.failed), set(stored.gone)
+    shown = uids if not is_silent else list(stored.changed) if state.has_modseqs else []
+    for uid in shown:
+        if uid in failed or uid in gone:
+            continue
+        index = view.index_of(uid)
+        if is_silent:
+            own = b"UID %d " % uid if by_uid or state.has_vanished else b""
+            yield b"* %d FETCH (%bMODSEQ (%d))\r\n" % (index + 1, own, view.modseqs[index])
+        else:
+            yield state.flags_of(index, with_uid=by_uid)
+    if stored.failed:
+        numbers = stored.failed if by_uid else [view.index_of(uid) + 1 for uid in stored.failed]
+        return Done("Changed by somebody else meanwhile", f"MODIFIED {responses.number_set(numbers).decode()}")
+    if stored.gone and not by_uid:
+        return Done("Some of the messages are gone", "EXPUNGEISSUED", "NO")
+    return None
+
+
+def _bare_flags(tokens: Tokens) -> list[str]:
+    flags = [tokens.flag().decode("ascii")]
+    while tokens.skip(32):
+        flags.append(tokens.flag().decode("ascii"))
+    return flags
+
+
+def copy(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
+    """``COPY 1:3 Archive``."""
+    uids, name = _what_where(state, tokens, by_uid)
+    copied = _to(lambda: state.view.copy(uids, name)) if uids else None
+    yield b""  # a generator, like the others
+    return Done("", _copyuid(copied)) if copied and copied.sources else Done("Nothing to copy")
+
+
+def move(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
+    """``MOVE 1:3 Archive``; where the messages went is told before they vanish (RFC 6851 4.3)."""
+    uids, name = _what_where(state, tokens, by_uid)
+    view = state.writable_view
+    moved = _to(lambda: view.move(uids, name)) if uids else None
+    if moved is None or not moved.sources:
+        return Done("Nothing to move")
+    state.on_removed(len(moved.sources))
+    yield b"* OK [%b] Moved\r\n" % _copyuid(moved).encode()
+    yield from state.updates(may_vanish=True, with_uid=by_uid)
+    return None
+
+
+def expunge(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
+    """EXPUNGE and UID EXPUNGE; what is gone is told by the update that follows every command."""
+    uids: list[int] | None = None
+    if by_uid:
+        tokens.space()
+        ranges = which(tokens)
+        view = state.writable_view
+        uids = [view.uids[index] for index in state.set_of(ranges, by_uid=True)]
+    tokens.end()
+    view = state.writable_view
+    removed = view.expunge(uids)
+    state.on_removed(len(removed))
+    yield from state.updates(may_vanish=True, with_uid=by_uid)
+    return Done("", f"HIGHESTMODSEQ {view.highestmodseq}") if state.has_vanished and removed else None
+
+
+def _what_where(state: State, tokens: Tokens, by_uid: bool) -> tuple[list[int], str]:
+    tokens.space()
+    ranges = which(tokens)
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.end()
+    view = state.view
+    return [view.uids[index] for index in state.set_of(ranges, by_uid=by_uid)], name
+
+
+def _to(act: Callable[[], Copied]) -> Copied:
+    """COPY or MOVE; a mailbox that is not there may be made (RFC 9051 6.4.7)."""
+    try:
+        return act()
+    except Refused as fault:
+        if fault.why is Refusal.NONEXISTENT:
+            raise No("There is no such mailbox", "TRYCREATE") from None
+        raise
+
+
+def _copyuid(copied: Copied) -> str:
+    sources, targets = responses.pair_sets(copied.sources, copied.uids)
+    return f"COPYUID {copied.uidvalidity} {sources.decode()} {targets.decode()}"

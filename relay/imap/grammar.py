@@ -1,0 +1,135 @@
+"""What several commands have in their grammar (RFC 9051 9): mailbox names, flags, sets, dates, lists."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Final, TypeVar
+
+from relay.imap._tokens import Tokens
+from relay.imap.faults import Bad, No
+from relay.mailbox import names
+from relay.mailbox.ports import View
+
+MAX_LIST: Final = 1000
+"""Elements of a list in parentheses."""
+OPEN: Final = ord("(")
+CLOSE: Final = ord(")")
+SPACE: Final = 32
+
+Value = TypeVar("Value")
+Ranges = list[tuple[int, int]]
+
+_MONTHS: Final = {
+    name: number
+    for number, name in enumerate(
+        ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), 1
+    )
+}
+_DATE: Final = re.compile(r"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4})\Z")
+_DATE_TIME: Final = re.compile(
+    r"([ 0-9][0-9])-([A-Za-z]{3})-([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) ([+-])([0-9]{2})([0-9]{2})\Z"
+)
+
+
+def mailbox(tokens: Tokens) -> str:
+    """A mailbox name as text; the store checks what it may be. Bad for octets that no name has."""
+    return mailbox_text(tokens.astring(), utf8=tokens.utf8)
+
+
+def mailbox_text(octets: bytes, *, utf8: bool) -> str:
+    """A name from the wire: UTF-8 once that is enabled, else modified UTF-7 (RFC 3501 5.1.3)."""
+    if b"\0" in octets:
+        raise Bad("a mailbox name holds no NUL")
+    try:
+        text = octets.decode("utf-8" if utf8 else "ascii")
+        return text if utf8 else names.decode_utf7(text)
+    except ValueError:
+        raise No("This is no mailbox name: it is not in the encoding agreed upon", "CANNOT") from None
+
+
+def listed(tokens: Tokens, item: Callable[[], Value]) -> list[Value]:
+    """``(item item ...)``, possibly empty."""
+    tokens.expect(OPEN)
+    values: list[Value] = []
+    if tokens.skip(CLOSE):
+        return values
+    while True:
+        values.append(item())
+        if len(values) > MAX_LIST:
+            raise Bad("the list has too many elements", "TOOMANY")
+        if tokens.skip(CLOSE):
+            return values
+        tokens.space()
+
+
+def flag_list(tokens: Tokens) -> list[str]:
+    r"""``(\Seen $Forwarded)``."""
+    return [flag.decode("ascii") for flag in listed(tokens, tokens.flag)]
+
+
+def date(text: bytes) -> datetime:
+    """``1-Feb-2026`` as midnight, UTC."""
+    found = _DATE.match(text.decode("latin-1"))
+    if found is None:
+        raise Bad("a date looks like 1-Feb-2026")
+    return _datetime(int(found[3]), found[2], int(found[1]))
+
+
+def date_time(text: bytes) -> int:
+    """``" 1-Feb-2026 12:00:00 +0100"``, without its quotes, as seconds since 1970."""
+    found = _DATE_TIME.match(text.decode("latin-1"))
+    if found is None:
+        raise Bad('a date and time looks like " 1-Feb-2026 12:00:00 +0100"')
+    day = _datetime(int(found[3]), found[2], int(found[1]))
+    hours, minutes = int(found[8]), int(found[9])
+    if hours > 23 or minutes > 59:
+        raise Bad("there is no such time zone")
+    offset = timedelta(hours=hours, minutes=minutes) * (1 if found[7] == "+" else -1)
+    try:
+        at = day.replace(hour=int(found[4]), minute=int(found[5]), second=int(found[6]), tzinfo=timezone(offset))
+        return int(at.timestamp())
+    except (ValueError, OverflowError):
+        raise Bad("there is no such time") from None
+
+
+def indexes(ranges: Ranges, view: View, *, by_uid: bool) -> list[int]:
+    """The messages of the view that a set means, ascending. Bad for a sequence number that no message has."""
+    if by_uid:
+        return _by_uid(ranges, view.uids)
+    count = len(view)
+    chosen: set[int] = set()
+    for first, last in ranges:
+        low, high = first or count, last or count
+        low, high = min(low, high), max(low, high)
+        if high > count or not low:
+            raise Bad("there is no message with this number")
+        chosen.update(range(low - 1, high))
+    return sorted(chosen)
+
+
+def _by_uid(ranges: Ranges, uids: Sequence[int]) -> list[int]:
+    if not uids:
+        return []
+    greatest = uids[-1]
+    chosen: set[int] = set()
+    for first, last in ranges:
+        low, high = first or greatest, last or greatest
+        low, high = min(low, high), max(low, high)
+        chosen.update(range(bisect_left(uids, low), bisect_right(uids, high)))
+    return sorted(chosen)
+
+
+def members(ranges: Ranges, greatest: int) -> Callable[[int], bool]:
+    """Whether a number is in a set; ``greatest`` is what ``*`` means."""
+    bounds = [(min(a or greatest, b or greatest), max(a or greatest, b or greatest)) for a, b in ranges]
+    return lambda number: any(low <= number <= high for low, high in bounds)
+
+
+def _datetime(year: int, month: str, day: int) -> datetime:
+    try:
+        return datetime(year, _MONTHS[month.lower()], day, tzinfo=UTC)
+    except (KeyError, ValueError):
+        raise Bad("there is no such day") from None

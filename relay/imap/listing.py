@@ -1,0 +1,204 @@
+"""LIST and LSUB (RFC 9051 6.3.9; LIST-EXTENDED: RFC 5258, LIST-STATUS: RFC 5819, SPECIAL-USE: RFC 6154) and STATUS."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Sequence
+from typing import Final, NamedTuple
+
+from relay.imap._tokens import Tokens
+from relay.imap.endings import Done
+from relay.imap.faults import Bad
+from relay.imap.grammar import OPEN, listed, mailbox, mailbox_text
+from relay.imap.responses import astring
+from relay.imap.state import State
+from relay.mailbox.vocabulary import SEPARATOR, Listed, Refused, Status
+
+MAX_PATTERNS: Final = 50
+MAX_WILDCARDS: Final = 20
+Running = Generator[bytes, None, Done | None]
+
+
+class Wanted(NamedTuple):
+    """What LIST asks for."""
+
+    patterns: tuple[re.Pattern[str], ...]
+    selection: frozenset[bytes] = frozenset()
+    returns: frozenset[bytes] = frozenset()
+    status: tuple[bytes, ...] = ()
+
+
+def list_(state: State, tokens: Tokens) -> Running:
+    """LIST."""
+    tokens.space()
+    selection: frozenset[bytes] = frozenset()
+    if tokens.peek() == OPEN:
+        selection = frozenset(listed(tokens, tokens.word))
+        tokens.space()
+    reference = mailbox(tokens)
+    tokens.space()
+    is_extended = tokens.peek() == OPEN
+    patterns = listed(tokens, tokens.list_mailbox) if is_extended else [tokens.list_mailbox()]
+    returns, status = _returns(tokens)
+    tokens.end()
+    if not is_extended and patterns == [b""] and not selection:
+        yield b'* LIST (\\Noselect) "/" ""\r\n'
+        return None
+    _check(selection, returns, patterns)
+    wanted = Wanted(
+        tuple(_pattern(reference, mailbox_text(each, utf8=state.utf8)) for each in patterns), selection, returns, status
+    )
+    every = state.store.list()
+    for each in every:
+        yield from _one(state, wanted, each, every)
+    return None
+
+
+def lsub(state: State, tokens: Tokens) -> Running:
+    """LSUB (RFC 3501 6.3.9): with ``%``, levels above what is subscribed are shown, too."""
+    tokens.space()
+    reference = mailbox(tokens)
+    tokens.space()
+    text = mailbox_text(tokens.list_mailbox(), utf8=state.utf8)
+    tokens.end()
+    pattern = _pattern(reference, text)
+    every = state.store.list()
+    for each in every:
+        if not pattern.match(each.name):
+            continue
+        if each.subscribed:
+            yield b'* LSUB () "/" %b\r\n' % state.name(each.name)
+        elif "%" in text and _has_subscribed_below(each, every):
+            yield b'* LSUB (\\Noselect) "/" %b\r\n' % state.name(each.name)
+    return None
+
+
+def status(state: State, tokens: Tokens) -> Running:
+    """STATUS (RFC 9051 6.3.11)."""
+    tokens.space()
+    name = mailbox(tokens)
+    tokens.space()
+    items = _status_items(tokens)
+    tokens.end()
+    yield _status(state, name, items, state.store.status(name))
+    return None
+
+
+def _status_items(tokens: Tokens) -> tuple[bytes, ...]:
+    items = tuple(listed(tokens, tokens.word))
+    if not items or any(item not in _STATUS for item in items):
+        raise Bad("STATUS is asked for " + ", ".join(name.decode() for name in _STATUS))
+    return items
+
+
+def _status(state: State, name: str, items: Sequence[bytes], found: Status) -> bytes:
+    if b"HIGHESTMODSEQ" in items:
+        state.enabled.add("CONDSTORE")
+    values = b" ".join(item + b" " + _status_value(item, found) for item in items)
+    return b"* STATUS %b (%b)\r\n" % (state.name(name), values)
+
+
+def _status_value(item: bytes, found: Status) -> bytes:
+    if item == b"MAILBOXID":
+        return b"(" + astring(found.mailbox_id.encode()) + b")"
+    return str(getattr(found, _STATUS[item])).encode()
+
+
+def _returns(tokens: Tokens) -> tuple[frozenset[bytes], tuple[bytes, ...]]:
+    if tokens.is_at_end:
+        return frozenset(), ()
+    tokens.space()
+    if tokens.word() != b"RETURN":
+        raise Bad("RETURN is what may follow the patterns")
+    tokens.space()
+    status: tuple[bytes, ...] = ()
+
+    def one() -> bytes:
+        nonlocal status
+        word = tokens.word()
+        if word == b"STATUS":
+            tokens.space()
+            status = _status_items(tokens)
+        return word
+
+    return frozenset(listed(tokens, one)), status
+
+
+def _check(selection: frozenset[bytes], returns: frozenset[bytes], patterns: Sequence[bytes]) -> None:
+    if selection - {b"SUBSCRIBED", b"REMOTE", b"RECURSIVEMATCH", b"SPECIAL-USE"}:
+        raise Bad("this selection option is not known to LIST")
+    if b"RECURSIVEMATCH" in selection and not selection & {b"SUBSCRIBED", b"SPECIAL-USE"}:
+        raise Bad("RECURSIVEMATCH goes with another selection option (RFC 5258 3)")
+    if returns - {b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"STATUS"}:
+        raise Bad("this return option is not known to LIST")
+    if len(patterns) > MAX_PATTERNS:
+        raise Bad("too many patterns", "TOOMANY")
+
+
+def _pattern(reference: str, text: str) -> re.Pattern[str]:
+    """``*`` is anything, ``%`` anything within a level; INBOX in any case."""
+    whole = reference + text
+    if sum(whole.count(sign) for sign in "*%") > MAX_WILDCARDS:
+        raise Bad("too many wildcards in a pattern", "TOOMANY")
+    whole = re.sub(r"\*[*%]+|%+\*[*%]*", "*", whole)  # several in a row say no more than one, but cost
+    whole = re.sub("%+", "%", whole)
+    if whole.split(SEPARATOR)[0].upper() == "INBOX":
+        whole = "INBOX" + whole[5:]
+    pieces = [{"*": "(?s:.*)", "%": f"[^{SEPARATOR}]*"}.get(sign, re.escape(sign)) for sign in whole]
+    return re.compile("".join(pieces) + r"\Z")
+
+
+def _one(state: State, wanted: Wanted, each: Listed, every: Sequence[Listed]) -> Iterator[bytes]:
+    if not any(pattern.match(each.name) for pattern in wanted.patterns):
+        return
+    selection = wanted.selection
+    below = ""
+    if b"SUBSCRIBED" in selection:
+        is_chosen = each.subscribed
+        if b"RECURSIVEMATCH" in selection and _has_subscribed_below(each, every):
+            below = ' ("CHILDINFO" ("SUBSCRIBED"))'
+    elif b"SPECIAL-USE" in selection:
+        is_chosen = bool(each.special_use)
+    else:
+        is_chosen = each.exists or each.has_children
+    if b"SPECIAL-USE" in selection and not each.special_use:
+        is_chosen = False
+    if not is_chosen and not below:
+        return
+    attributes = _attributes(each, wanted)
+    yield f'* LIST ({" ".join(attributes)}) "/" '.encode() + state.name(each.name) + below.encode() + b"\r\n"
+    if wanted.status and each.exists:
+        try:
+            yield _status(state, each.name, wanted.status, state.store.status(each.name))
+        except Refused:  # deleted meanwhile: LIST-STATUS leaves it out (RFC 5819 2)
+            return
+
+
+def _attributes(each: Listed, wanted: Wanted) -> list[str]:
+    attributes: list[str] = []
+    if not each.exists:
+        attributes.append("\\NonExistent")
+        if not wanted.returns and not wanted.selection:
+            attributes = ["\\Noselect"]
+    if each.subscribed and (b"SUBSCRIBED" in wanted.returns or b"SUBSCRIBED" in wanted.selection):
+        attributes.append("\\Subscribed")
+    attributes.append("\\HasChildren" if each.has_children else "\\HasNoChildren")
+    return [*attributes, *each.special_use]
+
+
+def _has_subscribed_below(each: Listed, every: Sequence[Listed]) -> bool:
+    prefix = each.name + SEPARATOR
+    return any(other.subscribed and other.name.startswith(prefix) for other in every)
+
+
+_STATUS: Final = {
+    b"MESSAGES": "messages",
+    b"RECENT": "recent",
+    b"UNSEEN": "unseen",
+    b"DELETED": "deleted",
+    b"SIZE": "size",
+    b"UIDNEXT": "uidnext",
+    b"UIDVALIDITY": "uidvalidity",
+    b"HIGHESTMODSEQ": "highestmodseq",
+    b"MAILBOXID": "mailbox_id",
+}

@@ -1,0 +1,145 @@
+"""What a session has besides its connection: the account's store, the open mailbox, what the client has enabled.
+
+It is used by one thread at a time: the loop's while no job is out, else the job's.
+
+Invariant: sequence numbers move only in ``updates``, which says so to the client (RFC 9051 7.5.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from relay.imap import responses
+from relay.imap.faults import Bad, No
+from relay.mailbox.ports import Store, View
+
+
+class State:
+    """One session's."""
+
+    def __init__(
+        self,
+        hostname: str,
+        append_limit: int,
+        now: Callable[[], float],
+        hidden_of: Callable[[str], frozenset[str]] = lambda _account: frozenset(),
+    ) -> None:
+        self.hostname: Final = hostname
+        self.append_limit: Final = append_limit
+        self.now: Final = now
+        """Seconds since 1970."""
+        self.hidden_of: Final = hidden_of
+        self.hidden: frozenset[str] = frozenset()
+        """Capabilities, in capitals, that this account's client is not told of."""
+        self.account = ""
+        self.store_or_none: Store | None = None
+        self.view_or_none: View | None = None
+        self.enabled: set[str] = set()
+        """IMAP4REV2, UTF8=ACCEPT, CONDSTORE, QRESYNC."""
+        self.saved: list[int] = []
+        """UIDs of the last SEARCH RETURN (SAVE): ``$`` (RFC 5182)."""
+        self.on_fetched: Callable[[], None] = lambda: None
+        self.on_added: Callable[[int], None] = lambda _count: None
+        self.on_removed: Callable[[int], None] = lambda _count: None
+
+    @property
+    def store(self) -> Store:
+        """Of who has logged in."""
+        if self.store_or_none is None:
+            raise Bad("log in first")
+        return self.store_or_none
+
+    @property
+    def view(self) -> View:
+        """The open mailbox."""
+        if self.view_or_none is None:
+            raise Bad("select a mailbox first")
+        return self.view_or_none
+
+    @property
+    def writable_view(self) -> View:
+        """The open mailbox, when it was not opened with EXAMINE."""
+        view = self.view
+        if view.is_read_only:
+            raise No("This mailbox is open for reading only", "READ-ONLY")
+        return view
+
+    @property
+    def utf8(self) -> bool:
+        """Whether names and quoted strings are UTF-8."""
+        return bool(self.enabled & {"UTF8=ACCEPT", "IMAP4REV2"})
+
+    @property
+    def has_modseqs(self) -> bool:
+        """A CONDSTORE enabling command was seen (RFC 7162 3.1)."""
+        return bool(self.enabled & {"CONDSTORE", "QRESYNC"})
+
+    @property
+    def has_vanished(self) -> bool:
+        """VANISHED takes the place of EXPUNGE (RFC 7162 3.2.10)."""
+        return "QRESYNC" in self.enabled
+
+    def name(self, name: str) -> bytes:
+        """A mailbox name as this client reads it."""
+        return responses.mailbox(name, utf8=self.utf8)
+
+    def close_view(self) -> None:
+        """No mailbox is open any more; removes nothing."""
+        view, self.view_or_none = self.view_or_none, None
+        self.saved = []
+        if view is not None:
+            view.close()
+
+    def updates(self, *, may_vanish: bool, with_uid: bool = False) -> Iterator[bytes]:
+        """Takes over what changed in the open mailbox, and says so."""
+        view = self.view_or_none
+        if view is None:
+            return
+        changes = view.refresh(may_vanish=may_vanish)
+        if not changes:
+            return
+        if changes.vanished:
+            gone = {uid for _, uid in changes.vanished}
+            self.saved = [uid for uid in self.saved if uid not in gone]
+            if self.has_vanished:
+                yield b"* VANISHED %b\r\n" % responses.number_set(uid for _, uid in changes.vanished)
+            else:
+                yield b"".join(b"* %d EXPUNGE\r\n" % number for number, _ in reversed(changes.vanished))
+        if changes.new:
+            yield b"* %d EXISTS\r\n" % len(view)
+            if "IMAP4REV2" not in self.enabled:
+                yield self.recent()
+        for uid in changes.changed:
+            index = view.index_of(uid)
+            if index >= 0:
+                yield self.flags_of(index, with_uid=with_uid)
+
+    def recent(self) -> bytes:
+        """The RECENT response (RFC 3501 7.3.2)."""
+        return b"* %d RECENT\r\n" % sum(1 for mask in self.view.flags if mask & 32)
+
+    def flags_of(self, index: int, *, with_uid: bool) -> bytes:
+        """A FETCH response with the flags of a message."""
+        view = self.view
+        parts = [b"FLAGS " + self.flag_list(view.flags[index])]
+        if with_uid or self.has_vanished:
+            parts.insert(0, b"UID %d" % view.uids[index])
+        if self.has_modseqs:
+            parts.append(b"MODSEQ (%d)" % view.modseqs[index])
+        return b"* %d FETCH (%b)\r\n" % (index + 1, b" ".join(parts))
+
+    def flag_list(self, mask: int) -> bytes:
+        r"""Flags as this client reads them: IMAP4rev2 has no \Recent (RFC 9051 A)."""
+        if "IMAP4REV2" in self.enabled:
+            mask &= ~32
+        return responses.flags(self.view.flag_names(mask))
+
+    def set_of(self, ranges_or_saved: list[tuple[int, int]] | None, *, by_uid: bool) -> list[int]:
+        """The messages that a set, or ``$`` (None), means."""
+        from relay.imap.grammar import indexes
+
+        if ranges_or_saved is None:
+            found = (self.view.index_of(uid) for uid in self.saved)
+            return [index for index in found if index >= 0]
+        return indexes(ranges_or_saved, self.view, by_uid=by_uid)

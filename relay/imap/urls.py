@@ -1,0 +1,60 @@
+"""IMAP URLs of CATENATE (RFC 4469, RFC 5092): a message of this account, or a section of one.
+
+Only what stands below this server is understood: ``/INBOX;UIDVALIDITY=1/;UID=20/;SECTION=1.2`` and, in the open
+mailbox, ``/;UID=20``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from relay.imap.faults import No
+from relay.imap.grammar import mailbox_text
+from relay.imap.sections import Section, section_of
+from relay.imap.state import State
+from relay.mailbox.ports import View
+
+_URL: Final = re.compile(
+    r"(?:imap://[^/]*)?/?(?P<mailbox>[^;]*?)(?:;UIDVALIDITY=(?P<validity>[0-9]+))?"
+    r"/?;UID=(?P<uid>[0-9]+)(?:/;SECTION=(?P<section>[^;]*))?(?:/;PARTIAL=(?P<first>[0-9]+)(?:\.(?P<count>[0-9]+))?)?\Z",
+    re.IGNORECASE,
+)
+
+
+def read(state: State, url: bytes, piece: int) -> Iterator[bytes]:
+    """The octets that ``url`` means, in pieces. No (BADURL) when there is nothing there."""
+    shown = re.sub(r"[^!-~]|[\\\]\"]", "?", url.decode("latin-1"))
+    found = _URL.match(url.decode("latin-1"))
+    if found is None:
+        raise No("This URL is not understood", f"BADURL {shown}")
+    name = mailbox_text(unquote_to_bytes(found["mailbox"]), utf8=True)
+    view = state.view if not name else state.store.open(name, read_only=True)
+    try:
+        yield from _read(view, found, piece, shown)
+    finally:
+        if name:
+            view.close()
+
+
+def _read(view: View, found: re.Match[str], piece: int, shown: str) -> Iterator[bytes]:
+    index = view.index_of(int(found["uid"]))
+    if index < 0 or (found["validity"] and int(found["validity"]) != view.uidvalidity):
+        raise No("There is nothing at this URL", f"BADURL {shown}")
+    section = section_of(unquote_to_bytes(found["section"] or ""))
+    span = section.span(view.parts(index), view.size(index)) if isinstance(section, Section) else None
+    if span is None:
+        raise No("There is nothing at this URL", f"BADURL {shown}")
+    first, last = span
+    first += int(found["first"] or 0)
+    if found["count"]:
+        last = min(last, first + int(found["count"]))
+    with view.content(index) as content:
+        while first < last:
+            octets = content.read(first, min(piece, last - first))
+            if not octets:
+                return
+            first += len(octets)
+            yield octets

@@ -1,0 +1,168 @@
+"""Messages that come into a mailbox by APPEND or COPY: files in ``tmp`` first, then all of them at once.
+
+Here lines become LF, as delivery has it (relay/mailbox/maildir.py); the internal date becomes the file's modification
+time, where every program finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from relay.mailbox import change, filename
+from relay.mailbox.change import Draft
+from relay.mailbox.mailbox import Mailbox
+from relay.mailbox.maildir import LineFeeds, make_maildir, unique_name
+from relay.mailbox.quota import Usage
+from relay.mailbox.vocabulary import Appended, Copied, Refusal, Refused, system_flags
+
+
+class FileAppending:
+    """Fulfils Appending (relay/mailbox/ports.py)."""
+
+    def __init__(self, mailbox: Mailbox, usage: Usage) -> None:
+        self._mailbox = mailbox
+        self._usage = usage
+        self._drafts: list[Draft] = []
+        self._open: _Open | None = None
+        self._octets = 0
+
+    def add(self, flags: Collection[str] = (), internal_date: int | None = None) -> None:
+        self._finish()
+        system_flags(flags)
+        self._usage.require_room(self._octets, len(self._drafts) + 1)
+        date = int(self._mailbox.root.now()) if internal_date is None else internal_date
+        self._open = _Open(self._mailbox.folder, tuple(flags), date)
+
+    def write(self, octets: bytes | memoryview) -> None:
+        assert self._open is not None, "add() comes first"
+        self._octets += self._open.write(bytes(octets))
+        self._usage.require_room(self._octets, len(self._drafts) + 1)
+
+    def commit(self) -> Appended:
+        self._finish()
+        appended = change.add(self._mailbox, self._drafts)
+        self._drafts = []
+        return appended
+
+    def abort(self) -> None:
+        if self._open is not None:
+            self._open.abort()
+            self._open = None
+        _discard(self._mailbox.folder, self._drafts)
+        self._drafts = []
+
+    def _finish(self) -> None:
+        if self._open is not None:
+            draft = self._open.finish()
+            self._open = None
+            self._drafts.append(draft)
+
+
+def copy(source: Mailbox, uids: Sequence[int], target: Mailbox, usage: Usage, *, move: bool) -> Copied:
+    """Links the messages ``uids`` (ascending) into ``target``; what is gone is left out. Durable."""
+    if not move and usage.is_limited:
+        usage.require_room(sum(_octets(source, uid) for uid in uids), len(uids))
+    sources: list[int] = []
+    drafts: list[Draft] = []
+    try:
+        for uid in uids:
+            with contextlib.suppress(Refused):
+                drafts.append(_linked(source, uid, target.folder))
+                sources.append(uid)
+        appended = change.add(target, drafts)
+    except BaseException:
+        _discard(target.folder, drafts)
+        raise
+    if move:
+        change.expunge(source, sources, deleted_only=False, keep=False)
+    return Copied(appended.uidvalidity, sources, appended.uids)
+
+
+class _Open:
+    """The message that is being written."""
+
+    def __init__(self, folder: Path, flags: tuple[str, ...], date: int) -> None:
+        self._folder = folder / "tmp"
+        self._name = unique_name()
+        self._flags = flags
+        self._date = date
+        self._lines = LineFeeds()
+        self._size = self._sent = 0
+        make_maildir(folder)
+        how = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+        self._descriptor = os.open(self._folder / self._name, how, 0o600)
+
+    def write(self, octets: bytes) -> int:
+        """How many octets went to disk."""
+        return self._put(self._lines.take(octets))
+
+    def finish(self) -> Draft:
+        """*Synced* in ``tmp`` under its base."""
+        self._put(self._lines.end())
+        os.utime(self._descriptor, (self._date, self._date))
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+        base = f"{self._name},S={self._size},W={self._sent}"
+        os.rename(self._folder / self._name, self._folder / base)
+        return Draft(base, self._flags, self._date, filename.email_id(base))
+
+    def abort(self) -> None:
+        os.close(self._descriptor)
+        with contextlib.suppress(OSError):
+            os.unlink(self._folder / self._name)
+
+    def _put(self, octets: bytes) -> int:
+        view = memoryview(octets)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+        self._size += len(octets)
+        self._sent += len(octets) + octets.count(b"\n")
+        return len(octets)
+
+
+def _linked(source: Mailbox, uid: int, folder: Path) -> Draft:
+    """A second name for the message's file, in ``tmp`` of ``folder``. Refused EXPUNGED when it is gone."""
+    for _ in range(3):
+        path = source.found(uid)
+        with source.locked() as picture:
+            row = picture.row_of(uid)
+            if row < 0:
+                continue
+            flags = change.names_of(picture, uid)
+            date, email_id, old = picture.internal_dates[row], picture.email_ids[row], picture.base(row)
+        sizes = "," + old.partition(",")[2] if "," in old else ""
+        base = unique_name() + sizes
+        try:
+            _link(source.folder / path, folder / "tmp" / base)
+        except FileNotFoundError:
+            continue
+        return Draft(base, flags, date, email_id)
+    raise Refused(Refusal.EXPUNGED, "the message is no longer there")
+
+
+def _link(path: Path, target: Path) -> None:
+    try:
+        os.link(path, target)
+    except OSError as fault:
+        if fault.errno not in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
+            raise
+        shutil.copy2(path, target)  # a file system without links
+        with open(target, "rb") as file:
+            os.fsync(file.fileno())
+
+
+def _octets(mailbox: Mailbox, uid: int) -> int:
+    picture = mailbox.picture
+    row = picture.row_of(uid)
+    return (filename.disk_size(picture.base(row)) or 0) if row >= 0 else 0
+
+
+def _discard(folder: Path, drafts: Sequence[Draft]) -> None:
+    for draft in drafts:
+        with contextlib.suppress(OSError):
+            os.unlink(folder / "tmp" / draft.base)

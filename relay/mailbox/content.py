@@ -1,0 +1,88 @@
+"""The octets of a message as they are sent, out of a file with LF lines, without reading what lies before.
+
+Theory: a line feed without a CR before it becomes CRLF. Where an offset of the wire lies in the file is known only by
+counting the line feeds before it, so places that were counted are remembered: the end of each block that was read, and
+the beginnings of parts (from the index). Memory: one block, and a pair of numbers for each that was read.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_right
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+BLOCK: Final = 1 << 16
+
+
+class FileContent:
+    """Fulfils Content (relay/mailbox/ports.py)."""
+
+    def __init__(self, path: Path, size: int | None = None, places: Iterable[tuple[int, int]] = ()) -> None:
+        """``size``: octets with CRLF, when that is known; ``places``: (offset on the wire, offset in the file) of
+        beginnings of lines. FileNotFoundError."""
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._places: list[tuple[int, int]] = sorted({(0, 0), *places})
+        self._size = size
+
+    @property
+    def size(self) -> int:
+        if self._size is None:
+            at, where = self._places[-1]
+            while block := os.pread(self._descriptor, BLOCK, where):
+                at, where = self._counted(at, where, block)
+            self._size = at
+        return self._size
+
+    def read(self, offset: int, count: int) -> bytes:
+        pieces = []
+        at, where = self._places[bisect_right(self._places, (offset, 1 << 62)) - 1]
+        while count > 0 and (block := os.pread(self._descriptor, BLOCK, where)):
+            sent = with_crlf(block, self._is_after_cr(where, block))
+            piece = sent[max(0, offset - at) : offset - at + count]
+            if at + len(sent) > offset:
+                pieces.append(piece)
+                offset += len(piece)
+                count -= len(piece)
+            at, where = self._counted(at, where, block, len(sent))
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _counted(self, at: int, where: int, block: bytes, sent: int | None = None) -> tuple[int, int]:
+        """The place after a block; remembered when it is further than all others."""
+        grown = len(with_crlf(block, self._is_after_cr(where, block))) if sent is None else sent
+        place = at + grown, where + len(block)
+        if place > self._places[-1]:
+            self._places.append(place)
+        return place
+
+    def _is_after_cr(self, where: int, block: bytes) -> bool:
+        return where > 0 and block.startswith(b"\n") and os.pread(self._descriptor, 1, where - 1) == b"\r"
+
+
+def with_crlf(block: bytes, is_after_cr: bool = False) -> bytes:
+    """``block`` with CRLF for each LF; ``is_after_cr``: its first octet is an LF whose CR came before."""
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n")
+    sent = block.replace(b"\n", b"\r\n")
+    return sent[1:] if is_after_cr else sent
+
+
+def crlf_size(path: Path) -> int:
+    """RFC822.SIZE of a file, by counting."""
+    with FileContent(path) as content:
+        return content.size

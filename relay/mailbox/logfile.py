@@ -1,0 +1,164 @@
+"""The uid log's file: its lock, its transactions, and its replacement by a shorter one.
+
+Theory: whoever reads or writes holds an exclusive ``flock`` on the file itself, for as long as a few system calls take.
+Such a lock ends with the process that holds it, however it ends, so there is no stale lock and no lock file. A log
+that has grown is replaced by rename; who then holds the lock of the old one sees another inode under the name and
+opens again.
+
+Not here: what records mean (relay/mailbox/picture.py), their octets (relay/mailbox/uidlog.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from relay.mailbox import uidlog
+from relay.mailbox.maildir import sync_directory
+from relay.mailbox.uidlog import Head, Parsed, Record
+from relay.mailbox.vocabulary import Refusal, Refused
+
+NAME: Final = "relay-uids"
+
+
+class LogFile:
+    """The log in ``folder``. One thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / NAME
+        self._descriptor = -1
+        self.end = 0
+        """How far it was read or written: whole records end here."""
+        self.last = b""
+        """The frame of the record that ends there."""
+        self.damaged = 0
+        """Octets in the middle that were no records, since it was opened."""
+
+    def lock(self) -> bool:
+        """Waits for the lock and takes it; whether this is another file than before. Made when it is not there
+        (then it is empty); Refused NONEXISTENT when the folder is not."""
+        is_other = self._descriptor < 0
+        while True:
+            if self._descriptor < 0:
+                self._open()
+                is_other = True
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if self._is_current():
+                if is_other:
+                    self.end, self.last, self.damaged = 0, b"", 0
+                return is_other
+            self.close()
+
+    def unlock(self) -> None:
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Also gives back the lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def fingerprint(self) -> tuple[int, int]:
+        """(Inode, size) of what has the name now; needs no lock. (0, 0) when there is nothing."""
+        try:
+            found = os.stat(self.path)
+        except OSError:
+            return 0, 0
+        return found.st_ino, found.st_size
+
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def head(self) -> Head | None:
+        """None: the log is new, or its beginning is damaged."""
+        return uidlog.read_head(os.pread(self._descriptor, uidlog.HEAD_SIZE, 0))
+
+    def holds(self, frame: bytes, end: int, length: int) -> bool:
+        """Whether a record with this frame and body ends at ``end``."""
+        start = end - length
+        return start >= 0 and os.pread(self._descriptor, len(frame), start) == frame
+
+    def read(self) -> list[Record]:
+        """The records after ``end``."""
+        octets = self._read_from(self.end)
+        if not octets:
+            return []
+        parsed: Parsed = uidlog.parse(octets)
+        self.end += parsed.end
+        self.last = parsed.last or self.last
+        self.damaged += parsed.damaged
+        return parsed.records
+
+    def append(self, records: list[Record], *, durable: bool) -> None:
+        """Writes one transaction at ``end``, over a torn tail; *synced* when ``durable``. OSError: nothing was
+        appended."""
+        octets = uidlog.encode_all(records)
+        if self.size() != self.end:
+            os.ftruncate(self._descriptor, self.end)
+        try:
+            _write(self._descriptor, octets, self.end)
+            if durable:
+                os.fdatasync(self._descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self.end)
+            raise
+        self.end += len(octets)
+        self.last = uidlog.parse(uidlog.encode(records[-1])).last
+
+    def replace(self, records: list[Record]) -> None:
+        """Puts a log of ``records`` in this one's place and holds its lock; *published* when it returns."""
+        beside = self.path.with_suffix(".tmp")
+        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            octets = uidlog.encode_all(records)
+            _write(descriptor, octets, 0)
+            os.fdatasync(descriptor)
+            os.rename(beside, self.path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        self.close()
+        self._descriptor = descriptor
+        sync_directory(self.folder)
+        self.end = len(octets)
+        self.last = uidlog.parse(uidlog.encode(records[-1])).last
+
+    def identity(self) -> tuple[int, int]:
+        """(Inode, size) of the open file."""
+        found = os.fstat(self._descriptor)
+        return found.st_ino, found.st_size
+
+    def _open(self) -> None:
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except (FileNotFoundError, NotADirectoryError):
+            raise Refused(Refusal.NONEXISTENT, "there is no such mailbox") from None
+
+    def _is_current(self) -> bool:
+        mine = os.fstat(self._descriptor)
+        try:
+            there = os.stat(self.path)
+        except OSError:
+            return False
+        return (mine.st_ino, mine.st_dev) == (there.st_ino, there.st_dev)
+
+    def _read_from(self, offset: int) -> bytes:
+        pieces = []
+        while piece := os.pread(self._descriptor, 1 << 24, offset):
+            pieces.append(piece)
+            offset += len(piece)
+        return b"".join(pieces)
+
+
+def _write(descriptor: int, octets: bytes, offset: int) -> None:
+    view = memoryview(octets)
+    while view:
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count

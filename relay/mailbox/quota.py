@@ -1,0 +1,103 @@
+"""How much an account uses, counted from its file names.
+
+Theory: sizes stand in the names (``,S=``), so counting is a listing of folders; one that was not modified since it was
+counted is not listed again. Two writers at once may both find room for the last message: the bound is exceeded by what
+is on its way.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from relay.mailbox import filename
+from relay.mailbox.mailbox import GRAIN
+from relay.mailbox.root import Root
+from relay.mailbox.vocabulary import Quota, Refusal, Refused
+
+MAX_FOLDERS: Final = 20_000
+
+
+class _Count(NamedTuple):
+    modified: int
+    octets: int
+    messages: int
+
+
+class Usage:
+    """The use of one account; for several threads."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._counts: dict[str, _Count] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self._root.limits.octets or self._root.limits.messages)
+
+    def quota(self) -> Quota:
+        """As of now."""
+        octets = messages = 0
+        with self._lock:
+            seen = {}
+            for folder in _folders(self._root.folder):
+                count = self._counts.get(folder)
+                modified = _modified(folder)
+                if count is None or count.modified != modified:
+                    count = _counted(folder, modified)
+                seen[folder] = count
+                octets += count.octets
+                messages += count.messages
+            self._counts = seen
+        limits = self._root.limits
+        return Quota(octets, limits.octets, messages, limits.messages)
+
+    def require_room(self, octets: int, messages: int) -> None:
+        """Refused OVER_QUOTA unless there is room for so much more."""
+        if self.is_limited and not has_room(self.quota(), octets, messages):
+            raise Refused(Refusal.OVER_QUOTA, "the account is over its quota")
+
+
+def has_room(quota: Quota, octets: int, messages: int) -> bool:
+    """Whether so much more fits."""
+    fits = not quota.octets_limit or quota.octets + octets <= quota.octets_limit
+    return fits and (not quota.messages_limit or quota.messages + messages <= quota.messages_limit)
+
+
+def _folders(root: Path) -> list[str]:
+    """All ``new`` and ``cur`` of the account."""
+    places = [str(root)]
+    with os.scandir(root) as entries:
+        places += [each.path for each in entries if each.name.startswith(".") and each.is_dir()]
+    return [f"{place}/{part}" for place in places[:MAX_FOLDERS] for part in ("new", "cur")]
+
+
+def _modified(folder: str) -> int:
+    try:
+        return os.stat(folder).st_mtime_ns
+    except FileNotFoundError:
+        return -1
+
+
+def _counted(folder: str, modified: int) -> _Count:
+    octets = messages = 0
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        names = []
+    for name in names:
+        if name.startswith("."):
+            continue
+        size = filename.disk_size(name)
+        if size is None:
+            try:
+                size = os.stat(f"{folder}/{name}").st_size
+            except FileNotFoundError:
+                continue
+        octets += size
+        messages += 1
+    return _Count(modified if time.time_ns() - modified > GRAIN else 0, octets, messages)

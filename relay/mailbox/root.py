@@ -1,0 +1,120 @@
+"""What the mailboxes of one account share: the folder, the limits, and a small file of notes.
+
+``relay-account`` holds the last UIDVALIDITY that was given (so that a mailbox made again under an old name never has an
+old one, RFC 9051 2.3.1.1) and which mailbox has which special use (RFC 6154). Lines of text, replaced as a whole under
+a lock on the folder itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from relay.mailbox.maildir import sync_directory
+
+NAME: Final = "relay-account"
+DAY: Final = 86_400
+MAX_UIDVALIDITY: Final = (1 << 32) - 1
+
+
+class Limits(NamedTuple):
+    """Bounds of one account; 0 is none."""
+
+    octets: int = 0
+    messages: int = 0
+    mailboxes: int = 10_000
+    deleted_retention: float = 14 * DAY
+    """Seconds for which removed messages can be restored; 0: they are gone at once."""
+
+
+NO_LIMITS: Final = Limits()
+
+
+class Notes(NamedTuple):
+    """What the file says."""
+
+    uidvalidity: int = 0
+    special_uses: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never changed in place
+    """By mailbox folder, ``""`` for INBOX."""
+
+
+class Root:
+    """The account's folder; for use by several threads."""
+
+    def __init__(self, folder: Path, limits: Limits = NO_LIMITS, now: Callable[[], float] = time.time) -> None:
+        self.folder = folder
+        self.limits = limits
+        self.now = now
+
+    def notes(self) -> Notes:
+        """What the file says now; empty when there is none or it is damaged."""
+        return _parse(self._read())
+
+    def next_uidvalidity(self) -> int:
+        """One that no mailbox of the account had before; *published*."""
+        with self._changing() as notes:
+            value = min(max(int(self.now()), notes.uidvalidity + 1), MAX_UIDVALIDITY)
+            self._publish(notes._replace(uidvalidity=value))
+        return value
+
+    def set_special_uses(self, change: Callable[[dict[str, tuple[str, ...]]], None]) -> None:
+        """Lets ``change`` change the table; *published*. What it raises leaves everything as it was."""
+        with self._changing() as notes:
+            table = dict(notes.special_uses)
+            change(table)
+            self._publish(notes._replace(special_uses={folder: uses for folder, uses in table.items() if uses}))
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Against others who change what the mailboxes share; the lock dies with its process."""
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[Notes]:
+        with self.locked():
+            yield self.notes()
+
+    def _read(self) -> str:
+        try:
+            return (self.folder / NAME).read_text("utf-8", "surrogateescape")
+        except FileNotFoundError:
+            return ""
+
+    def _publish(self, notes: Notes) -> None:
+        lines = ["relay account 1", f"uidvalidity {notes.uidvalidity}"]
+        lines += [f"special-use {use} {folder}" for folder, uses in notes.special_uses.items() for use in uses]
+        replace(self.folder / NAME, "\n".join(lines) + "\n")
+
+
+def replace(path: Path, text: str) -> None:
+    """Writes the file as a whole beside, and publishes it; the caller holds a lock against others who do."""
+    beside = path.with_name(path.name + ".tmp")
+    with open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write(text)
+        file.flush()
+        os.fdatasync(file.fileno())
+    os.rename(beside, path)
+    sync_directory(path.parent)
+
+
+def _parse(text: str) -> Notes:
+    uidvalidity = 0
+    uses: dict[str, tuple[str, ...]] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        if key == "uidvalidity" and value.isdecimal():
+            uidvalidity = int(value)
+        elif key == "special-use":
+            use, _, folder = value.partition(" ")
+            uses[folder] = (*uses.get(folder, ()), use)
+    return Notes(uidvalidity, uses)

@@ -1,0 +1,242 @@
+"""The mailboxes of one account on disk: Maildir++ (relay/mailbox/names.py), shared with other programs.
+
+Theory: the folders are the list of mailboxes; nothing else says which there are. All sessions of a process that use one
+account share its mailboxes' pictures (``Stores``); an idle account holds nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Final
+from weakref import WeakValueDictionary
+
+from relay.mailbox import deleted, names, subscriptions
+from relay.mailbox.appending import FileAppending, copy
+from relay.mailbox.content import crlf_size
+from relay.mailbox.mailbox import Mailbox
+from relay.mailbox.maildir import make_maildir, sync_directory
+from relay.mailbox.picture import UNKNOWN
+from relay.mailbox.quota import Usage
+from relay.mailbox.root import NO_LIMITS, Limits, Root
+from relay.mailbox.view import FolderView
+from relay.mailbox.vocabulary import INBOX, SPECIAL_USES, Listed, Quota, Refusal, Refused, Status
+
+_MARK: Final = "maildirfolder"
+"""An empty file that says so in a Maildir++ folder."""
+
+
+class FolderStore:
+    """Fulfils Store (relay/mailbox/ports.py)."""
+
+    def __init__(self, folder: Path, limits: Limits = NO_LIMITS, now: Callable[[], float] | None = None) -> None:
+        """The account's Maildir; made when it is not there."""
+        self.root = Root(folder, limits) if now is None else Root(folder, limits, now)
+        self.usage = Usage(self.root)
+        self._mailboxes: WeakValueDictionary[str, Mailbox] = WeakValueDictionary()
+        self._lock = threading.Lock()
+        make_maildir(folder)
+
+    def list(self) -> Sequence[Listed]:
+        existing = set(self.names())
+        subscribed = subscriptions.read(self.root.folder)
+        uses = self.root.notes().special_uses
+        known = existing | subscribed
+        known |= {parent for name in known for parent in names.parents(name)}
+        above = {parent for name in existing for parent in names.parents(name)}
+        return [
+            Listed(
+                name,
+                name in existing,
+                name in subscribed,
+                name in above,
+                tuple(sorted(uses.get(names.folder_name(name), ()))) if name in existing else (),
+            )
+            for name in sorted(known, key=lambda name: (name != INBOX, name))
+        ]
+
+    def names(self) -> Sequence[str]:
+        """Of the mailboxes that exist, INBOX first."""
+        found = [INBOX]
+        with os.scandir(self.root.folder) as entries:
+            for entry in entries:
+                name = names.name_of(entry.name) if entry.name.startswith(".") else None
+                if name is not None and os.path.isdir(entry.path + "/cur"):
+                    found.append(name)
+        return sorted(found, key=lambda name: (name != INBOX, name))
+
+    def create(self, name: str, special_use: Collection[str] = ()) -> str:
+        name = names.checked(name.removesuffix("/"))
+        folder = names.folder_name(name)
+        with self.root.locked():
+            self._require_new(name)
+            if self.root.limits.mailboxes and len(self.names()) >= self.root.limits.mailboxes:
+                raise Refused(Refusal.LIMIT, "the account has as many mailboxes as it may")
+            self._require_free(folder, special_use)
+            make_maildir(self.root.folder / folder)
+            (self.root.folder / folder / _MARK).touch(mode=0o600)
+        if special_use:
+            self.set_special_use(name, special_use)
+        with self.mailbox(name).locked() as picture:
+            return f"F{picture.mailbox_id:016x}"
+
+    def delete(self, name: str) -> None:
+        name = names.checked(name)
+        mailbox = self.mailbox(name)
+        if name == INBOX:
+            raise Refused(Refusal.CANNOT, "INBOX cannot be deleted")
+        folder = names.folder_name(name)
+        with mailbox.locked():
+            kept = deleted.keep_mailbox(self.root.folder, folder, int(self.root.now()))
+            sync_directory(self.root.folder)
+        self._forget(folder)
+        if self.root.limits.deleted_retention <= 0:
+            shutil.rmtree(kept, ignore_errors=True)
+        self.root.set_special_uses(lambda table: table.update({folder: ()}))
+
+    def rename(self, name: str, new_name: str) -> None:
+        name, new_name = names.checked(name), names.checked(new_name.removesuffix("/"))
+        self._require_new(new_name)
+        if name == INBOX:
+            self._rename_inbox(new_name)
+            return
+        moving = [each for each in self.names() if each == name or each.startswith(name + "/")]
+        if not moving:
+            raise Refused(Refusal.NONEXISTENT, "there is no such mailbox")
+        if new_name.startswith(name + "/"):
+            raise Refused(Refusal.CANNOT, "a mailbox cannot be moved below itself")
+        pairs = [(each, names.checked(new_name + each[len(name) :])) for each in moving]
+        with self.root.locked():
+            for _, new in pairs:
+                self._require_new(new)
+            for old, new in pairs:
+                self._move_folder(names.folder_name(old), names.folder_name(new))
+            sync_directory(self.root.folder)
+        self.root.set_special_uses(lambda table: _renamed(table, pairs))
+
+    def subscribe(self, name: str) -> None:
+        name = names.checked(name)
+        with self.root.locked():
+            subscribed = subscriptions.read(self.root.folder)
+            if name not in subscribed and len(subscribed) >= subscriptions.MAX_SUBSCRIPTIONS:
+                raise Refused(Refusal.LIMIT, "the account has as many subscriptions as it may")
+            subscriptions.write(self.root.folder, subscribed | {name})
+
+    def unsubscribe(self, name: str) -> None:
+        name = names.checked(name)
+        with self.root.locked():
+            subscribed = subscriptions.read(self.root.folder)
+            if name in subscribed:
+                subscriptions.write(self.root.folder, subscribed - {name})
+
+    def set_special_use(self, name: str, special_use: Collection[str]) -> None:
+        name = names.checked(name)
+        self.mailbox(name)
+        folder = names.folder_name(name)
+
+        def change(table: dict[str, tuple[str, ...]]) -> None:
+            _require_free(table, folder, special_use)
+            table[folder] = tuple(sorted(special_use))
+
+        self.root.set_special_uses(change)
+
+    def status(self, name: str) -> Status:
+        mailbox = self.mailbox(name)
+        with mailbox.locked() as picture:
+            for row in picture.rows():
+                if picture.sizes[row] == UNKNOWN:
+                    path = mailbox.path(picture.uids[row]) or ""
+                    try:
+                        picture.sizes[row] = crlf_size(mailbox.folder / path)
+                    except FileNotFoundError:
+                        picture.sizes[row] = 0  # the next look finds it gone
+            return Status(
+                len(picture),
+                *picture.counts(),
+                sum(picture.sizes[row] for row in picture.rows()),
+                picture.uidnext,
+                picture.uidvalidity,
+                picture.highestmodseq,
+                f"F{picture.mailbox_id:016x}",
+            )
+
+    def quota(self) -> Quota:
+        return self.usage.quota()
+
+    def begin_append(self, name: str) -> FileAppending:
+        return FileAppending(self.mailbox(name), self.usage)
+
+    def open(self, name: str, *, read_only: bool = False) -> FolderView:
+        name = names.checked(name)
+        return FolderView(self.mailbox(name), name, read_only, self.usage, self.mailbox)
+
+    def mailbox(self, name: str) -> Mailbox:
+        """The mailbox that all of this process share. Refused NONEXISTENT."""
+        folder = names.folder_name(names.checked(name))
+        path = self.root.folder / folder if folder else self.root.folder
+        if not (path / "cur").is_dir():
+            if folder:
+                raise Refused(Refusal.NONEXISTENT, "there is no such mailbox")
+            make_maildir(path)
+        with self._lock:
+            found = self._mailboxes.get(folder)
+            if found is None or found.is_replaced:
+                found = self._mailboxes[folder] = Mailbox(self.root, path)
+            return found
+
+    def _rename_inbox(self, new_name: str) -> None:
+        """RFC 9051 6.3.6: its messages go to a new mailbox; INBOX stays, empty."""
+        self.create(new_name)
+        inbox = self.mailbox(INBOX)
+        with inbox.locked() as picture:
+            uids = [picture.uids[row] for row in picture.rows()]
+        copy(inbox, uids, self.mailbox(new_name), self.usage, move=True)
+
+    def _move_folder(self, old: str, new: str) -> None:
+        with self.mailbox(names.name_of(old) or "").locked():
+            os.rename(self.root.folder / old, self.root.folder / new)
+        self._forget(old)
+
+    def _forget(self, folder: str) -> None:
+        with self._lock:
+            self._mailboxes.pop(folder, None)
+
+    def _require_new(self, name: str) -> None:
+        if (self.root.folder / names.folder_name(name) / "cur").is_dir():
+            raise Refused(Refusal.ALREADY_EXISTS, "there is such a mailbox already")
+
+    def _require_free(self, folder: str, special_use: Collection[str]) -> None:
+        _require_free(self.root.notes().special_uses, folder, special_use)
+
+
+class Stores:
+    """The stores of all accounts of a process, each made once and kept while somebody uses it."""
+
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now
+        self._stores: WeakValueDictionary[Path, FolderStore] = WeakValueDictionary()
+        self._lock = threading.Lock()
+
+    def of(self, folder: Path, limits: Limits = NO_LIMITS) -> FolderStore:
+        """The store of the account whose Maildir is ``folder`` (relay/mailbox/maildir.py: folder_of)."""
+        with self._lock:
+            store = self._stores.get(folder)
+            if store is None or store.root.limits != limits:
+                store = self._stores[folder] = FolderStore(folder, limits, self._now)
+            return store
+
+
+def _require_free(table: dict[str, tuple[str, ...]], folder: str, special_use: Collection[str]) -> None:
+    for use in special_use:
+        taken = any(use in uses for other, uses in table.items() if other != folder)
+        if use not in SPECIAL_USES or taken:
+            raise Refused(Refusal.CANNOT, f"{use} cannot be given to this mailbox")
+
+
+def _renamed(table: dict[str, tuple[str, ...]], pairs: Sequence[tuple[str, str]]) -> None:
+    for old, new in pairs:
+        if uses := table.pop(names.folder_name(old), None):
+            table[names.folder_name(new)] = uses

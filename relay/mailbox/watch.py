@@ -1,0 +1,172 @@
+"""Tells sessions that their mailboxes changed, whoever changed them: inotify on folders, one watcher for a worker.
+
+Theory: three kernel watches a mailbox (``new``, ``cur``, and the folder for the uid log), however many sessions look at
+it. Many events between two dispatches are one call. inotify does not see what another machine does on a network file
+system, and the kernel may have no watches left: such mailboxes are polled, a bounded number each time.
+
+``libc`` is called through ctypes, because Python has no inotify and the three calls need no library of their own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from relay.mailbox.logfile import NAME as LOG
+from relay.mailbox.look import modified
+from relay.mailbox.ports import View
+from relay.mailbox.view import FolderView
+
+POLLED_AT_ONCE: Final = 500
+"""Mailboxes; three ``stat`` calls each."""
+_EVENT: Final = struct.Struct("iIII")
+_MODIFY: Final = 0x2
+_MOVED_FROM: Final = 0x40
+_MOVED_TO: Final = 0x80
+_CREATE: Final = 0x100
+_DELETE: Final = 0x200
+_DELETE_SELF: Final = 0x400
+_MOVE_SELF: Final = 0x800
+_Q_OVERFLOW: Final = 0x4000
+_IGNORED: Final = 0x8000
+_ONLYDIR: Final = 0x1000000
+_MESSAGES: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _ONLYDIR
+_FOLDER: Final = _MODIFY | _MOVED_TO | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
+_REMOTE: Final = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x47504653, 0x0BD00BD0, 0x00C36400, 0x01021997}
+"""``f_type`` of NFS, CIFS, SMB2, SMB, FUSE, GPFS, Lustre, Ceph, 9p."""
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+class _Watched:
+    """One mailbox, and who wants to know."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.callbacks: list[Callable[[], None]] = []
+        self.descriptors: list[int] = []
+        self.is_polled = False
+        self.seen: tuple[int, ...] = ()
+
+    def state(self) -> tuple[int, ...]:
+        try:
+            log = os.stat(self.folder / LOG)
+        except OSError:
+            return modified(self.folder)
+        return (*modified(self.folder), log.st_ino, log.st_size)
+
+
+class FolderWatcher:
+    """Fulfils Watcher (relay/mailbox/ports.py). For the loop's thread."""
+
+    def __init__(self) -> None:
+        self._descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._watched: dict[Path, _Watched] = {}
+        self._by_descriptor: dict[int, _Watched] = {}
+        self._polls: list[_Watched] = []
+
+    def fileno(self) -> int:
+        return int(self._descriptor)
+
+    def watch(self, view: View, changed: Callable[[], None]) -> Callable[[], None]:
+        assert isinstance(view, FolderView), "the view of another kind of store"
+        folder = view.folder
+        watched = self._watched.get(folder)
+        if watched is None:
+            watched = self._watched[folder] = _Watched(folder)
+            self._begin(watched)
+        watched.callbacks.append(changed)
+
+        def end() -> None:
+            if changed in watched.callbacks:
+                watched.callbacks.remove(changed)
+                if not watched.callbacks:
+                    self._end(watched)
+
+        return end
+
+    def dispatch(self) -> None:
+        told = self._events()
+        for _ in range(min(POLLED_AT_ONCE, len(self._polls))):
+            watched = self._polls.pop(0)
+            if watched.callbacks:
+                self._polls.append(watched)
+                state = watched.state()
+                if state != watched.seen:
+                    watched.seen = state
+                    told.add(watched)
+        for watched in told:
+            for changed in list(watched.callbacks):
+                changed()
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+        self._descriptor = -1
+        self._watched.clear()
+        self._by_descriptor.clear()
+        self._polls.clear()
+
+    def _begin(self, watched: _Watched) -> None:
+        places = ((watched.folder / "new", _MESSAGES), (watched.folder / "cur", _MESSAGES), (watched.folder, _FOLDER))
+        for path, mask in places:
+            descriptor = _libc.inotify_add_watch(self._descriptor, os.fsencode(path), mask) if self._usable() else -1
+            if descriptor < 0:
+                watched.is_polled = True
+                break
+            watched.descriptors.append(descriptor)
+            self._by_descriptor[descriptor] = watched
+        if watched.is_polled or _is_remote(watched.folder):
+            watched.seen = watched.state()
+            self._polls.append(watched)
+
+    def _usable(self) -> bool:
+        return bool(self._descriptor >= 0)
+
+    def _end(self, watched: _Watched) -> None:
+        for descriptor in watched.descriptors:
+            if self._by_descriptor.pop(descriptor, None) is not None:
+                _libc.inotify_rm_watch(self._descriptor, descriptor)
+        if self._watched.get(watched.folder) is watched:
+            del self._watched[watched.folder]
+
+    def _events(self) -> set[_Watched]:
+        told: set[_Watched] = set()
+        while self._descriptor >= 0:
+            try:
+                octets = os.read(self._descriptor, 1 << 16)
+            except BlockingIOError:
+                break
+            at = 0
+            while at < len(octets):
+                descriptor, mask, _, length = _EVENT.unpack_from(octets, at)
+                name = octets[at + _EVENT.size : at + _EVENT.size + length].rstrip(b"\0")
+                at += _EVENT.size + length
+                told |= self._event(descriptor, mask, name)
+        return told
+
+    def _event(self, descriptor: int, mask: int, name: bytes) -> set[_Watched]:
+        if mask & _Q_OVERFLOW:
+            return set(self._by_descriptor.values())
+        watched = self._by_descriptor.get(descriptor)
+        if watched is None:
+            return set()
+        if mask & _IGNORED:
+            self._by_descriptor.pop(descriptor, None)
+            return {watched}
+        is_folder = watched.descriptors and descriptor == watched.descriptors[-1]
+        if is_folder and mask & (_MODIFY | _MOVED_TO) and name != os.fsencode(LOG):
+            return set()
+        return {watched}
+
+
+def _is_remote(folder: Path) -> bool:
+    """Whether another machine may change the folder without inotify knowing."""
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statfs(os.fsencode(folder), buffer) != 0:
+        return True
+    return int.from_bytes(buffer.raw[:4], "little") in _REMOTE

@@ -1,0 +1,73 @@
+# cython: language_level=3
+"""Asks OpenSSL for the channel binding tls-exporter (RFC 9266), which the ssl module of Python does not.
+
+Theory: SSL_export_keying_material() is looked up at run time in the very libssl that the ssl module uses, as for the
+tickets (_tickets.pyx).
+
+Traps. The SSL is the second member of the object inside an SSLObject: so it has been in every CPython up to NEWEST, and
+for others nothing is tried.
+
+Not here: the bindings that the ssl module knows (tls_machine.py).
+"""
+
+import _ssl
+import ssl
+import sys
+
+cdef extern from "<dlfcn.h>" nogil:
+    void* dlopen(const char* path, int flags)
+    void* dlsym(void* library, const char* name)
+    int RTLD_LAZY
+    int RTLD_NOLOAD
+
+cdef extern from "Python.h":
+    ctypedef struct PyObject:
+        pass
+
+ctypedef int (*Export)(void*, unsigned char*, size_t, const char*, size_t, const unsigned char*, size_t, int) noexcept nogil
+
+NEWEST = (3, 14)
+
+cdef enum:
+    SIZE = 32
+
+cdef const char* LABEL = b"EXPORTER-Channel-Binding"
+cdef Export _export = NULL
+
+
+cdef bint _find_openssl():
+    """Looks the function up, once; whether it is there."""
+    global _export
+    cdef void* library
+    if _export != NULL:
+        return True
+    if sys.implementation.name != "cpython" or sys.version_info[:2] > NEWEST:
+        return False
+    path = getattr(_ssl, "__file__", None)
+    if path is None:
+        library = dlopen(NULL, RTLD_LAZY)
+    else:
+        name = path.encode()
+        library = dlopen(<const char*>name, RTLD_LAZY | RTLD_NOLOAD)
+    if library == NULL:
+        return False
+    _export = <Export>dlsym(library, b"SSL_export_keying_material")
+    return _export != NULL
+
+
+def can_export():
+    return _find_openssl()
+
+
+def tls_exporter(connection not None):
+    cdef void* inner
+    cdef unsigned char octets[SIZE]
+    if not isinstance(connection, ssl.SSLObject) or not _find_openssl():
+        return None
+    held = connection._sslobj
+    if not isinstance(held, _ssl._SSLSocket):
+        return None
+    inner = (<void**>(<char*><void*>held + sizeof(PyObject)))[1]
+    if inner == NULL or _export(inner, octets, SIZE, LABEL, 24, b"", 0, 1) != 1:
+        return None
+    return <bytes>octets[:SIZE]
