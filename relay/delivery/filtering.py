@@ -28,11 +28,13 @@ from typing import Final, NamedTuple
 from relay.config.sieve import SieveSettings
 from relay.mailbox import names
 from relay.mailbox.memory import Memory
+from relay.mailbox.root import Root
 from relay.mailbox.scripts import ACTIVE, FOLDER, file_name
-from relay.mailbox.vocabulary import Refused
+from relay.mailbox.store import FolderStore
+from relay.mailbox.vocabulary import Refusal, Refused
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
-from relay.sieve.actions import Keep
+from relay.sieve.actions import FileInto, Keep
 from relay.sieve.default import TEXT as DEFAULT
 from relay.sieve.triggers import may_run
 
@@ -211,6 +213,7 @@ class Filters:
             recipient=incoming.recipient.decode("utf-8", "replace"),
             delimiter=self._delimiter,
             mailbox_exists=lambda name: _exists(folder, name),
+            special_use=lambda use: _special_use(folder, use),
             was_seen=was_seen,
             load=load,
         )
@@ -248,8 +251,10 @@ class _Planning:
     def plan(self, result: Result) -> Plan:
         plan = self._plan
         for store in result.stores:
-            self._store(store.mailbox if not isinstance(store, Keep) else "INBOX", store.flags, store.header,
-                        create=isinstance(store, Keep) or store.create)  # fmt: skip
+            if isinstance(store, FileInto) and store.create:
+                self._create(store)
+            name = "INBOX" if isinstance(store, Keep) else store.mailbox
+            self._store(name, store.flags, store.header)
         self._redirects(result)
         if result.vacation is not None:
             self._vacation(result)
@@ -258,17 +263,28 @@ class _Planning:
         plan.remember += [(DUPLICATE, track.key, track.seconds) for track in result.tracks]
         return plan
 
-    def _store(self, name: str, flags: tuple[str, ...], header: bytes | None, *, create: bool) -> None:
+    def _store(self, name: str, flags: tuple[str, ...], header: bytes | None) -> None:
         try:
             checked = names.checked(name)
         except Refused:
             checked = ""
-        if not checked or (checked != "INBOX" and not create and not _exists(self._folder, checked)):
+        if not checked or (checked != "INBOX" and not _exists(self._folder, checked)):
             self._plan.notes.append(f"no mailbox {name[:100]!r}")
             checked = "INBOX"
         folder = self._folder / names.folder_name(checked)
         if all(each.folder != folder for each in self._plan.placements):
             self._plan.placements.append(Placement(folder, flags, header, checked))
+
+    def _create(self, store: FileInto) -> None:
+        """RFC 5490 3.2. What cannot be made is missing afterwards, and the message goes to INBOX."""
+        if _exists(self._folder, store.mailbox):
+            return
+        special_uses = [store.special_use] if store.special_use else []
+        try:
+            FolderStore(self._folder).create(store.mailbox, special_uses)
+        except Refused as refused:
+            if refused.why is not Refusal.ALREADY_EXISTS:
+                self._plan.notes.append(f"{store.mailbox[:100]!r} cannot be made: {refused.text}")
 
     def _redirects(self, result: Result) -> None:
         settings = self._filters.settings
@@ -277,7 +293,7 @@ class _Planning:
         delivered_to = [value.strip().lower() for value in self._view.raw_values("Delivered-To")]
         if self._incoming.mailbox.lower() in delivered_to:
             self._plan.notes.append("not redirected: it came back")
-            self._store("INBOX", (), None, create=True)
+            self._store("INBOX", (), None)
             return
         since = self._now + self._filters.lifetime - DAY
         today = self._memory.count(REDIRECT, since)
@@ -353,9 +369,14 @@ def view_of(incoming: Incoming) -> MessageView:
 
 def edited(incoming: Incoming, header: bytes) -> bytes:
     """The whole content with another header section."""
-    content = _read(incoming, incoming.size)
+    content = whole(incoming)
     body = content.find(b"\r\n\r\n")
     return header + (content[body + 2 :] if body >= 0 else b"\r\n")
+
+
+def whole(incoming: Incoming) -> bytes:
+    """The whole content, in memory."""
+    return _read(incoming, incoming.size)
 
 
 def _read(incoming: Incoming, limit: int) -> bytes:
@@ -371,3 +392,12 @@ def _exists(folder: Path, name: str) -> bool:
         return (folder / names.folder_name(names.checked(name)) / "cur").is_dir()
     except Refused:
         return False
+
+
+def _special_use(folder: Path, use: str) -> str | None:
+    """The mailbox of the account with a special use (RFC 6154), if there is one."""
+    for name, uses in Root(folder).notes().special_uses.items():
+        if use.lower() in map(str.lower, uses):
+            mailbox = names.name_of(name)
+            return mailbox if mailbox is not None and _exists(folder, mailbox) else None
+    return None

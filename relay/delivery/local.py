@@ -19,10 +19,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited
+from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
 from relay.mailbox.maildir import Message, deliver, folder_of
 from relay.mailbox.memory import Memory
+from relay.mailbox.store import FolderStore
+from relay.mailbox.vocabulary import Refusal, Refused
 
 if TYPE_CHECKING:
     from relay.delivery._delivery import Delivery
@@ -60,11 +62,45 @@ def deliver_local(
     fault of the disk defers that job alone.
     """
     works = [_prepared(mail_dir, job, filters, now) for job in jobs]
-    results = iter(deliver([message for work in works if isinstance(work, _Work) for message in work.messages]))
+    results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
     return [
         _outcome(work, [next(results) for _ in work.messages], now) if isinstance(work, _Work) else work
         for work in works
     ]
+
+
+class _Kept(NamedTuple):
+    """A copy that was stored already: one with keywords goes through the store, which knows their letters."""
+
+    result: str | OSError
+
+
+def _written(messages: list[Message | _Kept]) -> list[str | OSError]:
+    """Stores what is not stored yet, in one batch."""
+    results = iter(deliver([each for each in messages if isinstance(each, Message)]))
+    return [each.result if isinstance(each, _Kept) else next(results) for each in messages]
+
+
+def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept | None:
+    """Stores a copy that has keywords; None when it has none, or the store does not take them."""
+    if all(flag in _LETTERS for flag in placement.flags):
+        return None
+    incoming = _incoming(job)
+    content = _trace(job) + (edited(incoming, placement.header) if placement.header is not None else whole(incoming))
+    try:
+        appending = FolderStore(account).begin_append(placement.shown)
+        try:
+            appending.add(placement.flags)
+            appending.write(content)
+            appended = appending.commit()
+        except BaseException:
+            appending.abort()
+            raise
+    except Refused as refused:
+        return _Kept(OSError(errno.EDQUOT, "over quota")) if refused.why is Refusal.OVER_QUOTA else None
+    except OSError as fault:
+        return _Kept(fault)
+    return _Kept(f"UID {appended.uids[0]}")
 
 
 class _Work(NamedTuple):
@@ -74,7 +110,7 @@ class _Work(NamedTuple):
     plan: Plan | None
     placements: list[Placement]
     """Those that no earlier attempt has made."""
-    messages: list[Message]
+    messages: list[Message | _Kept]
     """One for each, and perhaps a notice."""
     memory: Memory | None
     """That of the account, when there is a plan."""
@@ -95,7 +131,7 @@ def _prepared(mail_dir: Path, job: LocalJob, filters: Filters | None, now: float
             return _Work(job, None, [], [_message(job, Placement(folder, (), None, "INBOX"))], None)
         memory = Memory(folder)
         placements = _left(job, plan, memory, now)
-        messages = [_message(job, each) for each in placements]
+        messages = [_with_keywords(job, folder, each) or _message(job, each) for each in placements]
     except OSError as fault:
         return _fault_outcome(job, fault)
     if plan.notice is not None:
@@ -122,12 +158,16 @@ def _incoming(job: LocalJob) -> Incoming:
 
 def _message(job: LocalJob, placement: Placement) -> Message:
     delivery = job.delivery
-    header = b"Return-Path: <" + delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
+    header = _trace(job)
     flags = "".join(sorted(_LETTERS[flag] for flag in placement.flags if flag in _LETTERS))
     if placement.header is not None:
         return Message(placement.folder, (header, edited(_incoming(job), placement.header)), flags=flags)
     beginning = delivery.content if delivery.content is not None else b""
     return Message(placement.folder, (header, beginning), delivery.path, delivery.size - len(beginning), flags)
+
+
+def _trace(job: LocalJob) -> bytes:
+    return b"Return-Path: <" + job.delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
 
 
 def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:

@@ -150,7 +150,7 @@ class Session:
     def secured(self, stream: TlsServer) -> None:
         """See Machine. RFC 5804 2.2: the capabilities are told again without being asked for."""
         self._offers_tls, self._is_secure = False, True
-        self._bindings = getattr(stream, "bindings", {})
+        self._bindings = stream.bindings()
         self.wants_tls = False
         if self._is_open:
             self._capability(b"TLS has begun")

@@ -22,6 +22,8 @@ class FileInto(NamedTuple):
     create: bool = False
     """Make the mailbox when it is not there (RFC 5490 3.2); without it the message goes to INBOX instead."""
     header: bytes | None = None
+    special_use: str = ""
+    """What a mailbox that is made gets (RFC 8579 4)."""
 
 
 class Redirect(NamedTuple):

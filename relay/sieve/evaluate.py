@@ -152,12 +152,13 @@ def _file_into(run: Run, node: Node) -> str:
     mailbox = run.text(node.arguments[0])
     if fault := values.mailbox_fault(mailbox):
         raise RunError(f"{values.shown(mailbox)} {fault}")
-    if "specialuse" in node.tags:
-        mailbox = run.environment.special_use(run.text(node.tags["specialuse"][1])) or mailbox
+    special_use = run.text(node.tags["specialuse"][1]) if "specialuse" in node.tags else ""
+    if special_use and (found := run.environment.special_use(special_use)) is not None:
+        mailbox, special_use = found, ""
     _count(run, node, f"fileinto {values.shown(mailbox)}")
     if "copy" not in node.tags:
         run.keeps_implicitly = False
-    _store(run, FileInto(mailbox, _flags(run, node), "create" in node.tags, _edited(run)))
+    _store(run, FileInto(mailbox, _flags(run, node), "create" in node.tags, _edited(run), special_use))
     return _GO
 
 

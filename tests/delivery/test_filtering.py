@@ -15,6 +15,7 @@ from relay.delivery.local import LocalJob, Sending, deliver_local
 from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, FAILED, Outcome
 from relay.mailbox import maildir
 from relay.mailbox.memory import Memory
+from relay.mailbox.store import FolderStore
 
 NOW = 1_700_000_000.0
 CONTENT = b"From: bob@x.org\r\nTo: ann@local.test\r\nSubject: hi\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n"
@@ -191,3 +192,21 @@ def test_a_global_script_can_be_included(tmp_path, folder):
     (tmp_path / "global" / "house.sieve").write_text("discard;")
     script(folder, 'require "include"; include :global "house";')
     assert deliver(tmp_path, job(), filters(tmp_path)).kind == DISCARDED
+
+
+def test_keywords_are_stored_and_a_made_mailbox_has_its_special_use(tmp_path, folder):
+    """RFC 5232 5, RFC 8579 4."""
+    script(
+        folder,
+        'require ["fileinto", "mailbox", "imap4flags", "special-use"];'
+        'fileinto :create :specialuse "\\\\Archive" :flags ["$Work", "\\\\Seen"] "Old";',
+    )
+    assert "UID 1 in Old" in deliver(tmp_path, job(), filters(tmp_path)).text
+    store = FolderStore(folder)
+    with_use = [each.name for each in store.list() if "\\Archive" in each.special_use]
+    assert with_use == ["Old"]
+    view = store.open("Old")
+    assert {"$Work", "\\Seen"} <= set(view.flag_names(view.flags[0]))
+    assert view.content(0).read(0, 1000).endswith(CONTENT)
+    store.rename("Old", "Older")
+    assert "in Older" in deliver(tmp_path, job(queue_id="Q2"), filters(tmp_path)).text

@@ -140,7 +140,9 @@ def test_special_use_finds_its_mailbox_or_falls_back():
     """RFC 8579 3, 4."""
     special = {"\\Junk": "Spam"}.get
     assert run('fileinto :specialuse "\\\\Junk" "J";', special_use=special).stores == [FileInto("Spam")]
-    assert run('fileinto :specialuse "\\\\Trash" "T";', special_use=special).stores == [FileInto("T")]
+    assert run('fileinto :specialuse "\\\\Trash" "T";', special_use=special).stores == [
+        FileInto("T", special_use="\\Trash")
+    ]
     assert holds('specialuse_exists "\\\\Junk"', special_use=special)
     assert not holds('specialuse_exists ["\\\\Junk", "\\\\Trash"]', special_use=special)
     assert holds('specialuse_exists "Spam" "\\\\Junk"', special_use=special, mailbox_exists=lambda _name: True)
