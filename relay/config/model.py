@@ -36,6 +36,7 @@ from relay.config.kinds import (
     Whole,
 )
 from relay.config.readers import ReaderSettings
+from relay.config.sieve import SieveSettings
 from relay.mail.next_hop import NextHop
 
 FALLBACK_HOSTNAME = "relay.localhost"
@@ -68,7 +69,7 @@ def _mailbox_workers() -> int:
 
 
 SMTP_KINDS = ("mx", "submission")
-READER_KINDS = ("imap", "pop3")
+READER_KINDS = ("imap", "pop3", "managesieve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Listener:
     kind: str = setting(
         Choice((*SMTP_KINDS, *READER_KINDS)),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
-        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs.",
+        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs; "
+        "at `managesieve` (RFC 5804: port 4190) they keep their filter scripts.",
         example="mx",
     )
     address: str = setting(
@@ -410,6 +412,9 @@ class Config:
     delivery: DeliverySettings = section(
         DeliverySettings, "Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."
     )
+    sieve: SieveSettings = section(
+        SieveSettings, "Scripts (RFC 5228) that file, redirect and answer mail as it is delivered to a mailbox."
+    )
     workers: WorkerSettings = section(WorkerSettings, "How many processes do what.")
     admin: AdminSettings = section(
         AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
@@ -440,6 +445,11 @@ class Config:
     def mail_dir(self) -> Path:
         """Mailboxes: ``<domain>/<local-part>`` below it."""
         return self.data_dir / "mail"
+
+    @property
+    def sieve_dir(self) -> Path:
+        """Scripts that those of accounts may include as ``:global``."""
+        return self.data_dir / "sieve"
 
     @property
     def tls_dir(self) -> Path:

@@ -32,6 +32,7 @@ from relay.telemetry.sink import LogSink
 from relay.workers import parts
 from relay.workers.clock import now_us
 from relay.workers.copying import Copier
+from relay.workers.filtered import FilteredDelivery
 from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
 from relay.workers.journaling import Journaling
 from relay.workers.links import LogLinks
@@ -123,7 +124,7 @@ class DeliveryWorker:
             self._remote,
             router,
             self._mailboxes,
-            config.mail_dir,
+            FilteredDelivery(config, self._writer, self._notices.ids, sink, row),
             row,
             self._changed,
         )

@@ -1,7 +1,7 @@
-"""A mailbox worker: people's sessions at their mailboxes, IMAP and POP3, on the slot's sockets.
+"""A mailbox worker: people's sessions at their mailboxes, IMAP, POP3 and ManageSieve, on the slot's sockets.
 
 It wires protocols, accounts and the store together and decides nothing. The transport and the limits are the same for
-both protocols (relay/net/dialogue.py, relay/net/gate.py).
+all protocols (relay/net/dialogue.py, relay/net/gate.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
-from relay.workers import parts
+from relay.workers import managesieve, parts
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
@@ -82,7 +82,16 @@ def make_pop3(rooms: Rooms, _listener: Listener) -> Make:
     return lambda listening, _client, _session_id: pop3.Session(rooms.config, offers_tls=offers_starttls(listening))
 
 
-PROTOCOLS: Final[Mapping[str, Callable[[Rooms, Listener], Make]]] = {"imap": make_imap, "pop3": make_pop3}
+def make_managesieve(rooms: Rooms, listener: Listener) -> Make:
+    """Makes the sessions of a ManageSieve listener."""
+    return managesieve.maker(rooms.config, rooms.authenticator, listener)
+
+
+PROTOCOLS: Final[Mapping[str, Callable[[Rooms, Listener], Make]]] = {
+    "imap": make_imap,
+    "pop3": make_pop3,
+    "managesieve": make_managesieve,
+}
 
 
 async def main(worker: Worker) -> None:

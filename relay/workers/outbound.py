@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
 from relay.delivery.connect import Connector
-from relay.delivery.local import LocalJob, deliver_local
+from relay.delivery.local import LocalJob
 from relay.mail.envelope import Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import FAILED, Outcome, deferred, failed
@@ -29,6 +29,7 @@ from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader, Message, MissingRecord
 from relay.telemetry import metrics
 from relay.workers.clock import now_us
+from relay.workers.filtered import FilteredDelivery
 from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
 from relay.workers.settle import Attempt, Settler
 
@@ -58,7 +59,7 @@ class Outbound:
         remote: RemoteFeeds,
         router: Router,
         mailboxes: Mailboxes,
-        mail_dir: Any,
+        local: FilteredDelivery,
         row: memoryview[int],
         changed: Callable[[], None],
     ) -> None:
@@ -70,7 +71,7 @@ class Outbound:
         self.remote = remote
         self.router = router
         self.mailboxes = mailboxes
-        self.mail_dir = mail_dir
+        self.local = local
         self.row = row
         self.changed = changed
         """Tells the worker that scheduler.actions() should be asked again soon."""
@@ -346,7 +347,7 @@ class LocalFeed:
                 mailbox = outbound.router.route(recipient).mailbox
                 if mailbox in outbound.mailboxes:
                     places.append((number, len(row)))
-                    jobs.append(LocalJob(delivery, mailbox))
+                    jobs.append(LocalJob(delivery, mailbox, recipient, attempt.envelope.queue_id))
                     row.append(None)
                 else:
                     row.append(failed("5.1.1", "no such mailbox here", "store", code=550))
@@ -363,9 +364,8 @@ class LocalFeed:
         outbound = self._outbound
         if not jobs:
             return []
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(outbound.threads, deliver_local, outbound.mail_dir, jobs)
+            return await outbound.local.deliver(outbound.threads, jobs)
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
 

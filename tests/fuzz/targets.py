@@ -7,5 +7,6 @@ from typing import Final
 
 from tests.fastparse.agreement import PARSERS
 from tests.mime.agreement import mime
+from tests.sieve.fuzz import sieve
 
-TARGETS: Final[dict[str, Callable[[bytes], None]]] = {**PARSERS, "mime": mime}
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {**PARSERS, "mime": mime, "sieve": sieve}
