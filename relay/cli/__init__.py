@@ -20,6 +20,7 @@ _COMMANDS: Final = {
     "queue": "Look at the queue and act on what waits in it.",
     "spool": "Look at what is on disk.",
     "account": "Manage the accounts.",
+    "mailbox": "Look at mailboxes, check them, bring removed messages back.",
     "sieve": "Filter scripts of accounts: check, try out, manage.",
     "config": "Print a sample file, or the reference of all settings.",
     "bench": "Measure it, and other mail servers beside it, on this machine.",

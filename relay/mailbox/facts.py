@@ -68,7 +68,11 @@ class Facts:
             return
         with self._lock, contextlib.suppress(OSError):
             if self._opened(create=True):
+                self._read_on()
+                if self._end < os.fstat(self._descriptor).st_size:
+                    os.ftruncate(self._descriptor, self._end)  # somebody died while writing
                 os.write(self._descriptor, _record(uid, kind, value))
+                self._read_on()
 
     def compact(self, uids: set[int]) -> None:
         """Keeps only the facts of ``uids``, if that makes the file much smaller."""

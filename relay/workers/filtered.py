@@ -18,6 +18,7 @@ from relay import dsn
 from relay.config.model import Config
 from relay.delivery.filtering import VACATION, Filters, Outgoing
 from relay.delivery.local import LocalJob, Sending, deliver_local
+from relay.delivery.room import Room
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome, deferred
@@ -49,6 +50,7 @@ class FilteredDelivery:
             global_dir=config.sieve_dir,
             lifetime=config.queue.lifetime,
         )
+        self._room = Room(config.mailbox)
         self._writer = writer
         self._ids = ids
         self._sink = sink
@@ -61,13 +63,16 @@ class FilteredDelivery:
     async def deliver(self, threads: Executor, jobs: list[LocalJob]) -> list[Outcome]:
         """One outcome for each job, in order."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, self._filters, time.time())
+        found = await loop.run_in_executor(threads, self._store, jobs, self._filters)
         self._faults.is_now(self._filters.faults)
         outcomes: list[Outcome | None] = [None if isinstance(each, Sending) else each for each in found]
         for place, each in enumerate(found):
             if isinstance(each, Sending):
                 outcomes[place] = await self._send_and_store(threads, jobs[place], each)
         return [outcome for outcome in outcomes if outcome is not None]
+
+    def _store(self, jobs: list[LocalJob], filters: Filters | None) -> list[Outcome | Sending]:
+        return deliver_local(self._mail_dir, jobs, filters=filters, room=self._room, now=time.time())
 
     async def _send_and_store(self, threads: Executor, job: LocalJob, sending: Sending) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -85,7 +90,7 @@ class FilteredDelivery:
         if len(sent) < len(errors):
             return self._deferred(job, "what the script sends cannot be spooled")
         jobs = [job._replace(plan=sending.plan)]
-        (outcome,) = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, None, time.time())
+        (outcome,) = await loop.run_in_executor(threads, self._store, jobs, None)
         assert isinstance(outcome, Outcome)
         return outcome
 
