@@ -51,6 +51,9 @@ class Facts:
         """Of which mailbox the facts are; those of another one are dropped."""
         self._head = _HEAD.pack(_MAGIC, uidvalidity, mailbox_id)
 
+    def __del__(self) -> None:
+        self._close()  # a mailbox that nobody uses any more
+
     def get(self, uid: int, kind: int) -> bytes | None:
         with self._lock, contextlib.suppress(OSError):
             if not self._opened(create=False):
