@@ -14,6 +14,7 @@ Not here: which segments there are, and where damaged octets are kept (tail.py, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -56,6 +57,10 @@ class Record(NamedTuple):
     large: LargeFile | None
     content: bytes | None = None
     """The content in the segment, when it is small and the record was read on the way past."""
+
+
+_make_record: Final = partial(tuple.__new__, Record)
+"""``Record._make`` without a Python call."""
 
 
 class Gap(NamedTuple):
@@ -161,7 +166,7 @@ class Segment:
     def _window(self, octets: bytes, base: int, end: int) -> tuple[list[Record], int, bool]:
         """The records in ``octets``; where to go on; whether there is no good record at that place."""
         mark, log, segment = self._identity
-        records, at, after, synced = read_run(Record._make, octets, base, end, mark, VERSION, log, segment, _KEPT)
+        records, at, after, synced = read_run(_make_record, octets, base, end, mark, VERSION, log, segment, _KEPT)
         if records:
             self.next_sequence = after
             self.synced_sequence = max(self.synced_sequence, synced)
