@@ -91,7 +91,8 @@ class Ledger:
         """A bounce is owed: the record is outstanding until it is paid."""
         if notice not in self._owed:
             self._owed.add(notice)
-            self.segment(notice.log, notice.segment).entries += 1
+            segment = self.segment(notice.log, notice.segment)
+            segment.entries += 1
 
     def pay(self, notice: Notice, now: int) -> bool:
         """The bounce is spooled; False when it was not owed."""

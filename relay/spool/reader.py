@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -44,6 +45,10 @@ class Message(NamedTuple):
     record: Record
     content: memoryview | bytes
     """The part of the content that is in the segment; the file named by ``record.large`` follows."""
+
+
+_make_message: Final = partial(tuple.__new__, Message)
+"""``Message._make`` without a Python call."""
 
 
 class MissingRecord(Exception):  # noqa: N818 - says what is the case, not who erred
@@ -228,7 +233,7 @@ class LogReader:
         ref = (log, segment, offset)
         remembered = self._young.pop(ref, None) or self._old.pop(ref, None)
         if remembered is not None and remembered.content is not None:
-            return Message(remembered, remembered.content)
+            return _make_message((remembered, remembered.content))
         key = (log, segment)
         known = self._open.get(key)
         fd, identity, large_folder = known if known is not None else self._file(log, segment)

@@ -298,16 +298,11 @@ class DeliveryWorker:
         recovery = self._recovery
         if recovery is None:
             self._reader.remember(records)
-        for record in records:
-            size = record.content_offset + record.content_size - record.offset
-            before = self._queue_intake.added
-            notice = self._queue_intake.record(
-                record.log, record.segment, record.offset, size, record.envelope, now, recovery
-            )
-            if notice is not None:
-                self._notices.owed(notice)
-            if recovery is not None and (notice is not None or self._queue_intake.added > before):
-                self._row[self._recovered] += 1
+        taken = self._queue_intake.records(records, now, recovery)
+        for notice in taken.notices:
+            self._notices.owed(notice)
+        if recovery is not None:
+            self._row[self._recovered] += taken.ours
         self._changed()
 
     def _damaged(self, damage: Damage) -> None:
