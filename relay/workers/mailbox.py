@@ -17,6 +17,7 @@ from relay.auth import AccountFile, Authenticator, Client
 from relay.config.model import Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
+from relay.mailbox.root import limits_of
 from relay.mailbox.store import Stores
 from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
@@ -42,6 +43,7 @@ class Rooms:
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
         self._stores: Final = Stores()
+        self._limits: Final = limits_of(worker.config.mailbox)
         self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
         if self.watcher.fileno() >= 0:
             worker.loop.add_reader(self.watcher.fileno(), self.watcher.dispatch)
@@ -49,7 +51,7 @@ class Rooms:
 
     def store(self, account: str) -> Store:
         """The mailboxes of an account. Blocks."""
-        return self._stores.of(folder_of(self.config.mail_dir, account.lower().encode()))
+        return self._stores.of(folder_of(self.config.mail_dir, account.lower().encode()), self._limits)
 
     def hidden(self, account: str) -> frozenset[str]:
         """The capabilities that the account is not told of."""

@@ -94,8 +94,12 @@ class Place:
     def pop3(self, address: str) -> poplib.POP3_SSL:
         context = ssl._create_unverified_context()
         client = poplib.POP3_SSL("127.0.0.1", self.ports["pop3s"], timeout=30, context=context)
-        client.user(address)
-        client.pass_(PASSWORD)
+        try:
+            client.user(address)
+            client.pass_(PASSWORD)
+        except poplib.error_proto:
+            client.close()
+            raise
         return client
 
     def until(self, condition, why: str) -> None:
@@ -268,11 +272,13 @@ def test_curl_lists_and_fetches(place):
 
 
 def retry_run(attempt):
+    """What ``attempt`` gives, tried again while the session before holds the maildrop."""
+    done = attempt()
     for _ in range(50):
-        done = attempt()
         if done.returncode == 0:
-            return done
+            break
         time.sleep(0.1)
+        done = attempt()
     return done
 
 
