@@ -61,13 +61,13 @@ class FilteredDelivery:
     async def deliver(self, threads: Executor, jobs: list[LocalJob]) -> list[Outcome]:
         """One outcome for each job, in order."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, self._filters, time.time())
+        found: list[Outcome | Sending] = await loop.run_in_executor(
+            threads, deliver_local, self._mail_dir, jobs, self._filters, time.time()
+        )
         self._faults.is_now(self._filters.faults)
-        outcomes: list[Outcome | None] = [None if isinstance(each, Sending) else each for each in found]
-        for place, each in enumerate(found):
-            if isinstance(each, Sending):
-                outcomes[place] = await self._send_and_store(threads, jobs[place], each)
-        return [outcome for outcome in outcomes if outcome is not None]
+        pairs = [(job, each) for job, each in zip(jobs, found, strict=True) if isinstance(each, Sending)]
+        later = iter(await asyncio.gather(*[self._send_and_store(threads, *pair) for pair in pairs]))
+        return [next(later) if isinstance(each, Sending) else each for each in found]
 
     async def _send_and_store(self, threads: Executor, job: LocalJob, sending: Sending) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -75,9 +75,11 @@ class FilteredDelivery:
         if not self._writer.has_room():
             return self._deferred(job, "the mail system is full")
         answers = [each for each in sending.outgoing if each.kind == VACATION]
-        await loop.run_in_executor(threads, _note, memory, answers)
-        errors = await asyncio.gather(*[self._spool(job, each) for each in sending.outgoing])
-        sent = [each for each, error in zip(sending.outgoing, errors, strict=True) if error is None]
+        known = await loop.run_in_executor(threads, _note, memory, answers)
+        wanted = [each for each in sending.outgoing if each not in known]
+        answers = [each for each in answers if each not in known]
+        errors = await asyncio.gather(*[self._spool(job, each) for each in wanted])
+        sent = [each for each, error in zip(wanted, errors, strict=True) if error is None]
         await loop.run_in_executor(threads, _note, memory, [each for each in sent if each.kind != VACATION])
         unsent = [each for each in answers if each not in sent]
         if unsent:
@@ -126,10 +128,10 @@ class FilteredDelivery:
         return deferred("4.3.1", text, "store", next_hop=job.mailbox.decode("utf-8", "backslashreplace"))
 
 
-def _note(memory: Memory, outgoing: list[Outgoing]) -> None:
+def _note(memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
+    """Remembers them; returns those that somebody else has remembered meanwhile."""
     now = time.time()
-    for each in outgoing:
-        memory.add(each.kind, each.key, now + each.seconds, now)
+    return [each for each in outgoing if not memory.add(each.kind, each.key, now + each.seconds, now)]
 
 
 def _forget(memory: Memory, outgoing: list[Outgoing]) -> None:
