@@ -182,7 +182,8 @@ def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
     try:
         _remember(work, results, now)
     except OSError as fault:
-        faults.append(fault)
+        # The message is stored: to try again would store it twice.
+        plan.notes.append(f"not remembered: {os.strerror(fault.errno or 0)}")
     if faults:
         return _fault_outcome(job, faults[0])
     if plan.refusal is not None:

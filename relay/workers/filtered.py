@@ -10,6 +10,7 @@ Not here: what a script means (relay/delivery/filtering.py), storing (relay/deli
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
@@ -75,12 +76,12 @@ class FilteredDelivery:
         if not self._writer.has_room():
             return self._deferred(job, "the mail system is full")
         answers = [each for each in sending.outgoing if each.kind == VACATION]
-        known = await loop.run_in_executor(threads, _note, memory, answers)
+        known = await self._note(threads, memory, answers)
         wanted = [each for each in sending.outgoing if each not in known]
         answers = [each for each in answers if each not in known]
         errors = await asyncio.gather(*[self._spool(job, each) for each in wanted])
         sent = [each for each, error in zip(wanted, errors, strict=True) if error is None]
-        await loop.run_in_executor(threads, _note, memory, [each for each in sent if each.kind != VACATION])
+        await self._note(threads, memory, [each for each in sent if each.kind != VACATION])
         unsent = [each for each in answers if each not in sent]
         if unsent:
             await loop.run_in_executor(threads, _forget, memory, unsent)
@@ -90,6 +91,15 @@ class FilteredDelivery:
         (outcome,) = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, None, time.time())
         assert isinstance(outcome, Outcome)
         return outcome
+
+    async def _note(self, threads: Executor, memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
+        """Remembers them; returns those that another delivery has remembered meanwhile, or all when that failed."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(threads, _remember, memory, outgoing)
+        except OSError as fault:
+            self._sink.event("warning", "sieve memory not written", cause=fault.strerror)
+            return outgoing
 
     async def _spool(self, job: LocalJob, outgoing: Outgoing) -> SpoolError | None:
         loop = asyncio.get_running_loop()
@@ -128,12 +138,12 @@ class FilteredDelivery:
         return deferred("4.3.1", text, "store", next_hop=job.mailbox.decode("utf-8", "backslashreplace"))
 
 
-def _note(memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
-    """Remembers them; returns those that somebody else has remembered meanwhile."""
+def _remember(memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
     now = time.time()
     return [each for each in outgoing if not memory.add(each.kind, each.key, now + each.seconds, now)]
 
 
 def _forget(memory: Memory, outgoing: list[Outgoing]) -> None:
-    for each in outgoing:
-        memory.forget(each.kind, each.key, time.time())
+    with contextlib.suppress(OSError):
+        for each in outgoing:
+            memory.forget(each.kind, each.key, time.time())
