@@ -27,6 +27,8 @@ def _listeners(config: Config) -> Iterator[Problem]:
     for number, listener in enumerate(config.listeners):
         if listener.name in names:
             yield ("listener", number, "name"), f'"{listener.name}" names another listener already'
+        if listener.name in {"admin", "autoconfig"}:
+            yield ("listener", number, "name"), f'"{listener.name}" is the name of a port of Relay\'s own'
         names.add(listener.name)
         place = (listener.address, listener.port)
         if place in places and listener.port:
@@ -35,6 +37,9 @@ def _listeners(config: Config) -> Iterator[Problem]:
     admin = (config.admin.address, config.admin.port)
     if admin in places and config.admin.port:
         yield ("admin", "port"), f'"{places[admin]}" listens on {admin[0]} port {admin[1]} already'
+    public = (config.autoconfig.address, config.autoconfig.port)
+    if public[1] and (public == admin or public in places):
+        yield ("autoconfig", "port"), f'"{places.get(public, "admin")}" listens on {public[0]} port {public[1]} already'
 
 
 def _tls(config: Config) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.config.auth import AuthSettings
+from relay.config.autoconfig import AutoconfigSettings
 from relay.config.declare import section, sections, setting
 from relay.config.delivery import DeliverySettings
 from relay.config.kinds import (
@@ -415,6 +416,9 @@ class Config:
     workers: WorkerSettings = section(WorkerSettings, "How many processes do what.")
     admin: AdminSettings = section(
         AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
+    )
+    autoconfig: AutoconfigSettings = section(
+        AutoconfigSettings, "A port for everybody that tells mail programs their settings, and nothing else."
     )
     log: LogSettings = section(LogSettings, "One JSON object a line: transactions, deliveries, events.")
 

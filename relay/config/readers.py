@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.config.declare import setting
-from relay.config.kinds import Duration, Many, Size, Text, Whole
+from relay.config.kinds import Duration, Flag, Many, Size, Text, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +42,11 @@ class ReaderSettings:
         '`"alice@example.org: QRESYNC COMPRESS=DEFLATE"`; `"*: ..."` is for every account.',
         default=[],
         example=["alice@example.org: QRESYNC"],
+    )
+    pop3_exclusive: bool = setting(
+        Flag(),
+        "Only one POP3 session at a time at a maildrop (RFC 1939 4); a second one is told [IN-USE]. Without, all are "
+        "let in, and each sees the maildrop as it was when it came.",
+        default=True,
     )
     threads: int = setting(Whole(1, 256), "Threads in each mailbox worker that wait for the disk.", default=8)

@@ -136,6 +136,9 @@ class Dialogue(asyncio.Protocol):
         self._is_lost = True
         if self._is_shaking:
             self._shaken("closed")
+        if self._machine.report.mixup:
+            self._cause = "mixup"
+            gate.mixed_up(self._machine.report.mixup)
         self._cause = self._cause or ("peer_closed" if error is None else "peer_reset")
         if self._timer is not None:
             gate.wheel.cancel(self._timer)

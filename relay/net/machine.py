@@ -54,6 +54,8 @@ class Report:
     """Messages whose content, or a part of it, was sent."""
     added: int = 0
     removed: int = 0
+    mixup: str = ""
+    """The protocol that the client speaks when it is not ours (one of ``MIXUPS`` of relay/telemetry/metrics.py)."""
 
 
 class Machine(Protocol):

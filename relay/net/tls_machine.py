@@ -126,6 +126,7 @@ class TlsServer:
         cipher = self._ssl.cipher()
         return f"{self._ssl.version()} {cipher[0] if cipher else ''}"
 
+    @property
     def bindings(self) -> dict[str, bytes]:
         """The channel bindings of the established connection by name (RFC 5929, RFC 9266); empty when the one that its
         version of TLS is meant to have cannot be told, since clients would choose that one.

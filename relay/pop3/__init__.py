@@ -1,5 +1,10 @@
-"""Mailboxes are read with POP3 (RFC 1939): the server's side as a pure machine."""
+"""Mailboxes are read with POP3 (RFC 1939): the server's side as a pure machine.
 
-from relay.pop3.session import Session
+``answers`` long answers in pieces, ``maildrop`` INBOX as one session sees it, ``login`` the way in, ``session`` the
+machine on top of them.
+"""
 
-__all__ = ["Session"]
+from relay.pop3.login import Door
+from relay.pop3.session import Rules, Session
+
+__all__ = ["Door", "Rules", "Session"]

@@ -19,7 +19,7 @@ cdef class Login(Handover):
     cdef int question_stage
     cdef object exchange            # the SASL exchange that goes on, or None
     cdef bint awaits_response       # the next line is a response, not a command
-    cdef object bindings            # tells the channel bindings of the TLS connection, or None
+    cdef object bindings            # of the TLS connection, by name, or None
 
     cdef int auth(self, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int respond(self, bytes line) except -1

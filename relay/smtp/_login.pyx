@@ -37,7 +37,7 @@ cdef class Login(Handover):
         mechanism = name.decode("ascii", "replace").upper()
         exchange = None
         if mechanism in mechanisms:
-            bindings = {} if self.bindings is None else self.bindings()
+            bindings = {} if self.bindings is None else self.bindings
             exchange = self.service.authenticator.exchange(mechanism, bindings)
         if exchange is None:
             return self.refuse("mechanism", shown(name, 20))

@@ -75,7 +75,7 @@ READER_CLOSED: Final = _words(
     "unselected internal",
 )
 """Why a reader's session ended."""
-MIXUPS: Final = _words("http tls plain other")
+MIXUPS: Final = _words("http tls plain smtp imap pop3 other")
 TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client

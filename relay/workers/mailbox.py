@@ -23,6 +23,7 @@ from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
 from relay.workers import managesieve, parts
+from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
@@ -77,9 +78,27 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
     return make
 
 
-def make_pop3(rooms: Rooms, _listener: Listener) -> Make:
+def make_pop3(rooms: Rooms, listener: Listener) -> Make:
     """Makes the sessions of a POP3 listener."""
-    return lambda listening, _client, _session_id: pop3.Session(rooms.config, offers_tls=offers_starttls(listening))
+    config = rooms.config
+    rules = pop3.Rules(
+        config.hostname,
+        directions(config.listeners),
+        config.run_dir / "pop3" if config.readers.pop3_exclusive else None,
+        config.readers.login_timeout,
+        config.readers.idle_timeout,
+    )
+
+    def make(listening: Listening, client: str, session_id: str) -> Machine:
+        door = pop3.Door(
+            rooms.authenticator,
+            Client(client, "pop3", listening.name, session_id),
+            offers_tls=offers_starttls(listening),
+            allows_plaintext=listener.plaintext_login,
+        )
+        return pop3.Session(rules, door, rooms.store)
+
+    return make
 
 
 def make_managesieve(rooms: Rooms, listener: Listener) -> Make:

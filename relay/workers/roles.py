@@ -19,7 +19,11 @@ def _mailbox_slots(config: Config) -> int:
 
 
 def _admin_endpoints(config: Config) -> tuple[Endpoint, ...]:
-    return (Endpoint(admin.LISTENER, config.admin.address, config.admin.port),)
+    public = config.autoconfig
+    endpoints = (Endpoint(admin.LISTENER, config.admin.address, config.admin.port),)
+    if not public.address:
+        return endpoints
+    return (*endpoints, Endpoint(admin.PUBLIC_LISTENER, public.address, public.port))
 
 
 ROLES: Final = (

@@ -1,0 +1,158 @@
+"""How a session of POP3 comes to an account: USER and PASS (RFC 1939 7), AUTH (RFC 5034).
+
+Not here: mechanisms and passwords (relay/auth).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
+
+from relay.auth import (
+    LONGEST_LINE,
+    TEMPORARY,
+    Accepted,
+    Challenge,
+    Check,
+    Client,
+    Exchange,
+    Login,
+    Refused,
+    Step,
+    Trouble,
+    offered,
+)
+from relay.net.machine import Waiting
+from relay.net.tls_machine import TlsServer
+
+LONGEST_RESPONSE: Final = LONGEST_LINE
+
+
+class Authenticating(Protocol):
+    """What is used of an Authenticator (relay/auth)."""
+
+    def exchange(self, mechanism: str, bindings: Mapping[str, bytes], /) -> Exchange | None: ...
+    def check(self, check: Check, client: Client, /) -> Awaitable[Login]: ...
+    def password(self, name: bytes, password: bytes, client: Client, /) -> Awaitable[Login]: ...
+    def came_to_nothing(self, trouble: Trouble, client: Client, /) -> Login: ...
+
+
+class Door(NamedTuple):
+    """What a listener allows, and who checks."""
+
+    authenticator: Authenticating
+    client: Client
+    offers_tls: bool
+    allows_plaintext: bool
+
+
+class Entered(NamedTuple):
+    """The client is this account."""
+
+    account: str
+
+
+Way = bytes | Waiting | Entered
+"""What to say, what to wait for, or that somebody has entered."""
+
+
+class Entrance:
+    """One session's."""
+
+    def __init__(self, door: Door) -> None:
+        self._door: Final = door
+        self._is_secure = False
+        self._bindings: Mapping[str, bytes] = {}
+        self._exchange: Exchange | None = None
+        self._name = b""
+        self.awaits_response = False
+        """The client's next line is a response to a challenge."""
+
+    @property
+    def offers_tls(self) -> bool:
+        """STLS has its place here."""
+        return self._door.offers_tls and not self._is_secure
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """Those to announce; none where nobody may log in."""
+        return offered(
+            is_secure=self._is_secure,
+            allows_plaintext=self._door.allows_plaintext,
+            has_bindings=bool(self._bindings),
+        )
+
+    def secured(self, stream: TlsServer) -> None:
+        """TLS is there: what was said before does not count (RFC 2595 4)."""
+        self._is_secure = True
+        self._bindings = stream.bindings
+        self._exchange, self._name, self.awaits_response = None, b"", False
+
+    def user(self, name: bytes) -> bytes:
+        """USER: every name is welcome, or it would tell which accounts there are."""
+        if not self.mechanisms:
+            return _NEEDS_TLS
+        self._name = name
+        return b"+OK Now the password\r\n"
+
+    def password(self, password: bytes) -> Way:
+        """PASS."""
+        if not self._name:
+            return b"-ERR Say USER first\r\n"
+        name, self._name, self._exchange = self._name, b"", None
+        return Waiting(lambda: self._door.authenticator.password(name, password, self._door.client))
+
+    def auth(self, argument: bytes) -> Way:
+        """AUTH mechanism [initial-response]."""
+        if not self.mechanisms:
+            return _NEEDS_TLS
+        name, _, initial = argument.partition(b" ")
+        mechanism = name.decode("ascii", "replace").upper()
+        if mechanism in self.mechanisms:
+            self._exchange = self._door.authenticator.exchange(mechanism, self._bindings)
+        if self._exchange is None:
+            return b"-ERR This mechanism is not offered\r\n"
+        return self._take(self._exchange.start(initial or None))
+
+    def respond(self, line: bytes) -> Way:
+        """The client's response to a challenge."""
+        self.awaits_response = False
+        assert self._exchange is not None
+        return self._take(self._exchange.answer(line))
+
+    def checked(self, answer: Any, fault: BaseException | None) -> Way:
+        """What was waited for has come."""
+        if fault is not None or not isinstance(answer, Login):
+            self._exchange = None
+            return _said(Trouble.BUSY)
+        if answer.trouble is not None:
+            self._exchange = None
+            return _said(answer.trouble)
+        return Entered(answer.account) if self._exchange is None else self._take(self._exchange.checked(answer))
+
+    def _take(self, step: Step) -> Way:
+        match step:
+            case Challenge(octets):
+                self.awaits_response = True
+                return b"+ " + octets + b"\r\n"
+            case Accepted(account):
+                self._exchange = None
+                return Entered(account)
+            case Refused(trouble):
+                self._exchange = None
+                self._door.authenticator.came_to_nothing(trouble, self._door.client)
+                return _said(trouble)
+            case check:
+                return Waiting(lambda: self._door.authenticator.check(check, self._door.client))
+
+
+_NEEDS_TLS: Final = b"-ERR Log in only under TLS\r\n"
+
+
+def _said(trouble: Trouble) -> bytes:
+    """RFC 3206: whether another password would help."""
+    if trouble in TEMPORARY:
+        return b"-ERR [SYS/TEMP] Too many logins at the moment or too many that failed, try again later\r\n"
+    if trouble in {Trouble.MALFORMED, Trouble.TOO_LONG, Trouble.CANCELLED}:
+        return b"-ERR The login came to nothing\r\n"
+    return b"-ERR [AUTH] Account or password is wrong\r\n"
