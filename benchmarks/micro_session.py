@@ -4,8 +4,8 @@
 
 The time is that of MAIL, RCPT, DATA and a content of 1 KiB through Session.receive(): policy look-ups, envelope,
 Received field, counters and log line included. Lock-step is four buffers a message, pipelined is two (the commands,
-the content), one buffer is everything at once. The memory is measured with real connections over loopback on uvloop,
-as the growth of the resident set of a process that holds the server's side only.
+the content), one buffer is everything at once. The memory is measured with real connections over loopback, as
+the growth of the resident set of a process that holds the server's side only.
 """
 
 from __future__ import annotations

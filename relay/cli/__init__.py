@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "spool": "Look at what is on disk.",
     "account": "Manage the accounts.",
     "sieve": "Filter scripts of accounts: check, try out, manage.",
+    "mailbox": "Look at mailboxes, check them, bring removed messages back.",
     "dns": "Print the DNS records that a domain needs.",
     "config": "Print a sample file, or the reference of all settings.",
     "bench": "Measure it, and other mail servers beside it, on this machine.",

@@ -66,6 +66,7 @@ def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]
     metrics = f"http://{_place(bound, 'admin', config.admin.address, config.admin.port)}/metrics"
     next_hop = config.relay_domains[0].next_hop
     first = config.smtp_listeners[0]
+    submission = next(each for each in config.smtp_listeners if each.kind == "submission" and each.tls == "starttls")
     imap = next(each for each in config.reader_listeners if each.kind == "imap" and each.tls != "implicit")
     server = bound.get(first.name, (first.address, first.port))
     return [
@@ -80,8 +81,8 @@ def _demo(config: Config, bound: Bound, surroundings: Surroundings) -> list[str]
         "  Read it:",
         f"     {_read(bound.get(imap.name, (imap.address, imap.port)), surroundings)}",
         "",
-        "  2. A message to the relay domain, and what waits in the queue:",
-        f"     {_send(server, f'someone@{DEMO_RELAY_DOMAIN}', surroundings)}",
+        "  2. Log in and send a message to the relay domain, and see what waits in the queue:",
+        f"     {_submit(bound.get(submission.name, (submission.address, submission.port)), surroundings)}",
         f"     {surroundings.relay} queue list",
         "",
         "  3. What Relay counts:",
@@ -109,6 +110,30 @@ def _send(server: tuple[str, int], recipient: str, surroundings: Surroundings) -
             f"printf '{_MESSAGE}' | curl -sS --url {url} --mail-from {_SENDER} --mail-rcpt {recipient} --upload-file -"
         )
     program = f"import smtplib; smtplib.SMTP('{address}', {port}).sendmail('{_SENDER}', ['{recipient}'], '{_MESSAGE}')"
+    return f'{surroundings.python} -c "{program}"'
+
+
+def _submit(server: tuple[str, int], surroundings: Surroundings) -> str:
+    """A command that logs in as the demo account and sends a message to the relay domain."""
+    address, port = server
+    recipient = f"someone@{DEMO_RELAY_DOMAIN}"
+    password = f'"$(cat {shlex.quote(surroundings.password_file)})"'
+    if "swaks" in surroundings.programs:
+        return (
+            f"swaks --server {address} --port {port} --tls --auth --auth-user {DEMO_ACCOUNT} "
+            f"--auth-password {password} --from {DEMO_ACCOUNT} --to {recipient} --header 'Subject: hello'"
+        )
+    if "curl" in surroundings.programs:
+        return (
+            f"printf 'From: {DEMO_ACCOUNT}\\r\\n{_MESSAGE}' | curl -sSk --ssl-reqd --url "
+            f"smtp://{show_endpoint(address, port)} --user {DEMO_ACCOUNT}:{password} --mail-from {DEMO_ACCOUNT} "
+            f"--mail-rcpt {recipient} --upload-file -"
+        )
+    program = (
+        f"import smtplib; s = smtplib.SMTP('{address}', {port}); s.starttls(); "
+        f"s.login('{DEMO_ACCOUNT}', open('{surroundings.password_file}').read().strip()); "
+        f"s.sendmail('{DEMO_ACCOUNT}', ['{recipient}'], '{_MESSAGE}')"
+    )
     return f'{surroundings.python} -c "{program}"'
 
 

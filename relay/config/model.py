@@ -36,6 +36,7 @@ from relay.config.kinds import (
     Text,
     Whole,
 )
+from relay.config.mailbox import MailboxSettings
 from relay.config.readers import ReaderSettings
 from relay.config.sieve import SieveSettings
 from relay.mail.next_hop import NextHop
@@ -405,6 +406,7 @@ class Config:
     auth: AuthSettings = section(AuthSettings, "Logging in, over whatever protocol. Every process counts for itself.")
     smtp: SmtpSettings = section(SmtpSettings, "Taking mail in. Each limit answers with the reply RFC 5321 has for it.")
     readers: ReaderSettings = section(ReaderSettings, "People at their mailboxes: limits of IMAP and POP3 sessions.")
+    mailbox: MailboxSettings = section(MailboxSettings, "How much an account may keep, and for how long.")
     spool: SpoolSettings = section(SpoolSettings, "Where accepted mail is kept until it is delivered.")
     queue: QueueSettings = section(QueueSettings, "When a message is tried again, and when it is given up.")
     delivery: DeliverySettings = section(
@@ -446,11 +448,6 @@ class Config:
     def mail_dir(self) -> Path:
         """Mailboxes: ``<domain>/<local-part>`` below it."""
         return self.data_dir / "mail"
-
-    @property
-    def sieve_dir(self) -> Path:
-        """Scripts that those of accounts may include as ``:global``."""
-        return self.data_dir / "sieve"
 
     @property
     def tls_dir(self) -> Path:

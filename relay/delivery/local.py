@@ -14,12 +14,14 @@ means (filtering.py), spooling (relay/workers/filtered.py).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
+from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
 from relay.mailbox.maildir import Message, deliver, folder_of
 from relay.mailbox.memory import Memory
@@ -54,19 +56,24 @@ class Sending(NamedTuple):
 
 
 def deliver_local(
-    mail_dir: Path, jobs: list[LocalJob], filters: Filters | None = None, now: float = 0.0
+    mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0, filters: Filters | None = None
 ) -> list[Outcome | Sending]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
 
-    ``now``: seconds since the epoch, for scripts. Delivered means *published*: synced, in ``new``, directory synced. A
-    fault of the disk defers that job alone.
+    ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings and for scripts, which
+    ``filters`` knows.
+
+    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
     """
-    works = [_prepared(mail_dir, job, filters, now) for job in jobs]
+    works = [_prepared(mail_dir, job, filters, room, now) for job in jobs]
     results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
-    return [
+    done = [
         _outcome(work, [next(results) for _ in work.messages], now) if isinstance(work, _Work) else work
         for work in works
     ]
+    if room and room.is_limited:
+        _warn(mail_dir, jobs, done, room, now)
+    return done
 
 
 class _Kept(NamedTuple):
@@ -103,6 +110,18 @@ def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept 
     return _Kept(f"UID {appended.uids[0]}")
 
 
+def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending], room: Room, now: float) -> None:
+    """Tells owners whose mailbox is nearly full; the messages are delivered whatever becomes of that."""
+    delivered = {
+        job.mailbox
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if isinstance(outcome, Outcome) and outcome.kind == DELIVERED
+    }
+    for mailbox in delivered:
+        with contextlib.suppress(OSError):
+            room.warn(folder_of(mail_dir, mailbox), _shown(mailbox), now)
+
+
 class _Work(NamedTuple):
     """One job with the messages that it comes to."""
 
@@ -116,7 +135,9 @@ class _Work(NamedTuple):
     """That of the account, when there is a plan."""
 
 
-def _prepared(mail_dir: Path, job: LocalJob, filters: Filters | None, now: float) -> _Work | Outcome | Sending:
+def _prepared(
+    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float
+) -> _Work | Outcome | Sending:
     try:
         folder = folder_of(mail_dir, job.mailbox)
     except ValueError:
@@ -125,8 +146,12 @@ def _prepared(mail_dir: Path, job: LocalJob, filters: Filters | None, now: float
     try:
         if plan is None and filters is not None:
             plan = filters.plan(folder, _incoming(job), now)
-            if plan is not None and plan.outgoing:
-                return Sending(plan, plan.outgoing)
+        if room is not None and (plan is None or plan.placements):
+            refusal = room.refusal(folder, job.delivery.size, _shown(job.mailbox))
+            if refusal is not None:
+                return refusal
+        if plan is not None and plan.outgoing and job.plan is None:
+            return Sending(plan, plan.outgoing)
         if plan is None:
             return _Work(job, None, [], [_message(job, Placement(folder, (), None, "INBOX"))], None)
         memory = Memory(folder)

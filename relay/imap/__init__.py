@@ -11,6 +11,7 @@ The parts, each on top of the ones before:
   ``threads``), ``append`` (``urls``), ``login``, ``compress``, ``idle``   the commands
 - ``commands``                      their table, and what is announced
 - ``reader``                        from octets to whole commands
+- ``speaker``                       what a session says
 - ``session``                       the machine
 """
 

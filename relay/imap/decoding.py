@@ -84,7 +84,7 @@ def preview(view: View, index: int, characters: int) -> str:
     plain = next((part for part in chosen if part.type == b"text/plain"), chosen[0] if chosen else None)
     if plain is None:
         return ""
-    found = part_text(view, index, plain)[:65536]
+    found = part_text(view, index, plain)[:16384]
     if plain.type == b"text/html":
         found = html.unescape(_TAGS.sub(" ", found))
     return _SPACES.sub(" ", found.replace("\0", "")).strip()[:characters]

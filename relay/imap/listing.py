@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -22,7 +21,7 @@ Running = Generator[bytes, None, Done | None]
 class Wanted(NamedTuple):
     """What LIST asks for."""
 
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Pattern, ...]
     selection: frozenset[bytes] = frozenset()
     returns: frozenset[bytes] = frozenset()
     status: tuple[bytes, ...] = ()
@@ -135,17 +134,47 @@ def _check(selection: frozenset[bytes], returns: frozenset[bytes], patterns: Seq
         raise Bad("too many patterns", "TOOMANY")
 
 
-def _pattern(reference: str, text: str) -> re.Pattern[str]:
-    """``*`` is anything, ``%`` anything within a level; INBOX in any case."""
+class Pattern:
+    """``*`` is anything, ``%`` anything within a level; INBOX in any case.
+
+    Matching takes at most pattern x name steps, whatever the pattern: all places where one may be are followed
+    together.
+    """
+
+    def __init__(self, text: str) -> None:
+        is_inbox = text[:5].upper() == "INBOX" and text[5:6] in {"", SEPARATOR, "*", "%"}
+        self._text = "INBOX" + text[5:] if is_inbox else text
+
+    def match(self, name: str) -> bool:
+        """Whether it matches the whole of ``name``."""
+        places = self._reach({0})
+        for sign in name:
+            following = {at for at in places if at < len(self._text) and self._stays(at, sign)}
+            following |= {at + 1 for at in places if at < len(self._text) and self._text[at] == sign}
+            places = self._reach(following)
+            if not places:
+                return False
+        return len(self._text) in places
+
+    def _stays(self, at: int, sign: str) -> bool:
+        return self._text[at] == "*" or (self._text[at] == "%" and sign != SEPARATOR)
+
+    def _reach(self, places: set[int]) -> set[int]:
+        """With the places behind wildcards that stand for nothing."""
+        reached = set(places)
+        for place in places:
+            at = place
+            while at < len(self._text) and self._text[at] in "*%":
+                at += 1
+                reached.add(at)
+        return reached
+
+
+def _pattern(reference: str, text: str) -> Pattern:
     whole = reference + text
     if sum(whole.count(sign) for sign in "*%") > MAX_WILDCARDS:
         raise Bad("too many wildcards in a pattern", "TOOMANY")
-    whole = re.sub(r"\*[*%]+|%+\*[*%]*", "*", whole)  # several in a row say no more than one, but cost
-    whole = re.sub("%+", "%", whole)
-    if whole.split(SEPARATOR)[0].upper() == "INBOX":
-        whole = "INBOX" + whole[5:]
-    pieces = [{"*": "(?s:.*)", "%": f"[^{SEPARATOR}]*"}.get(sign, re.escape(sign)) for sign in whole]
-    return re.compile("".join(pieces) + r"\Z")
+    return Pattern(whole)
 
 
 def _one(state: State, wanted: Wanted, each: Listed, every: Sequence[Listed]) -> Iterator[bytes]:

@@ -82,7 +82,7 @@ class Login:
     def secured(self, stream: TlsServer) -> None:
         """TLS is there."""
         self._is_secure = True
-        self._bindings = getattr(stream, "bindings", {})
+        self._bindings = stream.bindings
 
     def begin(self, command: str, tokens: Tokens) -> bytes | Waiting | Done | Entered:
         """``LOGIN`` or ``AUTHENTICATE``, with the cursor behind it: what to say, what to wait for, or how it ends."""

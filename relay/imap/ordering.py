@@ -12,6 +12,8 @@ from relay.imap.addresses import addresses
 from relay.imap.faults import Bad
 from relay.mailbox.ports import View
 
+LONGEST_SUBJECT: Final = 4096
+"""Octets of a subject that are compared; taking prefixes off one by one costs more than the length."""
 _BLOB: Final = r"\[[^\[\]]*\]"
 _LEADER: Final = re.compile(rf"(?:{_BLOB}[ ]*)*(?:re|fwd?)[ ]*(?:{_BLOB}[ ]*)?:", re.IGNORECASE)
 _TRAILER: Final = re.compile(r"(?:\(fwd\)|[ ])+\Z", re.IGNORECASE)
@@ -28,7 +30,7 @@ class Subject(NamedTuple):
 
 def base_subject(value: bytes) -> Subject:
     """RFC 5256 2.1."""
-    text = _SPACES.sub(" ", decoding.header(value)).strip()
+    text = _SPACES.sub(" ", decoding.header(value[:LONGEST_SUBJECT])).strip()
     is_reply = False
     while True:
         shorter = _TRAILER.sub("", text)

@@ -24,27 +24,20 @@ from relay.imap.faults import Bad
 from relay.imap.idle import Watches
 from relay.imap.login import Doorkeeper, Entered, Login
 from relay.imap.reader import Command, Literal, Reader
+from relay.imap.speaker import GOODBYES, TOO_MANY, Speaker
 from relay.imap.state import State
 from relay.mailbox.ports import Store
-from relay.net.machine import Blocking, Job, Report, Waiting
+from relay.net.machine import Blocking, Job, Waiting
 from relay.net.tls_machine import TlsServer
 
 PIECE: Final = 65536
 """Octets of an answer that are made in one go."""
 HOLD_LIMIT: Final = 262_144
 """Octets of input held while a job is out; above it the client is not read from."""
-MAX_ERRORS: Final = 50
-"""Commands in a row that are not understood; then the session ends."""
-_GOODBYES: Final = {
-    "drained": "[UNAVAILABLE] This server stops, connect again",
-    "idle_timeout": "You have said nothing for too long",
-    "too_many_errors": "Too many commands that are not understood",
-}
-_TOO_MANY: Final = "[LIMIT] Too many connections"
 Running = Generator[bytes, None, "Done | Bye | None"]
 
 
-class Session:
+class Session(Speaker):
     """One session."""
 
     def __init__(
@@ -57,8 +50,8 @@ class Session:
         login_timeout: float,
         idle_timeout: float,
     ) -> None:
-        self.report = Report()
-        self.is_over = self.closes_at_once = self.wants_tls = False
+        super().__init__(state)
+        self.wants_tls = False
         self.patience = login_timeout
         self._idle_timeout: Final = idle_timeout
         self._state: Final = state
@@ -67,23 +60,16 @@ class Session:
         self._watches: Final = watches
         self._reader: Final = Reader()
         self._deflate: compress.Deflate | None = None
-        self._output: list[bytes] = []
         self._job: Job | None = None
         self._on_job: Callable[[Any, BaseException | None], None] = lambda _result, _fault: None
         self._is_busy = False
-        self._tag = b"*"
         self._running: Running | None = None
-        self._command: commands.Command | None = None
         self._append: Append | None = None
         self._is_idling = self._has_news = False
         self._unwatch: Callable[[], None] | None = None
         self._wake: Callable[[], None] = lambda: None
         self._refused: tuple[bytes, int] | None = None  # a command whose literal is thrown away; octets of it to come
         self._goodbye = ""
-        self._errors = 0
-        state.on_fetched = self._count_fetched
-        state.on_added = self._count_added
-        state.on_removed = self._count_removed
 
     # ---- Machine ----------------------------------------------------------------------------------------------------
 
@@ -97,7 +83,11 @@ class Session:
         """See Machine."""
         del now
         if self._deflate is not None:
-            octets = self._deflate.inflate(octets)
+            try:
+                octets = self._deflate.inflate(octets)
+            except Bad as fault:  # nothing that comes after can be understood
+                self._bye(f"Stopped, because {fault.text}")
+                return
         self._reader.feed(octets)
         self._go_on()
 
@@ -140,7 +130,7 @@ class Session:
         """See Machine."""
         self._goodbye = self._goodbye or cause
         if not self._is_busy and self._running is None:
-            self._bye(_GOODBYES.get(cause, _TOO_MANY))
+            self._bye(GOODBYES.get(cause, TOO_MANY))
 
     def mixed_up(self, protocol: str) -> None:
         """See Machine."""
@@ -157,7 +147,7 @@ class Session:
     def _go_on(self) -> None:
         while not (self._is_busy or self.is_over or self.wants_tls):
             if self._goodbye and self._running is None:
-                self._bye(_GOODBYES.get(self._goodbye, _TOO_MANY))
+                self._bye(GOODBYES.get(self._goodbye, TOO_MANY))
             elif self._running is not None:
                 self._work(self._step, self._stepped)
             elif self._is_idling and self._has_news:
@@ -318,30 +308,6 @@ class Session:
             self._running = None
             self._ends(done or Done())
 
-    def _ends(self, how: Done | Bye) -> None:
-        command = self._command
-        name = command.name if command is not None else ""
-        if isinstance(how, Bye):
-            self._say(b"* BYE %b\r\n" % how.text.encode())
-            if how.is_wanted:
-                self._say(self._tag + b" OK " + name.encode() + b" done\r\n")
-                self.closes_at_once = True
-            self.is_over = True
-            return
-        if how.kind != "OK":
-            self._failed(self._tag, f"{how.kind} ".encode() + with_code(how.text, how.code))
-            return
-        self._errors = 0
-        self._tagged(self._tag, "OK", how.text or f"{name} done", how.code)
-
-    def _failed(self, tag: bytes, response: bytes) -> None:
-        self.report.errors += 1
-        self._say(tag + b" " + response + b"\r\n")
-        if response.startswith(b"BAD"):
-            self._errors += 1
-            if self._errors >= MAX_ERRORS:
-                self._bye(_GOODBYES["too_many_errors"])
-
     # ---- APPEND -----------------------------------------------------------------------------------------------------
 
     def _append_goes_on(self, tokens: Tokens, literal: Literal | None) -> None:
@@ -480,33 +446,9 @@ class Session:
         self._job = Blocking(run)
         self._on_job = done
 
-    def _say(self, octets: bytes) -> None:
-        if octets:
-            self._output.append(octets)
-
-    def _tagged(self, tag: bytes, kind: str, text: str, code: str = "") -> None:
-        if kind == "BAD":
-            self._failed(tag, b"BAD " + with_code(text, code))
-        else:
-            self._say(tag + b" " + kind.encode() + b" " + with_code(text, code) + b"\r\n")
-
-    def _bye(self, text: str) -> None:
-        if not self.is_over:
-            self._say(b"* BYE %b\r\n" % text.encode())
-            self.is_over = True
-
     def _release(self) -> None:
         if self._running is not None:
             self._running.close()
         if self._append is not None:
             self._append.abort()
         self._state.close_view()
-
-    def _count_fetched(self) -> None:
-        self.report.fetched += 1
-
-    def _count_added(self, count: int) -> None:
-        self.report.added += count
-
-    def _count_removed(self, count: int) -> None:
-        self.report.removed += count

@@ -51,6 +51,9 @@ class Facts:
         """Of which mailbox the facts are; those of another one are dropped."""
         self._head = _HEAD.pack(_MAGIC, uidvalidity, mailbox_id)
 
+    def __del__(self) -> None:
+        self._close()  # a mailbox that nobody uses any more
+
     def get(self, uid: int, kind: int) -> bytes | None:
         with self._lock, contextlib.suppress(OSError):
             if not self._opened(create=False):
@@ -68,7 +71,11 @@ class Facts:
             return
         with self._lock, contextlib.suppress(OSError):
             if self._opened(create=True):
+                self._read_on()
+                if self._end < os.fstat(self._descriptor).st_size:
+                    os.ftruncate(self._descriptor, self._end)  # somebody died while writing
                 os.write(self._descriptor, _record(uid, kind, value))
+                self._read_on()
 
     def compact(self, uids: set[int]) -> None:
         """Keeps only the facts of ``uids``, if that makes the file much smaller."""

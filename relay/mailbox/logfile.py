@@ -63,6 +63,9 @@ class LogFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
+    def __del__(self) -> None:
+        self.close()  # a mailbox that nobody uses any more
+
     def fingerprint(self) -> tuple[int, int]:
         """(Inode, size) of what has the name now; needs no lock. (0, 0) when there is nothing."""
         try:

@@ -63,6 +63,17 @@ def look(folder: Path, picture: Picture, modseq: int, now: int) -> Seen:
     return Seen(records, seen.odd)
 
 
+def look_at_new(folder: Path, picture: Picture, modseq: int, now: int) -> Seen | None:
+    """The same when only ``new`` was modified: costs what is in ``new``. None when that does not say all."""
+    known = {picture.base(row) for uid in picture.in_new if (row := picture.row_of(uid)) >= 0}
+    listing = {name: f"new/{name}" for name in _names(folder, "new") if not name.startswith(".")}
+    arrived = sorted(listing.keys() - known, key=filename.order)
+    if known - listing.keys() or any(":" in base or os.fsencode(base) in picture.names for base in arrived):
+        return None
+    items = _items(folder, picture, [(base, listing[base]) for base in arrived], now)
+    return Seen([Added(modseq, items)] if items else [], {})
+
+
 def expected(base: str, flags: int) -> str:
     """The path below the folder that a message with these flags has, if nobody else has renamed it."""
     return f"new/{base}" if flags & IN_NEW else filename.in_cur(base, flags)

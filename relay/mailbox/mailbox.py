@@ -27,7 +27,7 @@ from typing import Final
 from relay.mailbox import dovecot, index
 from relay.mailbox.facts import Facts
 from relay.mailbox.logfile import LogFile
-from relay.mailbox.look import expected, look, modified
+from relay.mailbox.look import expected, look, look_at_new, modified
 from relay.mailbox.picture import IN_NEW, Picture, packed
 from relay.mailbox.root import Root
 from relay.mailbox.uidlog import Added, Claimed, Expunged, Flagged, Head, Keyword, Looked, Record
@@ -225,14 +225,24 @@ class Mailbox:
         now = time.time_ns()
         dirty_since = picture.looked[2]
         if force or (new, cur) != picture.looked[:2] or (dirty_since and now - dirty_since > TRUST):
-            self._look(new, cur, now)
+            self._look(new, cur, now, force=force)
 
-    def _look(self, new: int, cur: int, now: int) -> None:
+    def _look(self, new: int, cur: int, now: int, *, force: bool) -> None:
         picture = self.picture
-        seen = look(self.folder, picture, picture.highestmodseq + 1, int(self.root.now()))
-        self._odd = seen.odd
+        modseq, second = picture.highestmodseq + 1, int(self.root.now())
+        _, known_cur, dirty_since = picture.looked
+        is_trusted = bool(dirty_since) and now - dirty_since <= TRUST
+        seen = None
+        if not force and cur == known_cur and (is_trusted or not dirty_since):
+            seen = look_at_new(self.folder, picture, modseq, second)
+        is_whole = seen is None
+        if seen is None:
+            seen = look(self.folder, picture, modseq, second)
+            self._odd = seen.odd
         self._require_uids(seen.records)
-        looked = (new if now - new > GRAIN else 0, cur if now - cur > GRAIN else 0, 0)
+        looked = (new if now - new > GRAIN else 0, cur, dirty_since)
+        if is_whole:
+            looked = (looked[0], cur if now - cur > GRAIN else 0, 0)
         if seen.records or looked != picture.looked:
             self._append(list(seen.records), looked, durable=bool(seen.records))
 

@@ -19,12 +19,18 @@ from relay.mailbox.root import Root
 from relay.mailbox.vocabulary import Quota, Refusal, Refused
 
 MAX_FOLDERS: Final = 20_000
+LARGE: Final = 2_000
+"""Messages in a folder from which on it is not counted at each change."""
+FRESH: Final = 2.0
+"""Seconds between two counts of such a folder."""
 
 
 class _Count(NamedTuple):
     modified: int
     octets: int
     messages: int
+    at: float
+    """When, on the monotonic clock."""
 
 
 class Usage:
@@ -47,7 +53,7 @@ class Usage:
             for folder in _folders(self._root.folder):
                 count = self._counts.get(folder)
                 modified = _modified(folder)
-                if count is None or count.modified != modified:
+                if count is None or (count.modified != modified and not _is_fresh(count)):
                     count = _counted(folder, modified)
                 seen[folder] = count
                 octets += count.octets
@@ -76,6 +82,10 @@ def _folders(root: Path) -> list[str]:
     return [f"{place}/{part}" for place in places[:MAX_FOLDERS] for part in ("new", "cur")]
 
 
+def _is_fresh(count: _Count) -> bool:
+    return count.messages >= LARGE and time.monotonic() - count.at < FRESH
+
+
 def _modified(folder: str) -> int:
     try:
         return os.stat(folder).st_mtime_ns
@@ -100,4 +110,4 @@ def _counted(folder: str, modified: int) -> _Count:
                 continue
         octets += size
         messages += 1
-    return _Count(modified if time.time_ns() - modified > GRAIN else 0, octets, messages)
+    return _Count(modified if time.time_ns() - modified > GRAIN else 0, octets, messages, time.monotonic())

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from relay.config.mailbox import MailboxSettings
 from relay.mailbox.maildir import sync_directory
 
 NAME: Final = "relay-account"
@@ -33,6 +34,11 @@ class Limits(NamedTuple):
 
 
 NO_LIMITS: Final = Limits()
+
+
+def limits_of(settings: MailboxSettings) -> Limits:
+    """The bounds that the configuration sets."""
+    return Limits(settings.quota, settings.quota_messages, settings.max_mailboxes, settings.deleted_retention)
 
 
 class Notes(NamedTuple):

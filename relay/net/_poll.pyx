@@ -85,8 +85,10 @@ cdef class Poll:
         cdef int count = epoll_wait(self.fileno, events, BATCH, 0)
         cdef int index
         cdef Watched item
-        if count < 0 and errno != EINTR:
-            PyErr_SetFromErrno(OSError)
+        if count < 0:
+            if errno != EINTR:
+                PyErr_SetFromErrno(OSError)
+            return
         self.is_turning = True
         for index in range(count):
             item = <Watched>events[index].data.ptr

@@ -21,7 +21,7 @@ cdef class Stream(Watched):
         """The kernel takes no more for now; drained() follows."""
         return self.unsent is not None
 
-    cdef int write(self, bytes octets) except -1
+    cdef int write(self, bytes octets, bint is_last=*) except -1
     cdef int pause(self) except -1
     cdef int resume(self) except -1
     cdef int shut(self) except -1

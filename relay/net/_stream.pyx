@@ -24,6 +24,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int shutdown(int fd, int how)
     int getsockopt(int fd, int level, int name, void* value, unsigned int* size)
     enum:
+        MSG_MORE
         MSG_NOSIGNAL
         SHUT_WR
         SOL_SOCKET
@@ -41,13 +42,15 @@ cdef class Stream(Watched):
 
     # --- for the protocol ---
 
-    cdef int write(self, bytes octets) except -1:
-        """Sends ``octets``, or as much as the kernel takes now and the rest later."""
+    cdef int write(self, bytes octets, bint is_last=False) except -1:
+        """Sends ``octets``, or as much as the kernel takes now and the rest later. What ``is_last`` goes out together
+        with the end that shut() or close() adds at once: one segment instead of two."""
         cdef ssize_t sent = 0
         if self.fd < 0 or self.is_shut or self.is_closing:
             return 0
         if self.unsent is None:
-            sent = send(self.fd, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets), MSG_NOSIGNAL)
+            sent = send(self.fd, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets),
+                        MSG_NOSIGNAL | MSG_MORE if is_last else MSG_NOSIGNAL)
             if sent == PyBytes_GET_SIZE(octets):
                 return 0
             if sent < 0:

@@ -33,7 +33,6 @@ DISCARD_LIMIT: Final = 1 << 20
 """Octets thrown away after the last word, then the connection is cut."""
 LINGER_SECONDS: Final = 5.0
 """How long the peer may take to close after our last word."""
-_NO_PORT: Final = ("", 0)
 
 
 class Listening:
@@ -97,7 +96,7 @@ class Dialogue(asyncio.Protocol):
         """The peer has connected: it is greeted, unless TLS comes first."""
         self._transport = cast("asyncio.Transport", transport)
         gate = self._listening.gate
-        peer = transport.get_extra_info("peername") or _NO_PORT
+        peer = transport.get_extra_info("peername") or ("", 0)
         self._client, self._client_key = client_key(peer[0]) if isinstance(peer, tuple) else ("unix", "unix")
         self._port = peer[1] if isinstance(peer, tuple) else 0
         self._began = _now()
@@ -188,9 +187,9 @@ class Dialogue(asyncio.Protocol):
         elif self._is_closing or self._is_choked:
             self.abort("peer_stalled")
         elif self._job is not None:
-            self._timer = self._listening.gate.wheel.add(time.monotonic() + self._machine.patience, self)
+            self._move_deadline(self._machine.patience)
         else:
-            self._timer = self._listening.gate.wheel.add(time.monotonic() + LINGER_SECONDS, self)
+            self._move_deadline(LINGER_SECONDS)
             self.farewell("idle_timeout")
 
     def wake(self) -> None:
@@ -427,34 +426,19 @@ class Dialogue(asyncio.Protocol):
         self.abort("internal")
 
     def _log_fault(self, fault: BaseException) -> None:
-        cause = f"{type(fault).__name__}: {fault}"
-        self._listening.gate.log.event("error", "session failed", cause=cause, session_id=self._session_id)
+        self._listening.gate.log.event(
+            "error", "session failed", cause=f"{type(fault).__name__}: {fault}", session_id=self._session_id
+        )
 
     def _write_line(self) -> None:
         report, stream = self._machine.report, self._stream
-        self._listening.gate.log.append(
-            lines.SESSION.build(
-                time.time_ns() // 1000,
-                (
-                    self._session_id,
-                    self._listening.protocol,
-                    self._listening.name,
-                    self._client,
-                    self._port,
-                    stream.summary if stream is not None and stream.is_established else None,
-                    report.account or None,
-                    self._cause,
-                    report.commands,
-                    report.errors or None,
-                    report.fetched or None,
-                    report.added or None,
-                    report.removed or None,
-                    self._read,
-                    self._written,
-                    _now() - self._began,
-                ),
-            )
-        )
+        tls = stream.summary if stream is not None and stream.is_established else None
+        values = (
+            self._session_id, self._listening.protocol, self._listening.name, self._client, self._port, tls,
+            report.account or None, self._cause, report.commands, report.errors or None, report.fetched or None,
+            report.added or None, report.removed or None, self._read, self._written, _now() - self._began,
+        )  # fmt: skip
+        self._listening.gate.log.append(lines.SESSION.build(time.time_ns() // 1000, values))
 
 
 def _now() -> int:

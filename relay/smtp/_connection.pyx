@@ -161,7 +161,7 @@ cdef class Connection(Session):
                 self.stream.send(octets)
             octets = self.stream.take_output()
         if PyBytes_GET_SIZE(octets):
-            self.wire.write(octets)
+            self.wire.write(octets, self.state >= OVER)
             self.is_choked = self.wire.is_choked()
         return 0
 

@@ -19,6 +19,7 @@ from relay import dsn
 from relay.config.model import Config
 from relay.delivery.filtering import VACATION, Filters, Outgoing
 from relay.delivery.local import LocalJob, Sending, deliver_local
+from relay.delivery.room import Room
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome, deferred
@@ -47,9 +48,10 @@ class FilteredDelivery:
             config.sieve,
             hostname=config.hostname,
             delimiter=config.smtp.recipient_delimiter,
-            global_dir=config.sieve_dir,
+            global_dir=config.data_dir / "sieve",
             lifetime=config.queue.lifetime,
         )
+        self._room = Room(config.mailbox)
         self._writer = writer
         self._ids = ids
         self._sink = sink
@@ -63,7 +65,7 @@ class FilteredDelivery:
         """One outcome for each job, in order."""
         loop = asyncio.get_running_loop()
         found: list[Outcome | Sending] = await loop.run_in_executor(
-            threads, deliver_local, self._mail_dir, jobs, self._filters, time.time()
+            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), self._filters
         )
         self._faults.is_now(self._filters.faults)
         pairs = [(job, each) for job, each in zip(jobs, found, strict=True) if isinstance(each, Sending)]
@@ -88,7 +90,7 @@ class FilteredDelivery:
         if len(sent) < len(errors):
             return self._deferred(job, "what the script sends cannot be spooled")
         jobs = [job._replace(plan=sending.plan)]
-        (outcome,) = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, None, time.time())
+        (outcome,) = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, self._room, time.time())
         assert isinstance(outcome, Outcome)
         return outcome
 

@@ -26,6 +26,7 @@ from relay.workers import managesieve, parts
 from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
+from relay.workers.upkeep import EVERY_SECONDS, Upkeep
 
 Make = Callable[[Listening, str, str], Machine]
 """Makes the machine for a connection of a listener, the client's address, and the session's id."""
@@ -119,6 +120,9 @@ async def main(worker: Worker) -> None:
     sink = parts.make_sink(worker)
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
+    upkeep = Upkeep(config, sink)
+    if worker.context.slot == 0:
+        worker.repeat(EVERY_SECONDS, upkeep.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
     rooms = Rooms(worker, authenticator)
@@ -140,6 +144,7 @@ async def main(worker: Worker) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(empty.wait(), worker.seconds_left())
     finally:
+        upkeep.stop()
         gate.abort()
         await authenticator.close()
         await sink.close()

@@ -16,7 +16,11 @@ class Mailboxes:
         self.refresh()
 
     def __contains__(self, address: object) -> bool:
-        return address in self._addresses or (isinstance(address, bytes) and address.startswith(b"postmaster@"))
+        if address in self._addresses or (isinstance(address, bytes) and address.startswith(b"postmaster@")):
+            return True
+        # An smtp worker may have seen a new account before we did, and mail for it is here: do not bounce that.
+        self.look()
+        return address in self._addresses
 
     def refresh(self) -> None:
         """Takes over a changed account file."""
@@ -26,6 +30,6 @@ class Mailboxes:
             self._sink.event("warning", "accounts not read", cause=str(fault))
 
     def look(self) -> None:
-        """Once a second or so."""
+        """Once a second or so, and before an address is said to be unknown; costs one stat."""
         if self._accounts.changed():
             self.refresh()

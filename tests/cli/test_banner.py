@@ -42,6 +42,7 @@ def test_ports_that_were_chosen_at_start_are_shown_and_used(tmp_path):
     text = text_of(demo(tmp_path), ["swaks", "curl"], bound={"mx": ("127.0.0.1", 40001), "admin": ("127.0.0.1", 40002)})
     assert "--port 40001" in text
     assert "http://127.0.0.1:40002/metrics" in text
+    assert "--port 2587 --tls --auth --auth-user demo@demo.test" in text
     assert "2525" not in text.replace("2526", "")
 
 

@@ -43,7 +43,7 @@ def job(content: bytes = CONTENT, reverse_path: bytes = b"bob@x.org", queue_id: 
 
 
 def deliver(tmp_path, each: LocalJob, rules: Filters, now: float = NOW) -> Any:
-    (answer,) = deliver_local(tmp_path, [each], rules, now)
+    (answer,) = deliver_local(tmp_path, [each], None, now, rules)
     return answer
 
 

@@ -116,7 +116,7 @@ class Peer:
         result, fault = None, None
         try:
             result = job.run() if isinstance(job, Blocking) else finished(job.ask())
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 - whatever it is, the session is told
             fault = raised
         self.session.job_done(result, fault, 0)
 

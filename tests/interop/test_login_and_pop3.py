@@ -37,6 +37,12 @@ port = {submissions}
 tls = "implicit"
 
 [[listener]]
+name = "imap"
+kind = "imap"
+address = "127.0.0.1"
+port = {imap}
+
+[[listener]]
 name = "pop3"
 kind = "pop3"
 address = "127.0.0.1"
@@ -57,7 +63,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.ports = {name: free_port() for name in ("submission", "submissions", "pop3", "pop3s")}
+        self.ports = {name: free_port() for name in ("submission", "submissions", "pop3", "pop3s", "imap")}
         self.appliance = Appliance(root, free_port(), more=LISTENERS.format(**self.ports), smtp_workers=1)
 
     def account(self, messages: int = 0) -> str:
@@ -88,8 +94,12 @@ class Place:
     def pop3(self, address: str) -> poplib.POP3_SSL:
         context = ssl._create_unverified_context()
         client = poplib.POP3_SSL("127.0.0.1", self.ports["pop3s"], timeout=30, context=context)
-        client.user(address)
-        client.pass_(PASSWORD)
+        try:
+            client.user(address)
+            client.pass_(PASSWORD)
+        except poplib.error_proto:
+            client.close()
+            raise
         return client
 
     def until(self, condition, why: str) -> None:
@@ -190,11 +200,11 @@ def test_gsasl_binds_scram_to_the_tls_connection(place, version):
     """RFC 5802, RFC 7677, RFC 9266, by other people than us (GNU SASL)."""
     address = place.account()
     done = run(
-        tool("gsasl"), "--client", "--smtp", "--connect", f"127.0.0.1:{place.ports['submission']}",
+        tool("gsasl"), "--client", "--imap", "--connect", f"127.0.0.1:{place.ports['imap']}",
         "--mechanism", "SCRAM-SHA-256-PLUS", "--authentication-id", address, "--password", PASSWORD, "--verbose",
-        "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{version}", text="QUIT\r\n",
+        "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{version}", text=". LOGOUT\r\n",
     )  # fmt: skip
-    assert "235 2.7.0" in done.stdout, done.stdout + done.stderr
+    assert ". OK" in done.stdout, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "scram-sha-256"])
@@ -262,11 +272,13 @@ def test_curl_lists_and_fetches(place):
 
 
 def retry_run(attempt):
+    """What ``attempt`` gives, tried again while the session before holds the maildrop."""
+    done = attempt()
     for _ in range(50):
-        done = attempt()
         if done.returncode == 0:
-            return done
+            break
         time.sleep(0.1)
+        done = attempt()
     return done
 
 

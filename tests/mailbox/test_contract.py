@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Callable
 from functools import partial
 
@@ -422,3 +424,17 @@ def test_the_quota_counts_what_is_there(store):
     assert store.quota() == (15, 0, 2, 0)
     store.open("INBOX").expunge([1], deleted_only=False)
     assert store.quota() == (5, 0, 1, 0)
+
+
+def test_a_closed_account_holds_no_files(tmp_path):
+    """I5: 10,000 mailboxes that somebody once opened cost nothing."""
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(20):
+        store = FolderStore(tmp_path / str(number))
+        put(store, b"one")
+        view = store.open("INBOX")
+        view.cache(0, 16, b"value")
+        view.close()
+        del store, view
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) <= before + 1

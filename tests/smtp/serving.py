@@ -24,10 +24,10 @@ def open_server(service: Service, listening: socket.socket) -> tuple[Poll, SmtpA
 
 
 @contextlib.contextmanager
-def serving(service: Service) -> Iterator[tuple[str, int]]:
-    """Accepts on a free port of loopback; its address. All connections must be closed at the end."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    address: tuple[str, int] = listening.getsockname()
+def serving(service: Service, listening: socket.socket | None = None) -> Iterator[tuple[str, int]]:
+    """Accepts on ``listening``, or a free port of loopback; its address. All connections must be closed at the end."""
+    listening = listening or socket.create_server(("127.0.0.1", 0))
+    address: tuple[str, int] = listening.getsockname()[:2]
     poll, acceptor = open_server(service, listening)
     try:
         yield address

@@ -64,7 +64,7 @@ class Client:
 Scenario = Callable[[Stand, Callable[[], Awaitable[Client]]], Awaitable[None]]
 
 
-def run(scenario: Scenario, *, stand: Stand | None = None) -> None:
+def run(scenario: Scenario, *, stand: Stand | None = None, listening: socket.socket | None = None) -> None:
     """Runs ``scenario(stand, connect)`` against a listening server; afterwards nobody may be connected."""
 
     async def main() -> None:
@@ -76,7 +76,7 @@ def run(scenario: Scenario, *, stand: Stand | None = None) -> None:
             clients.append(Client(*await asyncio.open_connection(*address)))
             return clients[-1]
 
-        with serving(world.service) as address:
+        with serving(world.service, listening) as address:
             try:
                 await scenario(world, connect)
                 for client in clients:
@@ -222,6 +222,61 @@ def test_a_peer_that_sends_on_during_a_sync_is_paused_and_resumed() -> None:
         await client.writer.drain()
 
     run(scenario, stand=Stand(spool=LoopSpool(), max_commands=100_000_000))
+
+
+def test_a_reset_is_noticed_while_the_peer_is_not_read_from() -> None:
+    async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        await client.begin()
+        stand.spool.is_stalled = True
+        client.writer.write(MESSAGE + b".\r\n" + b"NOOP\r\n" * 50_000)
+        await until(lambda: len(stand.spool.waiting) == 1)
+        await until(lambda: stand.context.buffered > 4096)
+        raw: socket.socket = client.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.writer.transport.abort()
+        await until(lambda: stand.count("relay_smtp_sessions_closed_total", "peer_reset") == 1)
+        stand.spool.sync()
+        await until(lambda: stand.context.open_sessions == 0)
+
+    run(scenario)
+
+
+def test_a_peer_that_reads_late_gets_every_reply_before_the_end() -> None:
+    """More than the kernel's buffers hold, so that QUIT is obeyed when the peer has read on."""
+    count = 100_000
+
+    async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = await connect()
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.writer.write(b"HELP\r\n" * count + b"QUIT\r\n")
+        await asyncio.sleep(0.1)
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        lines = (await client.rest()).splitlines()
+        assert [line[:3] for line in (lines[0], *lines[-2:])] == [b"220", b"214", b"221"]
+        assert sum(line[:4] == b"214 " for line in lines) == count
+
+    run(scenario, stand=Stand(spool=LoopSpool(), max_commands=100_000_000))
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "shown"),
+    [(socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "::1"), (socket.AF_INET6, "::", "127.0.0.1")],
+    ids=["IPv4", "IPv6", "IPv4 on a socket for both"],
+)
+def test_the_log_names_address_and_port_of_the_client(family: socket.AddressFamily, host: str, shown: str) -> None:
+    listening = socket.create_server((host, 0), family=family, dualstack_ipv6=host == "::")
+    port = listening.getsockname()[1]
+
+    async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
+        client = Client(*await asyncio.open_connection(shown, port))
+        await client.begin()
+        own = client.writer.get_extra_info("sockname")[1]
+        await client.close()
+        await until(lambda: stand.context.open_sessions == 0)
+        assert (stand.log.lines[-1]["client"], stand.log.lines[-1]["client_port"]) == (shown, own)
+
+    run(scenario, listening=listening)
 
 
 class Slow(Policy):

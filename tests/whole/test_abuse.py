@@ -188,3 +188,20 @@ def test_ten_thousand_idle_sessions_are_held(tmp_path: Path) -> None:
             for peer in peers:
                 peer.close()
         wait_for(lambda: relay.metrics()['relay_smtp_sessions_open{kind="mx"}'] == 0, 20, "all sessions gone")
+
+
+def test_a_worker_without_descriptors_says_so_and_accepts_again_when_there_are_some(tmp_path: Path) -> None:
+    """I10: who cannot be accepted waits in the kernel; nothing spins and nobody is lost."""
+    trouble = "connections not accepted"
+    with Sink() as sink, Appliance(tmp_path, sink.port, smtp_workers=1, expects=(trouble,)) as appliance:
+        pid = next(pid for pid, name in appliance.workers().items() if "smtp" in name)
+        limits = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        taken = {int(each) for each in os.listdir(f"/proc/{pid}/fd")}
+        free = next(number for number in range(len(taken) + 1) if number not in taken)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+        with socket.create_connection(("127.0.0.1", appliance.smtp_port), timeout=30) as peer:
+            wait_for(lambda: any(line.get("event") == trouble for line in appliance.events()), 30, trouble)
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+            assert peer.recv(200).startswith(b"220 ")
+        cause = next(line["cause"] for line in appliance.events() if line.get("event") == trouble)
+        assert "Too many open files" in cause

@@ -1,0 +1,232 @@
+"""``relay mailbox``: an account's mailboxes, beside a running appliance. Sessions see what is changed here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from relay.cli import configuration, exits
+from relay.config import Config
+from relay.config.units import parse_duration, show_size
+
+if TYPE_CHECKING:
+    from relay.mailbox.store import FolderStore
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_mailbox = click.option("--mailbox", "name", metavar="NAME", help="Only this mailbox, such as INBOX or Work/2026.")
+
+
+@click.group("mailbox")
+def command() -> None:
+    """Look at mailboxes, check them, bring removed messages back.
+
+    ADDRESS is the account's (local-part@domain). All of it works beside a running appliance.
+    """
+
+
+@command.command("list")
+@click.argument("address")
+@_json
+@configuration.config_option
+def list_mailboxes(address: str, as_json: bool, config_path: Path | None) -> None:
+    """Print the mailboxes of ADDRESS, one a line, with subscription and special use."""
+    with _store(config_path, address) as store:
+        listed = store.list()
+    if as_json:
+        click.echo(json.dumps([each._asdict() for each in listed]))
+        return
+    for each in listed:
+        marks = [*each.special_use, *(["subscribed"] if each.subscribed else []), *([] if each.exists else ["missing"])]
+        click.echo(f"{each.name}  {' '.join(marks)}".rstrip())
+
+
+@command.command("status")
+@click.argument("address")
+@_mailbox
+@_json
+@configuration.config_option
+def status(address: str, name: str | None, as_json: bool, config_path: Path | None) -> None:
+    """Print messages, sizes and UIDs of the mailboxes of ADDRESS, and its quota."""
+    with _store(config_path, address) as store:
+        found = {each: store.status(each) for each in ([name] if name else store.names())}
+        quota = store.quota()
+    if as_json:
+        click.echo(json.dumps({"mailboxes": {each: of._asdict() for each, of in found.items()}, **quota._asdict()}))
+        return
+    for each, of in found.items():
+        numbers = f"{of.messages} messages, {of.unseen} unseen, {of.deleted} marked deleted, {show_size(of.size)}"
+        click.echo(f"{each}: {numbers}, UIDVALIDITY {of.uidvalidity}, next UID {of.uidnext}")
+    limit = f" of {show_size(quota.octets_limit)}" if quota.octets_limit else ""
+    click.echo(f"uses {show_size(quota.octets)}{limit} in {quota.messages} messages")
+
+
+@command.command("fsck")
+@click.argument("address")
+@click.option("--deep", is_flag=True, help="Also read every message and compare its size with its name.")
+@_json
+@configuration.config_option
+def fsck(address: str, deep: bool, as_json: bool, config_path: Path | None) -> None:
+    """Check every mailbox of ADDRESS: log, names, files. What other programs did is taken over, as at every login."""
+    from relay.mailbox.restore import check
+
+    damages = 0
+    with _store(config_path, address) as store:
+        for finding in check(store, deep=deep):
+            damages += finding.is_damage
+            if as_json:
+                click.echo(json.dumps(finding._asdict()))
+            else:
+                click.echo(f"{'damage' if finding.is_damage else 'ok':<6} {finding.mailbox}: {finding.text}")
+    if damages:
+        exits.stop(exits.PROBLEM, f"{damages} damaged")
+
+
+@command.command("rebuild")
+@click.argument("address")
+@_mailbox
+@configuration.config_option
+def rebuild(address: str, name: str | None, config_path: Path | None) -> None:
+    """Throw away the index of ADDRESS and make it anew. UIDs and flags stay."""
+    with _store(config_path, address) as store:
+        for each in [name] if name else store.names():
+            store.mailbox(each).rebuild()
+            click.echo(f"{each}: index made anew")
+
+
+@command.command("restore")
+@click.argument("address")
+@click.option("--since", default="14d", show_default=True, metavar="TIME", help="What was removed in this time.")
+@_mailbox
+@click.option("--dry-run", is_flag=True, help="Only print what would be restored.")
+@configuration.config_option
+def restore(address: str, since: str, name: str | None, dry_run: bool, config_path: Path | None) -> None:
+    """Bring back messages of ADDRESS that were removed, into the mailboxes they were in."""
+    from relay.mailbox import deleted
+    from relay.mailbox.restore import restore as put_back
+
+    after = time.time() - _seconds(since)
+    with _store(config_path, address) as store:
+        if dry_run:
+            found: dict[str, int] = {}
+            for each in deleted.kept(store.root.folder):
+                if each.removed >= after and name in {None, each.mailbox}:
+                    found[each.mailbox] = found.get(each.mailbox, 0) + 1
+        else:
+            found = put_back(store, after, name)
+    for mailbox, count in sorted(found.items()):
+        click.echo(f"{mailbox}: {count} {'to restore' if dry_run else 'restored'}")
+    if not found:
+        exits.stop(exits.PROBLEM, "nothing was removed in that time")
+
+
+@command.command("purge")
+@click.argument("address")
+@click.option("--older-than", metavar="TIME", help="Default: mailbox.deleted_retention.")
+@configuration.config_option
+def purge(address: str, older_than: str | None, config_path: Path | None) -> None:
+    """Remove for good what ADDRESS removed longer ago than it is kept; expire trash and junk as configured.
+
+    Running workers do the same by themselves.
+    """
+    from relay.mailbox.upkeep import keep_up
+
+    config = configuration.load_or_stop(config_path)
+    retention = config.mailbox.deleted_retention if older_than is None else _seconds(older_than)
+    with _opened(config, address) as store:
+        done = keep_up(store, config.mailbox, retention)
+    click.echo(f"{done.expired} expired, {done.purged} removed for good")
+
+
+@command.command("export")
+@click.argument("address")
+@click.argument("name")
+@click.option("--format", "kind", type=click.Choice(["mbox", "tar"]), default="mbox", show_default=True)
+@click.option("--output", "-o", type=click.File("wb"), default="-", help="A file; default: standard output.")
+@configuration.config_option
+def export(address: str, name: str, kind: str, output: IO[bytes], config_path: Path | None) -> None:
+    """Write the mailbox NAME of ADDRESS as an mbox, or as a tar of a Maildir."""
+    from relay.mailbox.transfer import export_mbox, export_tar
+
+    with _store(config_path, address) as store:
+        view = store.open(name, read_only=True)
+        count = export_mbox(view, output) if kind == "mbox" else export_tar(view, output, name.replace("/", "."))
+    click.echo(f"{count} messages", err=True)
+
+
+@command.command("import")
+@click.argument("address")
+@click.argument("name")
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@configuration.config_option
+def import_messages(address: str, name: str, source: Path, config_path: Path | None) -> None:
+    """Append the messages of SOURCE, an mbox file or a Maildir folder, to the mailbox NAME of ADDRESS.
+
+    The mailbox is made if it is not there. Flags and dates come along.
+    """
+    from relay.mailbox.transfer import import_maildir, import_mbox
+    from relay.mailbox.vocabulary import INBOX
+
+    try:
+        with ExitStack() as stack:
+            file = None if source.is_dir() else stack.enter_context(source.open("rb"))
+            store = stack.enter_context(_store(config_path, address))
+            if name.upper() != INBOX and name not in store.names():
+                store.create(name)
+            count = import_maildir(store, name, source) if file is None else import_mbox(store, name, file)
+    except ValueError as fault:
+        exits.stop(exits.PROBLEM, str(fault))
+    click.echo(f"{count} messages", err=True)
+
+
+@contextmanager
+def _store(config_path: Path | None, address: str) -> Iterator[FolderStore]:
+    with _opened(configuration.load_or_stop(config_path), address) as store:
+        yield store
+
+
+@contextmanager
+def _opened(config: Config, address: str) -> Iterator[FolderStore]:
+    """The account's store; what it refuses ends the command. The account must have a mailbox or be in the file."""
+    from relay.mailbox.maildir import folder_of
+    from relay.mailbox.root import limits_of
+    from relay.mailbox.store import FolderStore
+    from relay.mailbox.vocabulary import Refused
+
+    try:
+        folder = folder_of(config.mail_dir, address.lower().encode())
+    except ValueError:
+        raise click.UsageError(f"not an address: {address}") from None
+    if not folder.is_dir():
+        exits.stop(exits.PROBLEM, f"{address} has no mailbox yet")
+    _become_owner(folder)
+    try:
+        yield FolderStore(folder, limits_of(config.mailbox))
+    except Refused as refused:
+        exits.stop(exits.PROBLEM, refused.text)
+    except PermissionError as fault:
+        exits.stop(exits.PROBLEM, f"{fault.strerror}: {fault.filename}")
+    sys.stdout.flush()
+
+
+def _become_owner(folder: Path) -> None:
+    """As root: works under the account that the mailboxes belong to, so that it can read what is written here."""
+    if os.geteuid() == 0:
+        owner = folder.stat()
+        os.setgroups([])
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as fault:
+        raise click.UsageError(f"{text}: {fault}") from None

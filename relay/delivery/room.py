@@ -1,0 +1,95 @@
+"""Whether an account has room for a message, and what is said when it has not, or soon will not (RFC 3463 3.3).
+
+Theory: the account's use is counted from its folders (relay/mailbox/quota.py), here by each delivery worker for itself;
+what several workers deliver at once may go beyond the bound by that much. Without a quota nothing is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import OrderedDict
+from email.utils import formatdate
+from pathlib import Path
+from typing import Final
+
+from relay.config.mailbox import MailboxSettings
+from relay.mail.outcome import Outcome, deferred, failed
+from relay.mailbox.maildir import Message, deliver
+from relay.mailbox.quota import Usage, has_room
+from relay.mailbox.root import DAY, Root, limits_of
+
+KNOWN: Final = 1_000
+"""Accounts whose counts are remembered."""
+WARNED: Final = "relay-quota-warned"
+"""A file whose modification time says when the owner was last told."""
+
+
+class Room:
+    """For several threads."""
+
+    def __init__(self, settings: MailboxSettings) -> None:
+        self._settings = settings
+        self._limits = limits_of(settings)
+        self._usages: OrderedDict[Path, Usage] = OrderedDict()
+
+    @property
+    def is_limited(self) -> bool:
+        return bool(self._limits.octets or self._limits.messages)
+
+    def refusal(self, folder: Path, octets: int, mailbox: str) -> Outcome | None:
+        """Why a message of ``octets`` cannot be delivered to the account; None when it can."""
+        if not self.is_limited or not folder.is_dir() or has_room(self._usage(folder).quota(), octets, 1):
+            return None
+        text = "the mailbox is full"
+        if self._settings.over_quota == "reject":
+            return failed("5.2.2", text, "store", code=552, next_hop=mailbox)
+        return deferred("4.2.2", text, "store", code=452, next_hop=mailbox)
+
+    def warn(self, folder: Path, mailbox: str, now: float) -> None:
+        """Tells the owner, after a delivery, when most of the quota is used; at most once a day."""
+        share = self._settings.quota_warning
+        if not self.is_limited or not share:
+            return
+        quota = self._usage(folder).quota()
+        octets = 100 * quota.octets // quota.octets_limit if quota.octets_limit else 0
+        messages = 100 * quota.messages // quota.messages_limit if quota.messages_limit else 0
+        used = max(octets, messages)
+        if used > share and self._is_time(folder, now):
+            deliver([Message(folder, (_notice(mailbox, used, now),))])
+
+    def _is_time(self, folder: Path, now: float) -> bool:
+        path = folder / WARNED
+        with contextlib.suppress(FileNotFoundError):
+            if now - path.stat().st_mtime < DAY:
+                return False
+        path.touch(mode=0o600)
+        os.utime(path, (now, now))
+        return True
+
+    def _usage(self, folder: Path) -> Usage:
+        usage = self._usages.get(folder)
+        if usage is None:
+            usage = self._usages[folder] = Usage(Root(folder, self._limits))
+            while len(self._usages) > KNOWN:
+                self._usages.popitem(last=False)
+        return usage
+
+
+def _notice(mailbox: str, used: int, now: float) -> bytes:
+    name = mailbox.encode("ascii", "replace").decode()
+    lines = (
+        "From: Mailbox <postmaster>",
+        f"To: <{name}>",
+        f"Date: {formatdate(now)}",
+        f"Subject: Your mailbox is {min(used, 100)}% full",
+        "Auto-Submitted: auto-generated",
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=us-ascii",
+        "",
+        f"The mailbox {name} uses {used}% of the space it may have.",
+        "When it is full, no more mail can come in. Please remove what you do not need;",
+        "mail in the trash counts until it is removed from there.",
+        "",
+    )
+    return "\r\n".join(lines).encode()

@@ -1,0 +1,126 @@
+"""What dialog scripts cannot show: pieces, bounds, compression, ends, faults of the disk."""
+
+import zlib
+
+from relay.imap.session import HOLD_LIMIT, PIECE
+from relay.net.machine import Blocking
+from tests.imap.stand import Peer, World
+from tests.mailbox.twin import TwinView
+
+
+def stocked(count: int = 1, size: int = 10, **world) -> tuple[World, Peer]:
+    """A session with INBOX open, and so many messages in it."""
+    place = World(**world)
+    appending = place.store("anna@local.test").begin_append("INBOX")
+    for _ in range(count):
+        appending.add()
+        appending.write(b"Subject: x\r\n\r\n" + b"y" * size + b"\r\n")
+    appending.commit()
+    peer = Peer(place.session())
+    peer.login()
+    peer.send(b"s SELECT INBOX\r\n")
+    return place, peer
+
+
+def pieces(peer: Peer, command: bytes) -> list[int]:
+    """How much each job of the command's brings, the peer reading all of it."""
+    session = peer.session
+    session.receive(command, 0)
+    sizes = []
+    while (job := session.take_job()) is not None:
+        assert isinstance(job, Blocking)
+        peer.carry_out(job)
+        sizes.append(len(session.take_output()))
+    return sizes
+
+
+def test_a_long_answer_is_made_piece_by_piece():
+    _, peer = stocked(300, 10_000)
+    sizes = pieces(peer, b"a FETCH 1:* BODY.PEEK[]\r\n")
+    assert sum(sizes) > 3_000_000
+    assert max(sizes) < 2 * PIECE
+    _, peer = stocked(1, 5_000_000)
+    sizes = pieces(peer, b"a FETCH 1 BODY.PEEK[]\r\n")
+    assert sum(sizes) > 5_000_000
+    assert max(sizes) < 3 * PIECE
+
+
+def test_what_comes_in_while_a_job_is_out_is_bounded_by_not_reading():
+    _, peer = stocked()
+    peer.session.receive(b"a FETCH 1 FLAGS\r\n", 0)
+    assert peer.session.may_read()
+    peer.session.receive(b"b NOOP\r\n" * (HOLD_LIMIT // 8 + 1), 0)
+    assert not peer.session.may_read()
+    assert peer.flush().count(b"b OK") == HOLD_LIMIT // 8 + 1
+    assert peer.session.may_read()
+
+
+def test_appended_octets_go_to_the_store_as_they_come():
+    place, peer = stocked(append_limit=1_000_000)
+    peer.send(b"a APPEND INBOX {600000}\r\n")
+    for _ in range(60):
+        peer.send(b"z" * 10_000)
+        assert peer.session._reader.held == 0
+    assert b"a OK [APPENDUID" in peer.send(b"\r\n")
+    assert place.store("anna@local.test").status("INBOX").size > 600_000
+
+
+def test_a_lost_connection_leaves_no_half_message():
+    place, peer = stocked()
+    peer.send(b"a APPEND INBOX {100}\r\nhalf")
+    peer.close()
+    assert place.store("anna@local.test").status("INBOX").messages == 1
+
+
+def test_compressed_octets_say_the_same():
+    """RFC 4978: from the tagged OK on, in both directions."""
+    _, peer = stocked()
+    assert peer.send(b"a COMPRESS DEFLATE\r\n") == b"a OK Compressed from here on\r\n"
+    out, into = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+
+    def say(octets: bytes) -> bytes:
+        return into.decompress(peer.send(out.compress(octets) + out.flush(zlib.Z_SYNC_FLUSH)))
+
+    assert say(b"b FETCH 1 UID\r\n") == b"* 1 FETCH (UID 1)\r\nb OK FETCH done\r\n"
+    assert say(b"c COMPRESS DEFLATE\r\n") == b"c NO [COMPRESSIONACTIVE] It is compressed already\r\n"
+    assert b"* BYE" in say(b"d LOGOUT\r\n")
+
+
+def test_what_is_no_deflate_ends_the_session():
+    _, peer = stocked()
+    peer.send(b"a COMPRESS DEFLATE\r\n")
+    peer.send(b"\xff\xff\xff\xff plain text")
+    assert peer.session.is_over
+
+
+def test_a_drain_waits_for_the_command():
+    _, peer = stocked(50, 10_000)
+    peer.session.receive(b"a FETCH 1:* BODY.PEEK[]\r\n", 0)
+    peer.session.farewell("drained")
+    said = peer.flush()
+    assert b"a OK FETCH done\r\n* BYE [UNAVAILABLE]" in said
+    assert peer.session.is_over
+
+
+def test_hidden_capabilities_are_neither_announced_nor_enabled():
+    _, peer = stocked()
+    peer.session._state.hidden = frozenset({"QRESYNC"})
+    assert b"QRESYNC" not in peer.send(b"a CAPABILITY\r\n")
+    assert peer.send(b"b ENABLE QRESYNC\r\n") == b"* ENABLED\r\nb OK ENABLE done\r\n"
+
+
+def test_a_fault_of_the_disk_is_told_without_its_path(monkeypatch):
+    def fail(self, index):
+        raise OSError(5, "Input/output error", "/secret/path")
+
+    _, peer = stocked()
+    monkeypatch.setattr(TwinView, "content", fail)
+    said = peer.send(b"a FETCH 1 BODY.PEEK[]\r\n")
+    assert said == b"a NO [UNAVAILABLE] The mailbox cannot be read or written now\r\n"
+
+
+def test_too_many_commands_that_are_not_understood_end_the_session():
+    _, peer = stocked()
+    said = peer.send(b"a XYZZY\r\n" * 60)
+    assert said.count(b"a BAD") == 50
+    assert said.endswith(b"* BYE Too many commands that are not understood\r\n")
