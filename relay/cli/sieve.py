@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -121,9 +122,19 @@ def delete(address: str, name: str, config_path: Path | None) -> None:
 def _do(address: str, config_path: Path | None, work: Callable[[Scripts], _T]) -> _T:
     config = configuration.load_or_stop(config_path)
     try:
-        return work(_scripts(config, address))
+        scripts = _scripts(config, address)
+        _become_owner(config.data_dir)
+        return work(scripts)
     except (ScriptRefused, AccountError, OSError, ValueError) as fault:
         exits.stop(exits.PROBLEM, str(fault))
+
+
+def _become_owner(data_dir: Path) -> None:
+    """Root writes scripts as the account that Relay runs as: the data directory's owner."""
+    owner = os.stat(data_dir)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
 
 
 def _scripts(config: Config, address: str) -> Scripts:

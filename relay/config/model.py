@@ -453,11 +453,6 @@ class Config:
         return self.data_dir / "mail"
 
     @property
-    def sieve_dir(self) -> Path:
-        """Scripts that those of accounts may include as ``:global``."""
-        return self.data_dir / "sieve"
-
-    @property
     def tls_dir(self) -> Path:
         """The self-signed certificate."""
         return self.data_dir / "tls"

@@ -133,6 +133,8 @@ class Filters:
             script = self._script(folder)
         except ScriptError as fault:
             return self._broken(folder, incoming, now, str(fault.problems[0]))
+        except PermissionError:
+            return self._broken(folder, incoming, now, "the script's file cannot be read")
         if script is None or (script.triggers is not None and not _may_run(script.triggers, incoming)):
             return None
         view = view_of(incoming)
@@ -144,6 +146,10 @@ class Filters:
             return _Planning(self, folder, incoming, now, view, environment).plan(result)
         except RunError as fault:
             return self._broken(folder, incoming, now, str(fault))
+        except PermissionError:
+            return self._broken(folder, incoming, now, "the account's files cannot be read")
+        except OSError:
+            raise
         except Exception as fault:  # noqa: BLE001 - a mistake of ours must not hold up mail: it is kept
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
 
@@ -223,8 +229,11 @@ class Filters:
         plan = Plan([Placement(folder, (), None, "INBOX")], fault=fault)
         with self._lock:
             self.faults += 1
-        memory = Memory(folder)
-        if not memory.knows(NOTICE, "broken", now):
+        try:
+            is_told = Memory(folder).knows(NOTICE, "broken", now)
+        except PermissionError:
+            is_told = True  # or it would be told with every message
+        if not is_told:
             environment = self._environment(folder, incoming, now)
             plan.notice = answers.fault_notice(
                 fault, view_of(incoming), environment, account, f"{incoming.queue_id}.notice@{self._hostname}"

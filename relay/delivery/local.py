@@ -56,27 +56,24 @@ class Sending(NamedTuple):
 
 
 def deliver_local(
-    mail_dir: Path,
-    jobs: list[LocalJob],
-    *,
-    filters: Filters | None = None,
-    room: Room | None = None,
-    now: float = 0.0,
+    mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0, filters: Filters | None = None
 ) -> list[Outcome | Sending]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
 
-    ``room`` knows the quota of the accounts; ``now``: seconds since the epoch, for scripts and warnings. Delivered
-    means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
+    ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings and for scripts, which
+    ``filters`` knows.
+
+    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
     """
     works = [_prepared(mail_dir, job, filters, room, now) for job in jobs]
     results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
-    outcomes = [
+    done = [
         _outcome(work, [next(results) for _ in work.messages], now) if isinstance(work, _Work) else work
         for work in works
     ]
-    if room is not None and room.is_limited:
-        _warn(mail_dir, jobs, outcomes, room, now)
-    return outcomes
+    if room and room.is_limited:
+        _warn(mail_dir, jobs, done, room, now)
+    return done
 
 
 class _Kept(NamedTuple):
@@ -115,8 +112,11 @@ def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept 
 
 def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending], room: Room, now: float) -> None:
     """Tells owners whose mailbox is nearly full; the messages are delivered whatever becomes of that."""
-    done = zip(jobs, outcomes, strict=True)
-    delivered = {job.mailbox for job, each in done if isinstance(each, Outcome) and each.kind == DELIVERED}
+    delivered = {
+        job.mailbox
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if isinstance(outcome, Outcome) and outcome.kind == DELIVERED
+    }
     for mailbox in delivered:
         with contextlib.suppress(OSError):
             room.warn(folder_of(mail_dir, mailbox), _shown(mailbox), now)
@@ -207,7 +207,8 @@ def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
     try:
         _remember(work, results, now)
     except OSError as fault:
-        faults.append(fault)
+        # The message is stored: to try again would store it twice.
+        plan.notes.append(f"not remembered: {os.strerror(fault.errno or 0)}")
     if faults:
         return _fault_outcome(job, faults[0])
     if plan.refusal is not None:

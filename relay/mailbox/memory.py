@@ -39,13 +39,14 @@ class Memory:
         """How many entries of a kind expire after ``after``."""
         return sum(1 for (each, _), until in self._live(after).items() if each == kind)
 
-    def add(self, kind: str, key: str, until: float, now: float) -> None:
-        """Remembers it until then; *synced* when it returns."""
-        self._write(f"{int(until) + 1} {kind} {_hashed(key)}\n", now)
+    def add(self, kind: str, key: str, until: float, now: float) -> bool:
+        """Remembers it until then; *synced* when it returns. Whether it was not known at ``now``: of several that add
+        one key at once, one is told so."""
+        return self._write(kind, key, int(until) + 1, now)
 
     def forget(self, kind: str, key: str, now: float) -> None:
         """As if it had never been added."""
-        self._write(f"0 {kind} {_hashed(key)}\n", now)
+        self._write(kind, key, 0, now)
 
     def _until(self, kind: str, key: str) -> int:
         return self._live(0).get((kind, _hashed(key)), 0)
@@ -57,18 +58,21 @@ class Memory:
             return {}
         return _parse(octets, after)
 
-    def _write(self, line: str, now: float) -> None:
+    def _write(self, kind: str, key: str, until: int, now: float) -> bool:
+        line = f"{until} {kind} {_hashed(key)}\n"
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
             octets = os.pread(descriptor, size, 0)
+            is_new = _parse(octets, now).get((kind, _hashed(key)), 0) <= now
             lines = octets.count(b"\n")
             if lines >= LIMIT + _SLACK:
                 self._rewrite(octets + line.encode(), now)
-                return
+                return is_new
             if octets and not octets.endswith(b"\n"):  # torn by a crash
                 line = "\n" + line
             os.pwrite(descriptor, line.encode(), size)
             os.fdatasync(descriptor)
+        return is_new
 
     def _rewrite(self, octets: bytes, now: float) -> None:
         live = sorted(_parse(octets, now).items(), key=lambda item: item[1])[-LIMIT:]

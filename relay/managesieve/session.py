@@ -30,6 +30,11 @@ _GOODBYES: Final = {
     "idle_timeout": b'BYE "You have said nothing for too long"\r\n',
 }
 _TOO_MANY: Final = b'BYE (TRYLATER) "Too many connections"\r\n'
+_OTHERS: Final = {
+    "GET": "http", "HEAD": "http", "POST": "http", "OPTIONS": "http", "EHLO": "smtp", "HELO": "smtp", "CAPA": "pop3",
+    "USER": "pop3",
+}  # fmt: skip
+"""First words of clients that wanted another port."""
 _BEFORE_LOGIN: Final = ("AUTHENTICATE", "STARTTLS", "LOGOUT", "CAPABILITY", "NOOP")
 
 
@@ -150,7 +155,7 @@ class Session:
     def secured(self, stream: TlsServer) -> None:
         """See Machine. RFC 5804 2.2: the capabilities are told again without being asked for."""
         self._offers_tls, self._is_secure = False, True
-        self._bindings = stream.bindings()
+        self._bindings = stream.bindings
         self.wants_tls = False
         if self._is_open:
             self._capability(b"TLS has begun")
@@ -199,6 +204,10 @@ class Session:
         name = (command.words[0] or b"").decode("latin-1").upper()
         known = self._commands.get(name) if not command.strings[0] else None
         if known is None:
+            if self.report.commands == 1 and name in _OTHERS:
+                self.report.mixup = _OTHERS[name]
+                self._bye("This is a ManageSieve port, for filter scripts")
+                return
             self._no("This command is not known here")
             return
         if self._scripts is None and name not in _BEFORE_LOGIN:

@@ -20,8 +20,8 @@ ACTIONS: Final = 64
 INCLUDE_DEPTH: Final = 10
 INCLUDES: Final = 100
 """Scripts that one run includes in all."""
-BUDGET: Final = 1_000_000
-"""One for each command and test, and for each 1,000 characters that are compared: a second or two at most."""
+BUDGET: Final = 300_000
+"""One for each command and test, and for each 1,000 characters that are compared: half a second or so at most."""
 FLAGS: Final = 64
 """Flags of one message."""
 VARIABLES: Final = 256

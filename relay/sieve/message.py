@@ -20,6 +20,8 @@ from relay.sieve import limits
 
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\n]*\n(?=[ \t]))*[^\n]*(?:\n|\Z))")
 _FOLD: Final = re.compile(r"\r?\n(?:\t|(?= ))")
+_NO_CHARSETS: Final = frozenset({"punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape"})
+"""Python's codecs of these names are no charsets of mail, and the first takes quadratic time."""
 _VALUE_LIMIT: Final = 65_536
 
 
@@ -141,8 +143,9 @@ def _chunk(octets: bytes | str, charset: str | None) -> str:
 
 def to_text(octets: bytes, charset: str) -> str:
     """``octets`` in a charset that a message names; where it is not known, as UTF-8."""
+    name = charset.partition("*")[0].strip().lower() or "utf-8"
     try:
-        return octets.decode(charset.partition("*")[0].strip() or "utf-8", "replace")
+        return octets.decode("utf-8" if name in _NO_CHARSETS else name, "replace")
     except (LookupError, ValueError):
         return octets.decode("utf-8", "replace")
 

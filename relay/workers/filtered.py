@@ -10,6 +10,7 @@ Not here: what a script means (relay/delivery/filtering.py), storing (relay/deli
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ class FilteredDelivery:
             config.sieve,
             hostname=config.hostname,
             delimiter=config.smtp.recipient_delimiter,
-            global_dir=config.sieve_dir,
+            global_dir=config.data_dir / "sieve",
             lifetime=config.queue.lifetime,
         )
         self._room = Room(config.mailbox)
@@ -63,16 +64,13 @@ class FilteredDelivery:
     async def deliver(self, threads: Executor, jobs: list[LocalJob]) -> list[Outcome]:
         """One outcome for each job, in order."""
         loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(threads, self._store, jobs, self._filters)
+        found: list[Outcome | Sending] = await loop.run_in_executor(
+            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), self._filters
+        )
         self._faults.is_now(self._filters.faults)
-        outcomes: list[Outcome | None] = [None if isinstance(each, Sending) else each for each in found]
-        for place, each in enumerate(found):
-            if isinstance(each, Sending):
-                outcomes[place] = await self._send_and_store(threads, jobs[place], each)
-        return [outcome for outcome in outcomes if outcome is not None]
-
-    def _store(self, jobs: list[LocalJob], filters: Filters | None) -> list[Outcome | Sending]:
-        return deliver_local(self._mail_dir, jobs, filters=filters, room=self._room, now=time.time())
+        pairs = [(job, each) for job, each in zip(jobs, found, strict=True) if isinstance(each, Sending)]
+        later = iter(await asyncio.gather(*[self._send_and_store(threads, *pair) for pair in pairs]))
+        return [next(later) if isinstance(each, Sending) else each for each in found]
 
     async def _send_and_store(self, threads: Executor, job: LocalJob, sending: Sending) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -80,19 +78,30 @@ class FilteredDelivery:
         if not self._writer.has_room():
             return self._deferred(job, "the mail system is full")
         answers = [each for each in sending.outgoing if each.kind == VACATION]
-        await loop.run_in_executor(threads, _note, memory, answers)
-        errors = await asyncio.gather(*[self._spool(job, each) for each in sending.outgoing])
-        sent = [each for each, error in zip(sending.outgoing, errors, strict=True) if error is None]
-        await loop.run_in_executor(threads, _note, memory, [each for each in sent if each.kind != VACATION])
+        known = await self._note(threads, memory, answers)
+        wanted = [each for each in sending.outgoing if each not in known]
+        answers = [each for each in answers if each not in known]
+        errors = await asyncio.gather(*[self._spool(job, each) for each in wanted])
+        sent = [each for each, error in zip(wanted, errors, strict=True) if error is None]
+        await self._note(threads, memory, [each for each in sent if each.kind != VACATION])
         unsent = [each for each in answers if each not in sent]
         if unsent:
             await loop.run_in_executor(threads, _forget, memory, unsent)
         if len(sent) < len(errors):
             return self._deferred(job, "what the script sends cannot be spooled")
         jobs = [job._replace(plan=sending.plan)]
-        (outcome,) = await loop.run_in_executor(threads, self._store, jobs, None)
+        (outcome,) = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, self._room, time.time())
         assert isinstance(outcome, Outcome)
         return outcome
+
+    async def _note(self, threads: Executor, memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
+        """Remembers them; returns those that another delivery has remembered meanwhile, or all when that failed."""
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(threads, _remember, memory, outgoing)
+        except OSError as fault:
+            self._sink.event("warning", "sieve memory not written", cause=fault.strerror)
+            return outgoing
 
     async def _spool(self, job: LocalJob, outgoing: Outgoing) -> SpoolError | None:
         loop = asyncio.get_running_loop()
@@ -131,12 +140,12 @@ class FilteredDelivery:
         return deferred("4.3.1", text, "store", next_hop=job.mailbox.decode("utf-8", "backslashreplace"))
 
 
-def _note(memory: Memory, outgoing: list[Outgoing]) -> None:
+def _remember(memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
     now = time.time()
-    for each in outgoing:
-        memory.add(each.kind, each.key, now + each.seconds, now)
+    return [each for each in outgoing if not memory.add(each.kind, each.key, now + each.seconds, now)]
 
 
 def _forget(memory: Memory, outgoing: list[Outgoing]) -> None:
-    for each in outgoing:
-        memory.forget(each.kind, each.key, time.time())
+    with contextlib.suppress(OSError):
+        for each in outgoing:
+            memory.forget(each.kind, each.key, time.time())

@@ -43,7 +43,7 @@ def job(content: bytes = CONTENT, reverse_path: bytes = b"bob@x.org", queue_id: 
 
 
 def deliver(tmp_path, each: LocalJob, rules: Filters, now: float = NOW) -> Any:
-    (answer,) = deliver_local(tmp_path, [each], filters=rules, now=now)
+    (answer,) = deliver_local(tmp_path, [each], None, now, rules)
     return answer
 
 
@@ -210,3 +210,28 @@ def test_keywords_are_stored_and_a_made_mailbox_has_its_special_use(tmp_path, fo
     assert view.content(0).read(0, 1000).endswith(CONTENT)
     store.rename("Old", "Older")
     assert "in Older" in deliver(tmp_path, job(queue_id="Q2"), filters(tmp_path)).text
+
+
+def test_what_cannot_be_remembered_does_not_store_the_message_again(tmp_path, folder, monkeypatch):
+    script(folder, 'require "duplicate"; if duplicate { discard; }')
+
+    def failing(*_args):
+        raise PermissionError(errno.EACCES, "no", "/secret")
+
+    monkeypatch.setattr(Memory, "add", failing)
+    outcome = deliver(tmp_path, job(), filters(tmp_path))
+    assert (outcome.kind, len(in_new(folder))) == (DELIVERED, 1)
+    assert "not remembered: Permission denied" in outcome.text
+
+
+def test_a_script_that_cannot_be_read_keeps_the_message(tmp_path, folder, monkeypatch):
+    script(folder, "discard;")
+
+    def failing(*_args):
+        raise PermissionError(errno.EACCES, "no", "/secret")
+
+    monkeypatch.setattr(Filters, "load", failing)
+    monkeypatch.setattr(Memory, "knows", failing)
+    outcome = deliver(tmp_path, job(), filters(tmp_path))
+    assert (outcome.kind, len(in_new(folder))) == (DELIVERED, 1)
+    assert "cannot be read" in outcome.text

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from relay.config.mailbox import MailboxSettings
-from relay.delivery.local import deliver_local
+from relay.delivery.local import deliver_local as deliver_jobs
 from relay.delivery.room import Room
 from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
 from tests.delivery.test_local import job
@@ -15,11 +13,8 @@ from tests.delivery.test_local import job
 NOW = 1_800_000_000.0
 
 
-def delivered(folder: Path, room: Room, count: int = 1) -> list[Outcome]:
-    found = deliver_local(folder, [job()] * count, room=room, now=NOW)
-    outcomes = [each for each in found if isinstance(each, Outcome)]
-    assert len(outcomes) == count
-    return outcomes
+def deliver_local(*arguments) -> list[Outcome]:
+    return [outcome for outcome in deliver_jobs(*arguments) if isinstance(outcome, Outcome)]
 
 
 def files(tmp_path) -> list[str]:
@@ -31,7 +26,7 @@ def files(tmp_path) -> list[str]:
 )
 def test_a_full_mailbox_takes_nothing(tmp_path, choice, kind, code, status):
     room = Room(MailboxSettings(quota_messages=2, over_quota=choice, quota_warning=0))
-    outcomes = [delivered(tmp_path, room)[0] for _ in range(3)]
+    outcomes = [deliver_local(tmp_path, [job()], room, NOW)[0] for _ in range(3)]
     assert [outcome.kind for outcome in outcomes] == [DELIVERED, DELIVERED, kind]
     assert (outcomes[2].code, outcomes[2].status) == (code, status)
     assert len(files(tmp_path)) == 2
@@ -40,10 +35,10 @@ def test_a_full_mailbox_takes_nothing(tmp_path, choice, kind, code, status):
 def test_the_owner_is_warned_once_a_day(tmp_path):
     room = Room(MailboxSettings(quota_messages=10, quota_warning=50))
     for _ in range(5):
-        delivered(tmp_path, room)
+        deliver_local(tmp_path, [job()], room, NOW)
     assert len(files(tmp_path)) == 5
-    delivered(tmp_path, room)
-    delivered(tmp_path, room)
+    deliver_local(tmp_path, [job()], room, NOW)
+    deliver_local(tmp_path, [job()], room, NOW)
     warnings = [text for text in files(tmp_path) if "Subject: Your mailbox is 60% full" in text]
     assert len(warnings) == 1
     assert len(files(tmp_path)) == 8
@@ -52,4 +47,4 @@ def test_the_owner_is_warned_once_a_day(tmp_path):
 def test_without_a_quota_nothing_is_counted(tmp_path):
     room = Room(MailboxSettings())
     assert not room.is_limited
-    assert delivered(tmp_path, room, 3)[0].kind == DELIVERED
+    assert deliver_local(tmp_path, [job()] * 3, room, NOW)[0].kind == DELIVERED

@@ -70,7 +70,8 @@ def test_refusals(scripts):
 def test_what_is_remembered_expires_and_can_be_forgotten(tmp_path):
     memory = Memory(tmp_path / "ann")
     assert not memory.knows("vacation", "bob@x.org", 0)
-    memory.add("vacation", "bob@x.org", 100, 0)
+    assert memory.add("vacation", "bob@x.org", 100, 0)
+    assert not memory.add("vacation", "bob@x.org", 100, 50)
     assert memory.knows("vacation", "bob@x.org", 100)
     assert not memory.knows("vacation", "bob@x.org", 101)
     assert not memory.knows("redirect", "bob@x.org", 0)

@@ -44,8 +44,7 @@ async def awaited(what: Awaitable[Any]) -> Any:
 
 
 class Stream:
-    def bindings(self) -> dict[str, bytes]:
-        return {}
+    bindings: Mapping[str, bytes] = {}
 
 
 class Talk:
@@ -219,3 +218,9 @@ def test_what_comes_in_during_a_job_waits_and_a_goodbye_comes_after_it(talk):
 def test_too_many_errors_end_the_session(talk):
     assert talk.say(b"FOO\r\n" * 60).endswith('BYE "too many errors"\r\n')
     assert talk.session.is_over
+
+
+def test_a_client_that_wanted_another_port_is_told_and_counted(tmp_path):
+    talk = Talk(tmp_path)
+    assert talk.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == 'BYE "This is a ManageSieve port, for filter scripts"\r\n'
+    assert (talk.session.is_over, talk.session.report.mixup) == (True, "http")

@@ -158,3 +158,27 @@ def test_discard_stores_nothing_and_tells_nobody(relay: Appliance, sink: Sink) -
     assert (line["outcome"], line["text"]) == ("discarded", "sieve: discarded")
     assert not files(relay)
     assert not sink.messages
+
+
+def test_a_kill_loses_no_redirect_and_no_copy(relay: Appliance, sink: Sink) -> None:
+    """I1: each message that was answered with 250 is redirected and kept, whatever a kill -9 interrupts."""
+    script(relay, 'require "copy"; redirect :copy "carol@relay.test";')
+    subjects = [f"message-{number}" for number in range(40)]
+    for subject in subjects[:30]:
+        send(relay, subject)
+    relay.kill()
+    relay.start()
+    for subject in subjects[30:]:
+        send(relay, subject)
+
+    def missing() -> list[str]:
+        sent = b"".join(message.content for message in sink.messages)
+        kept = b"".join(file.read_bytes() for file in files(relay))
+        return [
+            subject
+            for subject in subjects
+            if f"Subject: {subject}\r\n".encode() not in sent or f"Subject: {subject}\n".encode() not in kept
+        ]
+
+    wait_for(lambda: not missing(), 60, lambda: f"{missing()} {relay.tail()}")
+    assert len(sink.messages) <= 2 * len(subjects)
