@@ -6,6 +6,7 @@ account share its mailboxes' pictures (``Stores``); an idle account holds nothin
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -109,12 +110,11 @@ class FolderStore:
         if new_name.startswith(name + "/"):
             raise Refused(Refusal.CANNOT, "a mailbox cannot be moved below itself")
         pairs = [(each, names.checked(new_name + each[len(name) :])) for each in moving]
-        with self.root.locked():
-            for _, new in pairs:
-                self._require_new(new)
-            for old, new in pairs:
-                self._move_folder(names.folder_name(old), names.folder_name(new))
-            sync_directory(self.root.folder)
+        for _, new in pairs:
+            self._require_new(new)
+        for old, new in pairs:
+            self._move_folder(names.folder_name(old), names.folder_name(new))
+        sync_directory(self.root.folder)
         self.root.set_special_uses(lambda table: _renamed(table, pairs))
 
     def subscribe(self, name: str) -> None:
@@ -196,8 +196,14 @@ class FolderStore:
         copy(inbox, uids, self.mailbox(new_name), self.usage, move=True)
 
     def _move_folder(self, old: str, new: str) -> None:
+        # The account's lock is never held here: who makes a mailbox's log holds that mailbox and waits for the account.
         with self.mailbox(names.name_of(old) or "").locked():
-            os.rename(self.root.folder / old, self.root.folder / new)
+            try:
+                os.rename(self.root.folder / old, self.root.folder / new)
+            except OSError as fault:
+                if fault.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                    raise
+                raise Refused(Refusal.ALREADY_EXISTS, "there is such a mailbox already") from None
         self._forget(old)
 
     def _forget(self, folder: str) -> None:

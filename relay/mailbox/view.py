@@ -161,7 +161,7 @@ class FolderView:
         picture = self._mailbox.picture
         mine = set(self.uids)
         if modseq < picture.floor:
-            return [uid for uid in range(1, self.uidnext) if uid not in mine]
+            return array("I", (uid for uid in range(1, self.uidnext) if uid not in mine))
         expunged = zip(picture.expunged_uids, picture.expunged_modseqs, strict=True)
         return sorted({uid for uid, at in expunged if at > modseq and uid not in mine and uid < self.uidnext})
 

@@ -9,6 +9,7 @@ from functools import partial
 
 import pytest
 
+from relay.mailbox.maildir import make_maildir
 from relay.mailbox.ports import Store, View
 from relay.mailbox.store import FolderStore, Stores
 from relay.mailbox.vocabulary import (
@@ -438,3 +439,11 @@ def test_a_closed_account_holds_no_files(tmp_path):
         del store, view
     gc.collect()
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+def test_a_mailbox_that_another_program_made_is_renamed(tmp_path):
+    """It has no uid log yet, and gets one meanwhile."""
+    store = FolderStore(tmp_path)
+    make_maildir(tmp_path / ".Work")
+    store.rename("Work", "Job")
+    assert store.status("Job").messages == 0

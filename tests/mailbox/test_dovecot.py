@@ -141,3 +141,13 @@ def test_old_files_alone_are_enough(tmp_path):
     assert view.flags[0] >> FIRST_KEYWORD == 4
     assert [bool(mask & RECENT) for mask in view.flags] == [False, True, True]
     assert view.highestmodseq > 1_700_000_000
+
+
+def test_what_dovecot_expunged_is_told_to_a_client_that_remembers_its_modseq(tmp_path):
+    """RFC 7162 3.2.5.2: what is longer ago than is remembered is told in full."""
+    for place in ("cur", "new", "tmp"):
+        (tmp_path / place).mkdir()
+    (tmp_path / "dovecot-uidlist").write_text("3 V7 N6\n1 :a\n2 :b\n5 :c\n")
+    (tmp_path / "cur" / "b:2,").write_text("A: b\n\n")
+    view = FolderStore(tmp_path).open("INBOX")
+    assert list(view.vanished_since(17)) == [1, 3, 4, 5]
