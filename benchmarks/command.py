@@ -17,7 +17,7 @@ from benchmarks import machine
 from benchmarks.group import sweep
 from benchmarks.results import RESULTS, Run, medians, table
 from benchmarks.scenarios import SUMMARIES, scenario
-from benchmarks.scenarios.settings import Settings
+from benchmarks.scenarios.settings import QUICK, QUICK_SERVERS, Settings
 from benchmarks.servers import SERVERS
 from benchmarks.servers.base import ServerError
 from benchmarks.tools import ToolError
@@ -26,16 +26,19 @@ _DEFAULT_FOLDER = machine.ROOT / "build" / "bench"
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="In about 20 minutes: shorter turns; only direct, Relay and Postfix.")
 @click.pass_context
-def main(context: click.Context) -> None:
+def main(context: click.Context, *, quick: bool) -> None:
     """Measure Relay, and other mail servers beside it, on this machine.
 
     Without a scenario: every one with its usual counts, then the results page. Everything stays on loopback.
     """
     if context.invoked_subcommand is None:
         for name in SUMMARIES:
-            measure(name, Settings(), _DEFAULT_FOLDER, RESULTS)
+            measure(name, QUICK.get(name, QUICK_SERVERS) if quick else Settings(), _DEFAULT_FOLDER, RESULTS)
         context.invoke(report)
+    elif quick:
+        raise click.UsageError("--quick is for all scenarios; one of them takes --seconds and --repetitions.")
 
 
 def measure(name: str, settings: Settings, folder: Path, results: Path) -> None:

@@ -14,9 +14,9 @@ each works for about the same time. Medians and ratios are made of what the sink
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from benchmarks.results import Measurement, Run
@@ -52,6 +52,10 @@ class Comparison:
     count_syncs: bool = True
     greatest: int = 200_000
     """No more messages than this in one repetition."""
+    settings: Mapping[str, dict[str, str]] = field(default_factory=dict)
+    """Server -> what is changed in its configuration, by its own names."""
+    sink_options: tuple[str, ...] = ()
+    """Further options of our own sink."""
 
     def measure(self, works: Sequence[Work]) -> None:
         """Starts the servers, does every work, stops them."""
@@ -84,13 +88,13 @@ class Comparison:
         if why := kind.missing():
             self.run.note(f"{name}: not measured, {why}")
             return None
-        site = Site(self.run.folder, free_port(), {DOMAIN: sink_port}, self.delivers)
+        site = Site(self.run.folder, free_port(), {DOMAIN: sink_port}, self.delivers, self.settings.get(name, {}))
         server = kind(site)
         self.run.servers[name] = describe(server)
         return server
 
     def _do(self, work: Work, servers: list[Server], sink_port: int) -> None:
-        with sink_for(work.load, sink_port) as sink:
+        with sink_for(work.load, sink_port, *self.sink_options) as sink:
             self.run.command(sink.argv)
             counts: dict[str, int] = {}
             for server in list(servers):
@@ -173,6 +177,7 @@ class Comparison:
             "generator_cpu_us": sent.cpu_seconds / count * 1e6,
             "sink_cpu_us": (sink.cpu_seconds() - sink_cpu) / count * 1e6,
             **latencies(sent.result),
+            **resumption(sent.result),
         }
         if server.name != DIRECT:
             values["pss_bytes"] = sum(server.group.pss().values())
@@ -186,6 +191,13 @@ def latencies(result: dict[str, Any]) -> dict[str, float]:
     """Percentiles of the wait for the answer to the end of data, in ms; only our own generator tells."""
     found = result.get("accept_seconds", {})
     return {f"accept_{name}_ms": found[name] * 1e3 for name in ("p50", "p99", "p99.9") if name in found}
+
+
+def resumption(result: dict[str, Any]) -> dict[str, float]:
+    """The share of TLS handshakes that took an earlier session up again; nothing where there was no TLS."""
+    connections = result.get("connections", {})
+    handshakes = connections.get("handshakes", 0)
+    return {"resumed": connections["resumed"] / handshakes} if handshakes else {}
 
 
 def rotated(servers: Sequence[Server], by: int) -> list[Server]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from benchmarks import machine, plots
 from benchmarks.results import RESULTS, Column, Medians, load, measurements_of, medians, spread
 from benchmarks.scenarios import SUMMARIES, scenario
-from benchmarks.targets import NOT_YET, TARGETS
+from benchmarks.targets import TARGETS
 
 _HEAD: Final = """\
 # Results
@@ -32,7 +32,7 @@ def write(results: Path = RESULTS) -> Path:
     if not documents:
         raise FileNotFoundError(f"no results in {results}")
     found = {name: medians(measurements_of(document)) for name, document in documents.items()}
-    lines = [_HEAD, *_targets(found)]
+    lines = [_HEAD, *_targets(found), *_told(results.parent / "WHERE-THE-TIME-GOES.md")]
     for name in SUMMARIES:
         if name in documents:
             lines += _scenario(name, documents[name], found[name], results)
@@ -55,10 +55,15 @@ def _targets(found: dict[str, Medians]) -> list[str]:
                 missed.append(f"{what}, measured {shown}")
         rows.append(f"| {target.title} | {target.limit_text()} | {shown} | {verdict} |")
     lines = ["## Targets", "", "| work | target | measured | |", "|---|---:|---:|---|", *rows, ""]
-    for title, names in (("Not reached", missed), ("Not measured", unknown), ("Not there to be measured", NOT_YET)):
+    for title, names in (("Not reached", missed), ("Not measured", unknown)):
         if names:
             lines += [f"{title}:", "", *(f"- {name}" for name in names), ""]
     return lines
+
+
+def _told(path: Path) -> list[str]:
+    """What people found out about the figures: profiles, and what was tried."""
+    return [path.read_text().strip(), ""] if path.exists() else []
 
 
 def _scenario(name: str, document: dict[str, Any], found: Medians, results: Path) -> list[str]:
@@ -80,7 +85,7 @@ def _table(name: str, document: dict[str, Any], found: Medians, columns: Sequenc
     measured = measurements_of(document)
     used = [column for column in columns if any(column.value in v for s in found.values() for v in s.values())]
     main = used[0] if used else None
-    ratios = name in ("relay", "accept", "fanout") and main is not None
+    ratios = name in ("relay", "accept", "fanout", "tls") and main is not None
     heads = ["work", "server", *(column.title for column in used)]
     heads += ["least–most", "of direct", "Relay is"] if ratios else []
     lines = [f"| {' | '.join(heads)} |", f"|---|---|{'---:|' * (len(heads) - 2)}"]
@@ -115,6 +120,8 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
                            logarithmic=True)  # fmt: skip
     if name == "accept":
         made += plots.bars(found, "accept_per_second", "messages/s answered with 250", results / "accept-throughput")
+    if name == "tls":
+        made += plots.bars(found, "accept_per_second", "messages/s, a handshake each", results / "tls-throughput")
     if name == "latency":
         made += plots.latency(found, "Wait for the answer to the end of data, open loop", results / "latency")
         made += plots.lines(_cpu_by_rate(found), ("messages/s offered", "CPU µs per message"),

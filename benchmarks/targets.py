@@ -103,6 +103,8 @@ TARGETS: Final = (
     Target("healthy traffic's loss beside a dead and a tarpit destination, 100,000 queued each", "slow-destination",
            "beside a dead and a tarpit destination with 100,000", "per_second", 0.10, at_most=True, over="alone",
            unit="%"),
+    Target("STARTTLS, one message per connection, resumed", "tls", "STARTTLS, a connection per message, resumed",
+           "accept_per_second", 0.60, over="direct"),
     Target("100 KiB messages", "relay", PIPELINED_100K, "per_second", 0.70, over="direct"),
     Target("1 MiB messages", "relay", PIPELINED_1M, "per_second", 0.70, over="direct"),
     Target("MIME structure scan, 1 MiB multipart", "mime", "1 MiB multipart", "bytes_per_second", 5, scale=1e-9,
@@ -111,4 +113,3 @@ TARGETS: Final = (
            over="email"),
     Target("kill -9 under load: lost or altered", "crash", "kill -9", "lost", 0, at_most=True, unit="messages"),
 )  # fmt: skip
-NOT_YET: Final = ("STARTTLS, one message per connection, resumed: Relay has no TLS yet.",)

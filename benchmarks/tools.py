@@ -287,9 +287,9 @@ class OwnSink(Sink):
         return totals
 
 
-def sink_for(load: Load, port: int) -> Sink:
-    """The sink that goes with the generator."""
-    return PostfixSink(port, load.recipients) if load.tool == "postfix" else OwnSink(port)
+def sink_for(load: Load, port: int, *options: str) -> Sink:
+    """The sink that goes with the generator; ``options`` are those of our own."""
+    return PostfixSink(port, load.recipients) if load.tool == "postfix" else OwnSink(port, *options)
 
 
 def wait_listening(port: int, timeout: float = 10) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 from typing import ClassVar, Final
 
-from benchmarks.servers import private
-from benchmarks.servers.base import Server
+from benchmarks.servers.private import Unpacked
 
-DEBIAN: Final = ("exim4-daemon-light", "exim4-base", "libidn12")
-ACCOUNTS: Final = (("Debian-exim", 64001),)
 CONFIG: Final = """\
 primary_hostname = mx.exim.example
 spool_directory = /var/spool/exim4
@@ -59,35 +55,21 @@ begin retry
 """
 
 
-class Exim(Server):
+class Exim(Unpacked):
     """Each message is delivered by a process of its own as soon as it is in: that is how Exim works by default."""
 
     name: ClassVar[str] = "exim"
+    title: ClassVar[str] = "Exim"
+    program: ClassVar[str] = "usr/sbin/exim4"
+    debian: ClassVar[tuple[str, ...]] = ("exim4-daemon-light", "exim4-base", "libidn12")
+    accounts: ClassVar[tuple[tuple[str, int], ...]] = (("Debian-exim", 64001),)
+    inside: ClassVar[str] = "/var/spool/exim4"
     durability: ClassVar[str] = "-H and -D spool files fsynced before the 250 (default)"
     tuning: ClassVar[tuple[str, ...]] = (
         "smtp_accept_queue_per_connection = 0 (default 10 leaves later messages to the queue runner)",
         "smtp_accept_max = 600, smtp_connect_backlog = 600, smtp_accept_max_per_connection = 0, split_spool_directory",
         "no DNS, no ident, no client name look-ups; 100 recipients a delivery",
     )
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return private.missing(cls.name, "usr/sbin/exim4")
-
-    @classmethod
-    def version(cls) -> str:
-        changes = private.UNPACKED / cls.name / "VERSION"
-        return f"Exim {changes.read_text().strip()}" if changes.exists() else "Exim"
-
-    @classmethod
-    def fetch(cls) -> Path:
-        """Unpacks it below build/servers."""
-        target = private.fetch(cls.name, DEBIAN, ACCOUNTS)
-        version = subprocess.run(
-            ["apt-cache", "show", "--no-all-versions", DEBIAN[0]], capture_output=True, text=True, check=True
-        ).stdout.split("Version: ")[1]
-        (target / "VERSION").write_text(version.splitlines()[0])
-        return target
 
     def configuration(self) -> dict[str, str]:
         more = "" if self.site.delivers else "queue_only = true\n"
@@ -99,13 +81,10 @@ class Exim(Server):
     def start(self) -> None:
         queue = self.root / "queue"
         queue.mkdir()
-        for _, number in ACCOUNTS:
+        for _, number in self.accounts:
             subprocess.run(["chown", f"{number}:{number}", str(queue)], check=True)
         (queue / "exim4.conf").write_text(self.configuration()["exim4.conf"])
         # The configuration must stand where the program has it compiled in, or it gives root up on the way.
         runner = " -q10s" if self.site.delivers else ""
         run = f"mkdir -p /etc/exim4 && cp /var/spool/exim4/exim4.conf /etc/exim4/ && exec /usr/sbin/exim4 -bdf{runner}"
-        words = private.words(self.name, self.root / "view", "/var/spool/exim4", queue, ["/bin/sh", "-c", run])
-        with self.log.open("ab") as log:
-            self.group.start(words, cwd=self.root, output=log)
-        self.wait_greeting()
+        self.start_inside(queue, run)

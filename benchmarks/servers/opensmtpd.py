@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import ClassVar, Final
 
-from benchmarks.servers import private
-from benchmarks.servers.base import Server
+from benchmarks.servers.private import Unpacked
 
-DEBIAN: Final = ("opensmtpd",)
-ACCOUNTS: Final = (("opensmtpd", 64002), ("opensmtpq", 64003))
 CONFIG: Final = """\
 listen on 127.0.0.1 port {port} hostname mx.opensmtpd.example
 smtp max-message-size 50M
@@ -24,10 +19,15 @@ mta limit session-transaction-delay 0
 """
 
 
-class OpenSmtpd(Server):
+class OpenSmtpd(Unpacked):
     """OpenSMTPD has no limit of its own on sessions beyond descriptors; its queue process writes one file a message."""
 
     name: ClassVar[str] = "opensmtpd"
+    title: ClassVar[str] = "OpenSMTPD"
+    program: ClassVar[str] = "usr/sbin/smtpd"
+    debian: ClassVar[tuple[str, ...]] = ("opensmtpd",)
+    accounts: ClassVar[tuple[tuple[str, int], ...]] = (("opensmtpd", 64002), ("opensmtpq", 64003))
+    inside: ClassVar[str] = "/var/spool/smtpd"
     durability: ClassVar[str] = (
         "message and envelope files written before the 250, not synced (default; see the syncs counted)"
     )
@@ -35,25 +35,6 @@ class OpenSmtpd(Server):
         "smtp limit max-mails 1000000 (default 100 messages a connection)",
         "mta limit: 50 connections to the next hop (default 5), no delay between them (default 5 s); no DNS",
     )
-
-    @classmethod
-    def missing(cls) -> str | None:
-        return private.missing(cls.name, "usr/sbin/smtpd")
-
-    @classmethod
-    def version(cls) -> str:
-        version = private.UNPACKED / cls.name / "VERSION"
-        return f"OpenSMTPD {version.read_text().strip()}" if version.exists() else "OpenSMTPD"
-
-    @classmethod
-    def fetch(cls) -> Path:
-        """Unpacks it below build/servers."""
-        target = private.fetch(cls.name, DEBIAN, ACCOUNTS)
-        version = subprocess.run(
-            ["apt-cache", "show", "--no-all-versions", DEBIAN[0]], capture_output=True, text=True, check=True
-        ).stdout.split("Version: ")[1]
-        (target / "VERSION").write_text(version.splitlines()[0])
-        return target
 
     def configuration(self) -> dict[str, str]:
         rules = []
@@ -74,7 +55,4 @@ class OpenSmtpd(Server):
             "mkdir -p /var/spool/smtpd /run/opensmtpd /var/lib/opensmtpd/empty && chmod 711 /var/spool/smtpd && "
             f"{pause}exec /usr/sbin/smtpd -d -f /var/spool/smtpd/smtpd.conf"
         )
-        words = private.words(self.name, self.root / "view", "/var/spool/smtpd", queue, ["/bin/sh", "-c", run])
-        with self.log.open("ab") as log:
-            self.group.start(words, cwd=self.root, output=log)
-        self.wait_greeting()
+        self.start_inside(queue, run)

@@ -15,10 +15,11 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from benchmarks.group import found
 from benchmarks.machine import ROOT
+from benchmarks.servers.base import Server
 
 UNPACKED: Final = ROOT / "build" / "servers"
 NO_DNS: Final = "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n"
@@ -95,3 +96,43 @@ def fetch(package: str, debian: Sequence[str], accounts: Sequence[tuple[str, int
                 text += f"{account}:x:{number}:{rest}\n"
         (target / "etc" / name).write_text(text)
     return target
+
+
+class Unpacked(Server):
+    """A server that is run out of its unpacked Debian packages."""
+
+    title: ClassVar[str]
+    """As it is written."""
+    program: ClassVar[str]
+    """Its path in the package."""
+    debian: ClassVar[tuple[str, ...]]
+    """The packages; the first is the server's own."""
+    accounts: ClassVar[tuple[tuple[str, int], ...]]
+    inside: ClassVar[str]
+    """Where it expects its queue."""
+
+    @classmethod
+    def missing(cls) -> str | None:
+        return missing(cls.name, cls.program)
+
+    @classmethod
+    def version(cls) -> str:
+        version = UNPACKED / cls.name / "VERSION"
+        return f"{cls.title} {version.read_text().strip()}" if version.exists() else cls.title
+
+    @classmethod
+    def fetch(cls) -> Path:
+        """Unpacks it below build/servers."""
+        target = fetch(cls.name, cls.debian, cls.accounts)
+        version = subprocess.run(
+            ["apt-cache", "show", "--no-all-versions", cls.debian[0]], capture_output=True, text=True, check=True
+        ).stdout.split("Version: ")[1]
+        (target / "VERSION").write_text(version.splitlines()[0])
+        return target
+
+    def start_inside(self, queue: Path, script: str) -> None:
+        """Runs a shell script in the package's view, where ``queue`` is ``inside``; returns when it greets."""
+        argv = words(self.name, self.root / "view", self.inside, queue, ["/bin/sh", "-c", script])
+        with self.log.open("ab") as log:
+            self.group.start(argv, cwd=self.root, output=log)
+        self.wait_greeting()

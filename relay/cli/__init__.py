@@ -16,6 +16,7 @@ from relay.cli.exits import HELP
 _COMMANDS: Final = {
     "serve": "Run the appliance in the foreground.",
     "check": "Check the configuration; report all errors at once.",
+    "trace": "Tell what became of a message, step by step, and why.",
     "queue": "Look at the queue and act on what waits in it.",
     "spool": "Look at what is on disk.",
     "account": "Manage the accounts.",

@@ -17,9 +17,10 @@ def summary(entry: Entry, now: float) -> str:
     recipients = [printable(recipient) for recipient in entry["recipients"]]
     more = len(recipients) - _SHOWN_RECIPIENTS
     named = ", ".join(recipients[:_SHOWN_RECIPIENTS]) + (f" and {more} more" if more > 0 else "")
+    addresses = f"<{printable(entry['reverse_path'])}> to {named}" if named else "(its envelope cannot be read)"
     line = (
         f"{entry['queue_id']}  {entry['state']:<8}  {show_size(entry['size']):>8}  "
-        f"{show_age(now - entry['received_at'] / 1e6):>4}  <{printable(entry['reverse_path'])}> to {named}"
+        f"{show_age(now - entry['received_at'] / 1e6):>4}  {addresses}"
     )
     return f"{line}\n{'':15}{reason}" if (reason := _reason(entry, now)) else line
 
@@ -30,8 +31,8 @@ def details(entry: Entry, now: float) -> str:
         ("queue id", entry["queue_id"]),
         ("state", entry["state"]),
         ("received", f"{_moment(entry['received_at'])} ({show_age(now - entry['received_at'] / 1e6)} ago)"),
-        ("size", f"{entry['size']} octets"),
-        ("reverse-path", f"<{printable(entry['reverse_path'])}>"),
+        ("size", f"{entry['size']} octets" if entry["recipients"] else ""),
+        ("reverse-path", f"<{printable(entry['reverse_path'])}>" if entry["recipients"] else ""),
         *(("recipient", printable(recipient)) for recipient in entry["recipients"]),
         ("attempts", str(entry.get("attempts", 0))),
         ("next try", _moment(entry["due_at"]) if entry.get("due_at") else ""),

@@ -18,7 +18,7 @@ from relay.queue.routing import Router
 from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader, Tail, list_logs, load_journals
 from relay.workers.clock import now_us
-from relay.workers.queue_control import describe
+from relay.workers.queue_control import describe, envelope_of
 
 
 def entries(config: Config) -> Iterator[dict[str, Any]]:
@@ -38,7 +38,7 @@ def entries(config: Config) -> Iterator[dict[str, Any]]:
     reader = LogReader(config.spool_dir)
     try:
         for entry in sorted(scheduler.places.entries(), key=lambda each: each.number):
-            yield describe(scheduler, entry, reader.load(*entry.ref).record.envelope)
+            yield describe(scheduler, entry, envelope_of(reader, entry))
     finally:
         reader.close()
 

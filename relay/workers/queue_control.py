@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import discarded
+from relay.mail.queue_id import made_at_us
 from relay.net.frames import FrameProtocol
 from relay.queue import commands
 from relay.queue.action import Settled
@@ -75,21 +76,27 @@ class QueueControl:
                     await asyncio.sleep(0.01)
                 if not link.is_connected:
                     return count
-            envelope = self._envelope(entry)
-            if envelope is None or entry.state == GONE:
-                continue
-            indexes = commands.matching(entry, envelope.recipients, domain) if domain else None
-            if domain and not indexes:
-                continue
-            before = describe(self._scheduler, entry, envelope)
-            if not self._do(operation, entry, indexes):
-                continue
-            link.send(("entry", before if operation in ("list", "show", "remove")
-                       else describe(self._scheduler, entry, envelope)))  # fmt: skip
-            count += 1
+            count += self._one(link, operation, entry, domain)
         self._journaling.flush()
         self._changed()
         return count
+
+    def _one(self, link: FrameProtocol, operation: str, entry: Entry, domain: bytes) -> bool:
+        """Carries ``operation`` out on one entry and reports it; whether it was chosen and could be done."""
+        if entry.state == GONE:
+            return False
+        envelope = envelope_of(self._reader, entry)
+        indexes = None
+        if domain:
+            indexes = commands.matching(entry, envelope.recipients, domain) if envelope else ()
+            if not indexes:
+                return False
+        before = describe(self._scheduler, entry, envelope)
+        if not self._do(operation, entry, indexes):
+            return False
+        is_as_before = operation in ("list", "show", "remove")
+        link.send(("entry", before if is_as_before else describe(self._scheduler, entry, envelope)))
+        return True
 
     def _select(self, selection: Mapping[str, Any]) -> list[Entry]:
         number = queue_number(selection["id"]) if selection.get("id") else 0
@@ -97,12 +104,6 @@ class QueueControl:
         before = now_us() - round(older_than * 1_000_000) if older_than else 0
         found = self._scheduler.places.find(number, before)
         return sorted((each for each in found if not each.flags & IS_FOREIGN), key=lambda each: each.number)
-
-    def _envelope(self, entry: Entry) -> Envelope | None:
-        try:
-            return self._reader.load(entry.log, entry.segment, entry.offset).record.envelope
-        except (MissingRecord, OSError):
-            return None
 
     def _do(self, operation: str, entry: Entry, indexes: tuple[int, ...] | None) -> bool:
         scheduler, now = self._scheduler, now_us()
@@ -130,22 +131,24 @@ class QueueControl:
         return True
 
 
-def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope) -> dict[str, Any]:
-    """One entry for the command line."""
+def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:
+    """The entry's envelope; None when the record cannot be read."""
+    try:
+        return reader.load(entry.log, entry.segment, entry.offset).record.envelope
+    except (MissingRecord, OSError):
+        return None
+
+
+def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope | None) -> dict[str, Any]:
+    """One entry for the command line; without its envelope where the record on disk is damaged."""
+    if envelope is None:
+        return _described_damage(entry)
     indexes = entry.indexes if entry.indexes is not None else range(len(envelope.recipients))
     blocked = scheduler.places.blocked_by(entry)
     reason = blocked or reason_of(entry, 0)
-    if entry.state == HELD:
-        state = "hold"
-    elif entry.state in (ACTIVE, COPYING):
-        state = "active"
-    elif entry.state == DEFERRED or blocked is not None:
-        state = "deferred"
-    else:
-        state = "incoming"
     return {
         "queue_id": entry.queue_id,
-        "state": state,
+        "state": _state(entry, is_blocked=blocked is not None),
         "reverse_path": shown(envelope.reverse_path),
         "recipients": [shown(envelope.recipients[index]) for index in indexes],
         "size": envelope.size,
@@ -155,6 +158,31 @@ def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope) -> dict[str
         "status": reason.status if reason else "",
         "text": reason.text if reason else "",
         "next_hop": (reason.next_hop if reason else "") or entry.group.key,
+    }
+
+
+def _state(entry: Entry, *, is_blocked: bool) -> str:
+    if entry.state == HELD:
+        return "hold"
+    if entry.state in (ACTIVE, COPYING):
+        return "active"
+    return "deferred" if entry.state == DEFERRED or is_blocked else "incoming"
+
+
+def _described_damage(entry: Entry) -> dict[str, Any]:
+    return {
+        "queue_id": entry.queue_id,
+        "state": "corrupt",
+        "reverse_path": "",
+        "recipients": [],
+        "size": 0,
+        "received_at": made_at_us(entry.queue_id),
+        "due_at": entry.due_at if entry.state == DEFERRED else 0,
+        "attempts": entry.attempts,
+        "status": "5.3.0",
+        "text": f"its record on our disk is damaged (log {entry.log}, segment {entry.segment}, offset {entry.offset}); "
+        "what can be read of it is in corrupt/",
+        "next_hop": entry.group.key,
     }
 
 

@@ -2,15 +2,19 @@
 
 import json
 import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
 from benchmarks import comparison, micro
-from benchmarks.comparison import Comparison, Work, latencies, rotated
+from benchmarks.comparison import Comparison, Work, latencies, resumption, rotated
 from benchmarks.group import Group, found
 from benchmarks.results import Run, medians
+from benchmarks.scenarios import tls
+from benchmarks.scenarios.settings import Settings
 from benchmarks.servers import SERVERS, Site
 from benchmarks.syncs import SyncCount
 from benchmarks.tools import Load, Sent, Sink, StalledError, missing
@@ -125,6 +129,12 @@ def test_latencies_are_in_milliseconds():
     assert latencies({}) == {}
 
 
+def test_resumed_is_a_share_of_the_handshakes_and_missing_without_tls():
+    assert resumption({"connections": {"handshakes": 10, "resumed": 4}}) == {"resumed": 0.4}
+    assert resumption({"connections": {"handshakes": 0, "resumed": 0}}) == {}
+    assert resumption({}) == {}
+
+
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "direct"])
 @pytest.mark.parametrize("delivers", [True, False])
 def test_every_configuration_has_its_port_and_its_next_hops(name, delivers, tmp_path):
@@ -156,6 +166,22 @@ def test_a_small_comparison_of_relay_with_the_direct_path(tmp_path):
     assert not (tmp_path / "relay").exists()
     if "syncs" in got["relay"]:
         assert 0 < got["relay"]["syncs"] < 5
+
+
+def test_a_small_tls_run_resumes_with_each_server_and_only_where_asked():
+    """Through the real servers: the direct path, Relay, and Postfix where it can be started."""
+    need(missing("own") is None, "benchmarks.load is not compiled")
+    names = ["direct", "relay", *(["postfix"] if SERVERS["postfix"].missing() is None else [])]
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own is closed to servers that give root up
+        Path(folder).chmod(0o755)
+        with Run("tls", Path(folder)) as run:
+            tls.run(run, Settings(servers=names, repetitions=1, seconds=0.2))
+    got = medians(run.measurements)
+    assert [list(servers) for servers in got.values()] == [names, names], run.notes
+    resumed, full = got.values()
+    assert all(resumed[name]["resumed"] > 0 for name in names)
+    assert all(full[name]["resumed"] == 0 for name in names)
+    assert all(servers[name]["accept_per_second"] > 0 for servers in got.values() for name in names)
 
 
 def test_syncs_of_a_process_are_counted(tmp_path):

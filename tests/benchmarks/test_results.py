@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks import plots, report
 from benchmarks.results import Column, Measurement, Run, load, measurements_of, medians, spread, table
+from benchmarks.scenarios import SUMMARIES
+from benchmarks.scenarios.settings import QUICK
 from benchmarks.targets import TARGETS, Target
 
 WORK = "smtp-source, connections reused, 1 KiB"
@@ -112,6 +114,18 @@ def test_the_page_names_targets_that_are_missed_and_those_not_measured(run, monk
     assert "an idle session" not in missed
     assert "an idle session" in page.partition("Not measured:")[2]
     assert "18.3 ×" in page.partition("## relay")[2]
+
+
+def test_the_page_holds_what_people_found_out_about_the_figures(run, monkeypatch):
+    monkeypatch.setattr(plots, "is_possible", lambda: False)
+    run.save()
+    (run.results.parent / "WHERE-THE-TIME-GOES.md").write_text("## Where the time goes\n\nInto the kernel.\n")
+    page = report.write(run.results).read_text()
+    assert page.index("## Targets") < page.index("Into the kernel.") < page.index("## relay")
+
+
+def test_a_quick_run_names_scenarios_that_there_are():
+    assert set(QUICK) <= set(SUMMARIES)
 
 
 def test_a_page_without_results_is_refused(tmp_path):

@@ -214,6 +214,10 @@ def test_a_record_that_is_damaged_while_it_waits_is_kept_and_reported(tmp_path: 
         source.join(30)
         wait_for(lambda: '"deferred"' in relay.run("queue", "list", "--json", check=False), 15, "they wait")
         spoil(relay.data / "spool", "flipped")
+        listed = relay.queue()
+        assert len(listed) == 20
+        assert [entry["recipients"] for entry in listed if entry["state"] == "corrupt"] == [[]], listed
+        assert "its envelope cannot be read" in relay.run("queue", "list")
         with Sink(port=port) as sink:
             relay.run("queue", "retry", "--older-than", "0s", check=False)
             wait_for(lambda: len(arrived(sink)) >= 19, 30, lambda: f"{len(arrived(sink))} of 19\n{relay.tail()}")

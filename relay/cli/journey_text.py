@@ -1,0 +1,209 @@
+"""A message's journey as text for people: each step with who said what, and what it means.
+
+What peers said is made safe to print. The meanings are for operators: which setting or which side decides. (Those for
+authors of mail are in relay/dsn/words.py.)
+
+Not here: where the journey comes from (relay/telemetry/journey.py).
+"""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import Any, Final
+
+from relay.cli.entry_text import printable, show_size
+from relay.telemetry.journey import Fields, Journey
+
+_STAGES: Final = {
+    "connect": "on connecting",
+    "helo": "at EHLO",
+    "mail": "at MAIL FROM",
+    "rcpt": "at RCPT TO",
+    "data": "at DATA",
+    "content": "while the content came in",
+    "spool": "when it was to be written to disk",
+    "session": "between transactions",
+}
+_HOP_STAGES: Final = {
+    "queue": "in the queue",
+    "route": "when its next hop was chosen",
+    "dns": "when its mail servers were looked up in DNS",
+    "connect": "on connecting",
+    "banner": "at the greeting",
+    "helo": "at EHLO",
+    "mail": "at MAIL FROM",
+    "rcpt": "at RCPT TO",
+    "data": "at DATA",
+    "content": "while the content was sent",
+    "reply": "after the content was sent",
+    "store": "when it was to be written to the mailbox",
+}
+_REASONS: Final = {
+    "unknown_recipient": "The domain is ours and has no such account (relay account list; relay_domain.recipients).",
+    "relay_denied": "The recipient's domain is none of ours (domains.local, relay_domain), and the client is neither "
+    "in trusted_networks nor logged in.",
+    "policy": "A rule of this server refused it.",
+    "auth_required": "This listener takes mail from logged-in accounts and trusted_networks only.",
+    "sender_rejected": "The sender's address may not be used here.",
+    "syntax": "The client's command is not SMTP as RFC 5321 has it.",
+    "unknown_command": "The client used a command that this listener does not have.",
+    "sequence": "The client's commands came in an order that RFC 5321 does not allow.",
+    "bare_cr": "A CR stood alone. Lines end in CRLF; anything else can smuggle a second message (RFC 5321 2.3.8).",
+    "bare_lf": "A LF stood alone. Lines end in CRLF; anything else can smuggle a second message (RFC 5321 2.3.8).",
+    "nul": "The content or command holds a NUL octet (RFC 5322 4).",
+    "line_too_long": "A line is longer than smtp.max_line or smtp.max_content_line.",
+    "not_ascii": "There were octets above 127 where the client had not asked for SMTPUTF8.",
+    "parameter": "A parameter of MAIL or RCPT is unknown or wrong.",
+    "smtputf8": "An address needs SMTPUTF8 (RFC 6531), which the client did not ask for.",
+    "loop": "It has passed more servers than smtp.max_hops: it goes in a circle.",
+    "too_large": "It is larger than smtp.max_message_size.",
+    "too_many_recipients": "More recipients than smtp.max_recipients; the client sends the rest by itself.",
+    "too_many_errors": "More failed commands than smtp.max_errors.",
+    "too_many_commands": "More commands than smtp.max_commands.",
+    "rate": "The content came in slower than smtp.min_data_rate.",
+    "disk_low": "The disk has less room than spool.min_free_bytes or min_free_inodes. The client will try again.",
+    "spool_failed": "The disk did not take it (see the events in the log). The client will try again.",
+    "memory": "This process is above smtp.memory_budget. The client will try again.",
+    "draining": "This process was ending. The client will try again.",
+    "internal": "A fault in Relay (see the events in the log). The client will try again.",
+    "quit": "The client gave it up and said good-bye.",
+    "peer_closed": "The client closed the connection before the message was whole. Nothing was accepted.",
+    "peer_reset": "The connection was lost before the message was whole. Nothing was accepted.",
+    "command_timeout": "The client was silent for longer than smtp.command_timeout.",
+    "content_timeout": "The client was silent for longer than smtp.data_timeout.",
+    "session_timeout": "The session was longer than smtp.session_timeout.",
+}
+_STATUSES: Final = {
+    "1.1": "That address does not exist there.",
+    "1.2": "That domain does not exist or takes no mail.",
+    "1.10": "That domain says that it takes no mail (null MX, RFC 7505).",
+    "2.1": "The mailbox is disabled.",
+    "2.2": "The mailbox is full.",
+    "2.3": "The message is larger than that mailbox takes.",
+    "3.4": "The message is larger than that server takes.",
+    "4.1": "Nobody answers there: is it up, and may we connect to its port?",
+    "4.2": "The connection was lost on the way.",
+    "4.3": "DNS did not answer.",
+    "4.4": "There is no way to that host.",
+    "4.6": "It goes in a circle.",
+    "4.7": "It was tried for as long as queue.lifetime allows.",
+    "7.1": "That server does not want this mail: its rules, our address, or our reputation.",
+    "7.0": "That server refuses it by its rules.",
+}
+_OUTCOMES: Final = {"delivered": "delivered to", "discarded": "thrown away for"}
+_WIDTH: Final = 110
+
+
+def tell(journey: Journey) -> str:
+    """The whole story, ending in a line break."""
+    first = journey.steps[0]
+    lines = [_head(journey, first)]
+    for fields in journey.steps:
+        lines += _received(fields) if fields["kind"] == "transaction" else _delivery(fields)
+    if journey.left_out:
+        lines.append(f"  ... and {journey.left_out} more steps")
+    return "\n".join(lines) + "\n"
+
+
+def state_of(journey: Journey) -> str:
+    """How it stands, in a word or two: what the last outcome of each recipient comes to."""
+    last: dict[str, str] = {}
+    for fields in journey.steps:
+        if fields["kind"] == "delivery":
+            last.update(dict.fromkeys(map(str, fields.get("recipients", ())), str(fields.get("outcome", ""))))
+    if last:
+        return ", ".join(sorted(set(last.values())))
+    first = journey.steps[0]
+    return "waits" if first.get("result") == "accepted" else str(first.get("result", ""))
+
+
+def _head(journey: Journey, first: Fields) -> str:
+    name = f"message {journey.key}" if first.get("queue_id") else "never a message"
+    reverse_path = f"<{_text(first.get('reverse_path', ''))}>" if "reverse_path" in first else "no sender"
+    return f"{_text(first['time'])}  {name}  from {reverse_path}: {state_of(journey)}"
+
+
+def _received(fields: Fields) -> list[str]:
+    client = f"{_text(fields.get('client', ''))} ({_text(fields.get('helo', 'no name given'))})"
+    how = ", ".join(
+        _text(each)
+        for each in (
+            f"listener {fields['listener']}" if fields.get("listener") else "",
+            fields.get("protocol", ""),
+            fields.get("tls") or "no TLS",
+            f"as {fields['account']}" if fields.get("account") else "",
+        )
+        if each
+    )
+    result = str(fields.get("result", ""))
+    if result == "accepted":
+        what = f"accepted from {client}"
+    else:
+        what = f"{result} {_STAGES.get(str(fields.get('stage')), '')}".rstrip() + f", client {client}"
+    lines = [_step(fields, f"{what}; {how}{_sized(fields)}")]
+    if said := _said(fields):
+        lines.append(_inner("we said", said))
+    lines += [_inner("to", _text(each)) for each in fields.get("recipients", ())]
+    lines += [_inner("refused", _text(each)) for each in fields.get("refusals", ())]
+    meaning = _REASONS.get(str(fields.get("reason")), "")
+    if not meaning and fields.get("refusals"):
+        meaning = _meaning_of_refusals(fields)
+    return lines + _meaning(meaning)
+
+
+def _delivery(fields: Fields) -> list[str]:
+    outcome = str(fields.get("outcome", ""))
+    recipients = ", ".join(_text(each) for each in fields.get("recipients", ()))
+    where = _text(fields.get("next_hop") or fields.get("group", ""))
+    stage = "" if outcome == "delivered" else f" {_HOP_STAGES.get(str(fields.get('stage')), '')}"
+    what = f"{_OUTCOMES.get(outcome, f'{outcome} for')} {recipients} by {where}{stage}{_after(fields)}"
+    lines = [_step(fields, what)]
+    if said := _said(fields):
+        lines.append(_inner("they said" if fields.get("code") else "because", said))
+    if fields.get("retry_at"):
+        lines.append(_inner("next try", f"{_text(fields['retry_at'])}, after attempt {fields.get('attempt', '')}"))
+    status = str(fields.get("status", ""))
+    return lines + ([] if outcome == "delivered" else _meaning(_STATUSES.get(status.partition(".")[2], "")))
+
+
+def _meaning_of_refusals(fields: Fields) -> str:
+    for refusal in fields["refusals"]:
+        status = str(refusal).rpartition(" ")[2]
+        if status == "5.1.1":
+            return _REASONS["unknown_recipient"]
+        if status == "5.7.1":
+            return _REASONS["relay_denied"]
+    return ""
+
+
+def _said(fields: Fields) -> str:
+    parts = (fields.get("code"), fields.get("status"), fields.get("text"))
+    return " ".join(_text(each) for each in parts if each)
+
+
+def _sized(fields: Fields) -> str:
+    return f", {show_size(int(fields['size']))}" if fields.get("size") else ""
+
+
+def _after(fields: Fields) -> str:
+    delay = fields.get("delay_seconds")
+    return f", {float(delay):.3f} s after it came in" if isinstance(delay, int | float) else ""
+
+
+def _step(fields: Fields, text: str) -> str:
+    return f"  {_text(fields['time'])[5:23].replace('T', ' ')}  {text}"
+
+
+def _inner(name: str, text: str) -> str:
+    return f"{'':22}{name + ':':<12}{text}"
+
+
+def _meaning(text: str) -> list[str]:
+    if not text:
+        return []
+    first, *rest = wrap(text, _WIDTH - 34)
+    return [_inner("this means", first), *(f"{'':34}{line}" for line in rest)]
+
+
+def _text(value: Any) -> str:
+    return printable(str(value))

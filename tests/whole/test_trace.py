@@ -1,0 +1,23 @@
+"""relay trace beside a running appliance: what became of real mail."""
+
+from pathlib import Path
+
+from tests.support.appliance import Appliance, wait_for
+from tests.support.sink import Sink
+
+
+def test_why_was_this_mail_rejected_is_answered_in_one_command(tmp_path: Path) -> None:
+    log = tmp_path / "mail.log"
+    busy = lambda stage, _: "450 4.2.1 Mailbox busy" if stage == "rcpt" else None  # noqa: E731 - one word for it
+    with (
+        Sink(answer=busy) as sink,
+        Appliance(tmp_path, sink.port, more=f'[log]\ndestination = "{log}"') as relay,
+    ):
+        relay.send("someone@relay.test")
+        relay.run("queue", "list")
+        wait_for(lambda: "450" in relay.run("trace", "relay.test", check=False), 20, "a deferred delivery")
+        story = relay.run("trace", "someone@relay.test")
+        assert "accepted from 127.0.0.1" in story
+        assert "deferred for someone@relay.test by 127.0.0.1" in story
+        assert "they said:  450 4.2.1 Mailbox busy" in story
+        assert "next try:" in story
