@@ -44,7 +44,7 @@ _REASONS: Final = {
     "in trusted_networks nor logged in.",
     "policy": "A rule of this server refused it.",
     "auth_required": "This listener takes mail from logged-in accounts and trusted_networks only.",
-    "auth_failed": "The client tried to log in, and did not: see the event `login refused` of its session.",
+    "auth_failed": "A login failed, or was not allowed without TLS (docs/operations/login.md).",
     "sender_rejected": "The sender's address may not be used here.",
     "syntax": "The client's command is not SMTP as RFC 5321 has it.",
     "unknown_command": "The client used a command that this listener does not have.",
