@@ -13,13 +13,13 @@ Not here: the octets (syntax.py), the files (relay/mailbox/scripts.py), password
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-from relay.auth import TEMPORARY, Accepted, Challenge, Check, Exchange, Login, Refused, Step, Trouble, offered
+from relay.auth import TEMPORARY, Accepted, Challenge, Door, Doorway, Exchange, Login, Refused, Step, Trouble
 from relay.mailbox.scripts import ScriptRefused, Scripts
 from relay.managesieve.arguments import arguments_of, check_script, script_name
 from relay.managesieve.syntax import BrokenError, Command, Reader, string
-from relay.net.machine import Blocking, Job, Report, Waiting
+from relay.net.machine import Blocking, Job, Report
 from relay.net.tls_machine import TlsServer
 from relay.sieve import EXTENSIONS
 
@@ -48,14 +48,6 @@ class Limits(NamedTuple):
     max_redirects: int
 
 
-class Door(Protocol):
-    """Who checks logins of this connection; wraps the worker's Authenticator."""
-
-    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None: ...
-    async def check(self, check: Check) -> Login: ...
-    def came_to_nothing(self, trouble: Trouble) -> object: ...
-
-
 class Session:
     """One session."""
 
@@ -64,22 +56,15 @@ class Session:
         limits: Limits,
         door: Door,
         scripts: Callable[[str], Scripts],
-        *,
-        offers_tls: bool,
-        allows_plaintext: bool,
     ) -> None:
         """``scripts``: those of an account."""
         self.report = Report()
         self.is_over = self.closes_at_once = self.wants_tls = False
         self.patience = limits.login_timeout
         self._limits = limits
-        self._door = door
+        self._doorway = Doorway(door)
         self._scripts_of = scripts
         self._scripts: Scripts | None = None
-        self._offers_tls = offers_tls
-        self._allows_plaintext = allows_plaintext
-        self._is_secure = False
-        self._bindings: Mapping[str, bytes] = {}
         self._is_open = False
         self._reader = Reader(limits.max_script_size)
         self._output: list[bytes] = []
@@ -154,8 +139,7 @@ class Session:
 
     def secured(self, stream: TlsServer) -> None:
         """See Machine. RFC 5804 2.2: the capabilities are told again without being asked for."""
-        self._offers_tls, self._is_secure = False, True
-        self._bindings = stream.bindings
+        self._doorway.secured(stream)
         self.wants_tls = False
         if self._is_open:
             self._capability(b"TLS has begun")
@@ -220,7 +204,7 @@ class Session:
             known[1](*arguments)
 
     def _capability(self, said: bytes = b"Capability completed") -> None:
-        mechanisms = () if self._scripts is not None else self._mechanisms()
+        mechanisms = () if self._scripts is not None else self._doorway.mechanisms
         lines = [
             ("IMPLEMENTATION", "Relay"),
             ("SIEVE", " ".join(EXTENSIONS)),
@@ -232,17 +216,12 @@ class Session:
             lines.append(("OWNER", self.report.account))
         self._output += [f'"{name}" '.encode() + string(value.encode()) + b"\r\n" for name, value in lines]
         self._output.append(b'"UNAUTHENTICATE"\r\n')
-        if self._offers_tls:
+        if self._doorway.offers_tls:
             self._output.append(b'"STARTTLS"\r\n')
         self._ok(said)
 
-    def _mechanisms(self) -> tuple[str, ...]:
-        return offered(
-            is_secure=self._is_secure, allows_plaintext=self._allows_plaintext, has_bindings=bool(self._bindings)
-        )
-
     def _starttls(self) -> None:
-        if not self._offers_tls:
+        if not self._doorway.offers_tls:
             self._no("TLS cannot begin now")
             return
         self._ok(b"Begin TLS")
@@ -268,9 +247,9 @@ class Session:
         name = mechanism.decode("latin-1").upper()
         if self._scripts is not None:
             self._no("You have logged in already")
-        elif not self._mechanisms():
+        elif not self._doorway.mechanisms:
             self._no("Begin TLS before you log in", "ENCRYPT-NEEDED")
-        elif name not in self._mechanisms() or (exchange := self._door.exchange(name, self._bindings)) is None:
+        elif (exchange := self._doorway.exchange(name)) is None:
             self._no("This mechanism is not offered")
         else:
             self._exchange = exchange
@@ -296,16 +275,15 @@ class Session:
                 self._ok(b"Welcome")
             case Refused(trouble):
                 self._exchange = None
-                self._door.came_to_nothing(trouble)
+                self._doorway.came_to_nothing(trouble)
                 self._refused(trouble)
-            case _:
-                check = step
-                self._begin(Waiting(lambda: self._door.check(check)), self._checked)
+            case check:
+                self._begin(self._doorway.check(check), self._checked)
 
-    def _checked(self, login: Login, _fault: BaseException | None) -> None:
+    def _checked(self, login: Login | None, fault: BaseException | None) -> None:
         exchange = self._exchange
         assert exchange is not None
-        step = exchange.checked(login)
+        step = Refused(Trouble.BUSY) if fault is not None or login is None else exchange.checked(login)
         if isinstance(step, Refused):  # counted by the check
             self._exchange = None
             self._refused(step.trouble)

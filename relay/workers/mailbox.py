@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from relay import imap, pop3
-from relay.auth import AccountFile, Authenticator, Client
+from relay.auth import AccountFile, Authenticator, Client, Door
 from relay.config.model import Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
@@ -63,7 +63,7 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
     readers = rooms.config.readers
 
     def make(listening: Listening, client: str, session_id: str) -> Machine:
-        door = imap.Doorkeeper(
+        door = Door(
             rooms.authenticator,
             Client(client, "imap", listening.name, session_id),
             offers_tls=offers_starttls(listening),
@@ -93,7 +93,7 @@ def make_pop3(rooms: Rooms, listener: Listener) -> Make:
     )
 
     def make(listening: Listening, client: str, session_id: str) -> Machine:
-        door = pop3.Door(
+        door = Door(
             rooms.authenticator,
             Client(client, "pop3", listening.name, session_id),
             offers_tls=offers_starttls(listening),

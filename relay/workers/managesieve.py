@@ -2,32 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from relay import managesieve
-from relay.auth import Authenticator, Check, Client, Exchange, Login, Trouble
+from relay.auth import Authenticator, Client, Door
 from relay.config.model import Config, Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, Scripts
 from relay.net.dialogue import Listening
 from relay.net.machine import Machine
-
-
-class Door:
-    """The worker's Authenticator for one connection (relay.managesieve.session.Door)."""
-
-    def __init__(self, authenticator: Authenticator, client: Client) -> None:
-        self._authenticator = authenticator
-        self._client = client
-
-    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None:
-        return self._authenticator.exchange(mechanism, bindings)
-
-    async def check(self, check: Check) -> Login:
-        return await self._authenticator.check(check, self._client)
-
-    def came_to_nothing(self, trouble: Trouble) -> object:
-        return self._authenticator.came_to_nothing(trouble, self._client)
 
 
 def maker(config: Config, authenticator: Authenticator, listener: Listener) -> Callable[[Listening, str, str], Machine]:
@@ -47,10 +30,13 @@ def maker(config: Config, authenticator: Authenticator, listener: Listener) -> C
     def make(listening: Listening, client: str, session_id: str) -> Machine:
         return managesieve.Session(
             limits,
-            Door(authenticator, Client(client, "managesieve", listening.name, session_id)),
+            Door(
+                authenticator,
+                Client(client, "managesieve", listening.name, session_id),
+                offers_tls=listening.tls is not None and not listening.is_implicit,
+                allows_plaintext=listener.plaintext_login,
+            ),
             scripts,
-            offers_tls=listening.tls is not None and not listening.is_implicit,
-            allows_plaintext=listener.plaintext_login,
         )
 
     return make

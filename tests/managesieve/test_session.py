@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from relay.auth import Check, CheckPassword, Exchange, Login, Trouble
+from relay.auth import Check, CheckPassword, Client, Door, Exchange, Login, Trouble
 from relay.auth.exchange import make
 from relay.auth.scram import ScramKeys
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
@@ -22,20 +22,25 @@ def no_keys(name: str) -> ScramKeys:
     raise AssertionError(name)
 
 
-class Door:
+class Logins:
+    """An Authenticator with one account."""
+
     def __init__(self) -> None:
         self.troubles: list[Trouble] = []
 
     def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None:
         return make(mechanism, keys_of=no_keys, bindings=bindings, nonce="n")
 
-    async def check(self, check: Check) -> Login:
+    async def check(self, check: Check, _client: Client) -> Login:
         assert isinstance(check, CheckPassword)
         if (check.name, check.password) == ("ann@x.org", "secret"):
             return Login("ann@x.org")
         return Login("", Trouble.CREDENTIALS)
 
-    def came_to_nothing(self, trouble: Trouble) -> None:
+    async def password(self, name: bytes, password: bytes, _client: Client) -> Login:
+        raise AssertionError("ManageSieve knows AUTHENTICATE only")
+
+    def came_to_nothing(self, trouble: Trouble, _client: Client) -> None:
         self.troubles.append(trouble)
 
 
@@ -52,13 +57,11 @@ class Talk:
 
     def __init__(self, tmp_path, *, offers_tls=False, allows_plaintext=True) -> None:
         self.folder = tmp_path / "ann"
-        self.door = Door()
+        self.door = Logins()
         self.session = Session(
             Limits("mx.test", 60, 1800, 1000, 4),
-            self.door,
+            Door(self.door, Client("192.0.2.1", "managesieve", "sieve", "1"), offers_tls, allows_plaintext),
             lambda _account: Scripts(self.folder, Quota(3, 1000)),
-            offers_tls=offers_tls,
-            allows_plaintext=allows_plaintext,
         )
         self.session.open(lambda: None)
         self.greeting = self.session.take_output().decode()
