@@ -11,9 +11,9 @@ from relay.config.model import (
     DomainSettings,
     Listener,
     RelayDomain,
-    SmtpSettings,
 )
 from relay.config.readers import ReaderSettings
+from relay.config.smtp import SmtpSettings
 from relay.mail.next_hop import NextHop
 
 DEMO_DOMAIN: Final = "demo.test"

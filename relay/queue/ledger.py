@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from relay.config.model import SpoolSettings
+from relay.config.queue import SpoolSettings
 from relay.queue.action import JournalEntry, Notice
 from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, Entry
 from relay.queue.settle import deferred_entries, failed_entries
