@@ -122,6 +122,12 @@ cdef class ClientSession(ClientMachine):
         self.fail(self.own_fault("4.4.2", text), False)
         self.flush()
 
+    def withdraw(self):
+        self.now = self.loop.time()
+        cdef bint is_over = not self.is_calling and self.take_back()
+        self.flush()
+        return is_over
+
     def expire(self, double now):
         self.is_timer_pending = False
         self.now = now

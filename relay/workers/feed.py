@@ -129,6 +129,11 @@ class Feed:
         if self.client is not None:
             self.client.quit()
 
+    def withdraw(self) -> None:
+        """Ends the session unless the peer might have accepted what it has not answered for."""
+        if self.client is not None:
+            self.client.withdraw()
+
     def abort(self) -> None:
         if self.client is not None:
             self.client.abort("delivery was stopped here")

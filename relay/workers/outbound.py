@@ -35,6 +35,8 @@ from relay.workers.settle import Attempt, Settler
 LOCAL_BATCH: Final = 32
 """Messages for one lane that are written and synced together."""
 LOCAL_THREADS: Final = 4
+DRAIN_PATIENCE: Final = 5.0
+"""Seconds that a drain waits for next hops which have no content to answer for."""
 REFUSED_SECONDS: Final = 60
 """How long a permanent refusal by all hosts of a domain counts for further messages."""
 
@@ -117,19 +119,29 @@ class Outbound:
             asyncio.get_running_loop().call_exception_handler({"message": "delivery task", "exception": fault})
 
     async def drain(self, seconds: float) -> None:
-        """Takes nothing more, lets what is being sent end, for ``seconds`` at most; then cuts what is left."""
+        """Takes nothing more and lets what is being sent end, for ``seconds`` at most; then cuts what is left.
+
+        A next hop that is slow to answer is not waited for to the end: after a part of the time, whatever it cannot
+        have accepted is taken back. What it may have accepted is worth the wait, or it would come twice.
+        """
         self.is_draining = self.remote.is_draining = True
         for feed in list(self.feeds):
             feed.quit()
-        deadline = time.monotonic() + seconds
-        while self.feeds and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
-            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        await self._until_quiet(began + min(DRAIN_PATIENCE, seconds / 2))
+        for feed in list(self.feeds):
+            feed.withdraw()
+        await self._until_quiet(began + seconds)
         for feed in list(self.feeds):
             feed.abort()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.sleep(0)
         self.threads.shutdown(wait=False)
+
+    async def _until_quiet(self, deadline: float) -> None:
+        while self.feeds and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
+            await asyncio.sleep(0.01)
 
     async def _open_session(self, connection: Connection) -> None:
         feed = Feed(self, connection)
@@ -184,6 +196,9 @@ class LocalFeed:
     def quit(self) -> None:
         self._quits = True
         self._wake.set()
+
+    def withdraw(self) -> None:
+        """A batch that a thread writes now ends by itself."""
 
     def abort(self) -> None:
         """Nothing to cut: a batch that a thread writes now ends by itself and may then be delivered again."""
