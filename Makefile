@@ -10,6 +10,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
 SOURCES := $(shell find relay benchmarks -name '*.pyx' -o -name '*.pxd')
+# Python files with a .pxd beside them are compiled, too.
+SOURCES += $(wildcard $(patsubst %.pxd,%.py,$(filter %.pxd,$(SOURCES))))
 ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
 SCENARIO ?=

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-from relay.config.model import QueueSettings
+from relay.config.queue import QueueSettings
 from relay.mail.envelope import Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import deferred, delivered

@@ -16,6 +16,8 @@ WORKS: Final = (
     Work("smtp-source, a connection per message, 1 KiB", Load("postfix", "new-connection")),
     Work("smtp-source, connections reused, 1 KiB", Load("postfix", "lock-step")),
     Work("smtp-source, connections reused, 10 KiB", Load("postfix", "lock-step", 10 * KIB)),
+    Work("smtp-source, connections reused, 100 KiB", Load("postfix", "lock-step", 100 * KIB), FAST),
+    Work("smtp-source, connections reused, 1 MiB", Load("postfix", "lock-step", KIB * KIB), FAST),
     Work("own generator, a connection per message, 1 KiB", Load("own", "new-connection")),
     Work("own generator, lock-step, 1 KiB", Load("own", "lock-step")),
     Work("own generator, pipelined, 1 KiB", Load("own", "pipelined")),

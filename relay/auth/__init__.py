@@ -17,11 +17,13 @@ How a session uses it::
 An exchange that is Refused before there was a check is counted with ``authenticator.came_to_nothing(trouble, client)``.
 
 The parts, each on top of the ones before: ``saslprep``, ``steps``, ``scram``, ``plain``, ``exchange`` (pure);
-``entries``, ``accounts`` (the file); ``throttle``, ``remembered`` (pure); ``authenticator``.
+``entries``, ``accounts`` (the file); ``throttle``, ``remembered`` (pure); ``authenticator``;
+``door`` (what readers' sessions use of it).
 """
 
 from relay.auth.accounts import AccountError, AccountFile
 from relay.auth.authenticator import Authenticator, Client
+from relay.auth.door import Door, Doorway
 from relay.auth.entries import Account, AppPassword
 from relay.auth.exchange import LONGEST_LINE, Exchange, offered
 from relay.auth.steps import (
@@ -51,6 +53,8 @@ __all__ = [
     "CheckPassword",
     "CheckProof",
     "Client",
+    "Door",
+    "Doorway",
     "Exchange",
     "Login",
     "Refused",

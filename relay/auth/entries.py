@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 from relay.auth.scram import ScramKeys, read_keys, write_keys
 from relay.config.kinds import Mail
 
-PROTOCOLS: Final = ("smtp", "imap", "pop3")
+PROTOCOLS: Final = ("smtp", "imap", "pop3", "managesieve")
 """What an app password can be for."""
 SECRET_OCTETS: Final = 32
 APP_PASSWORD_CHARACTERS: Final = 20

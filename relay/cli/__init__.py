@@ -21,6 +21,7 @@ _COMMANDS: Final = {
     "spool": "Look at what is on disk.",
     "account": "Manage the accounts.",
     "mailbox": "Look at mailboxes, check them, bring removed messages back.",
+    "sieve": "Filter scripts of accounts: check, try out, manage.",
     "dns": "Print the DNS records that a domain needs.",
     "config": "Print a sample file, or the reference of all settings.",
     "bench": "Measure it, and other mail servers beside it, on this machine.",

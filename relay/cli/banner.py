@@ -17,7 +17,7 @@ from relay.mail.next_hop import NextHop
 
 Bound = Mapping[str, tuple[str, int]]
 """By the listener's name: the address and port in use."""
-_PROTOCOLS: Final = {"mx": "SMTP", "submission": "SMTP", "imap": "IMAP", "pop3": "POP3"}
+_PROTOCOLS: Final = {"mx": "SMTP", "submission": "SMTP", "imap": "IMAP", "pop3": "POP3", "managesieve": "SIEVE"}
 _SENDER: Final = "you@example.org"
 _MESSAGE: Final = r"Subject: hello\r\n\r\nHello.\r\n"
 

@@ -11,9 +11,9 @@ from relay.config.model import (
     DomainSettings,
     Listener,
     RelayDomain,
-    SmtpSettings,
 )
 from relay.config.readers import ReaderSettings
+from relay.config.smtp import SmtpSettings
 from relay.mail.next_hop import NextHop
 
 DEMO_DOMAIN: Final = "demo.test"
@@ -38,6 +38,7 @@ def demo(data_dir: Path) -> Config:
             Listener("imaps", "imap", "127.0.0.1", 2993, tls="implicit"),
             Listener("pop3", "pop3", "127.0.0.1", 2110),
             Listener("pop3s", "pop3", "127.0.0.1", 2995, tls="implicit"),
+            Listener("sieve", "managesieve", "127.0.0.1", 2419),
         ),
         admin=AdminSettings(address="127.0.0.1", port=8025),
         domains=DomainSettings(local=(DEMO_DOMAIN,)),

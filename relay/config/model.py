@@ -31,13 +31,15 @@ from relay.config.kinds import (
     Mail,
     Many,
     Network,
-    Real,
     Size,
     Text,
     Whole,
 )
 from relay.config.mailbox import MailboxSettings
+from relay.config.queue import QueueSettings, SpoolSettings
 from relay.config.readers import ReaderSettings
+from relay.config.sieve import SieveSettings
+from relay.config.smtp import SmtpSettings
 from relay.mail.next_hop import NextHop
 
 FALLBACK_HOSTNAME = "relay.localhost"
@@ -70,7 +72,7 @@ def _mailbox_workers() -> int:
 
 
 SMTP_KINDS = ("mx", "submission")
-READER_KINDS = ("imap", "pop3")
+READER_KINDS = ("imap", "pop3", "managesieve")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,8 @@ class Listener:
     kind: str = setting(
         Choice((*SMTP_KINDS, *READER_KINDS)),
         "`mx` takes mail from other servers; `submission` takes it from our own people and programs (RFC 6409) and "
-        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs.",
+        "adds a missing Date and Message-ID; at `imap` (RFC 9051, RFC 3501) and `pop3` (RFC 1939) people read theirs; "
+        "at `managesieve` (RFC 5804: port 4190) they keep their filter scripts.",
         example="mx",
     )
     address: str = setting(
@@ -216,122 +219,6 @@ class TlsSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class SmtpSettings:
-    """Taking mail in: limits of a session. Each limit answers with the reply RFC 5321 has for it."""
-
-    banner: str = setting(Text(longest=200), "Text of the greeting after the host name.", default="ESMTP Relay")
-    banner_delay: float = setting(
-        Duration("0s", "1m"),
-        "How long the greeting is held back. Who talks before it (RFC 5321 4.3.1) is no mail server: 554 5.5.1.",
-        default="0s",
-    )
-    recipient_delimiter: str = setting(
-        Text(longest=1),
-        "Begins the tag of a sub-address (RFC 5233): `user+tag` is delivered to `user`. Empty: no sub-addresses.",
-        default="+",
-    )
-    max_message_size: int = setting(
-        Size("1KiB", "2GiB"), "Largest content; announced with SIZE (RFC 1870). More is refused with 552 5.3.4.",
-        default="25MiB",
-    )  # fmt: skip
-    max_recipients: int = setting(
-        Whole(1, 100_000), "Recipients per transaction (RFC 5321 4.5.3.1.8: at least 100). More get 452 4.5.3.",
-        default=1000,
-    )  # fmt: skip
-    max_line: int = setting(
-        Whole(512, 65_536), "Octets of a command line with its CRLF (RFC 5321 4.5.3.1.4: at least 512).", default=2048
-    )
-    max_content_line: int = setting(
-        Size("998B", "1GiB", zero="no limit"),
-        "Octets of a line of content. RFC 5321 4.5.3.1.6 allows 998; real mail has longer ones, so only far longer "
-        "lines are refused with 554 5.6.0.",
-        default="64KiB",
-    )
-    max_commands: int = setting(Whole(10, 100_000_000), "Commands per session; then 421 4.7.0.", default=100_000)
-    max_errors: int = setting(Whole(1, 100_000), "Commands per session that may fail; then 421 4.7.0.", default=20)
-    max_connections: int = setting(
-        Whole(1, 1_000_000),
-        "Connections in all; each smtp worker gets its share. Further ones are greeted with 421 4.3.2.",
-        default=20_000,
-    )
-    max_connections_per_client: int = setting(
-        Whole(1, 1_000_000),
-        "Connections from one IPv4 address or IPv6 /64, counted in each smtp worker; then 421 4.7.0.",
-        default=100,
-    )
-    command_timeout: float = setting(
-        Duration("1s", "1h"), "Wait for the next command (RFC 5321 4.5.3.2.7: 5 minutes); then 421 4.4.2.", default="5m"
-    )
-    data_timeout: float = setting(
-        Duration("1s", "1h"), "Wait for more content (RFC 5321 4.5.3.2.5: 3 minutes); then 421 4.4.2.", default="3m"
-    )
-    min_data_rate: int = setting(
-        Size("1B", "1GiB", zero="no minimum"),
-        "Content must come in at least at so many octets a second on the average; then 421 4.4.2.",
-        default="100B",
-    )
-    data_rate_grace: float = setting(
-        Duration("1s", "1h"), "How long content may come in before `min_data_rate` counts.", default="30s"
-    )
-    session_timeout: float = setting(
-        Duration("1s", "7d"), "Longest session; then 421 4.4.2, between transactions as far as possible.", default="1h"
-    )
-    max_hops: int = setting(
-        Whole(1, 1000), "A message with more Received fields is in a loop: 554 5.4.6 (RFC 5321 6.3).", default=100
-    )
-    large_content: int = setting(
-        Size("64KiB", "1GiB"), "Content above this goes to a file of its own while it comes in.", default="1MiB"
-    )
-    memory_budget: int = setting(
-        Size("16MiB", "64GiB"),
-        "Octets of content that one smtp worker holds in memory; above it, all content goes to files.",
-        default="256MiB",
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolSettings:
-    """Where accepted mail is kept until it is delivered."""
-
-    segment_size: int = setting(Size("1MiB", "1GiB"), "Size of a segment file of a log.", default="64MiB")
-    spare_segments: int = setting(Whole(0, 64), "Finished segments that each log keeps for use again.", default=2)
-    copy_after: float = setting(
-        Duration("1s", "30d"),
-        "When nothing in an old segment was finished for so long and little is left in it, that is copied forward.",
-        default="5m",
-    )
-    min_free_bytes: int = setting(
-        Size("0", "1TiB"), "With less room on the file system no mail is accepted: 452 4.3.1.", default="256MiB"
-    )
-    min_free_inodes: int = setting(
-        Whole(0, 1_000_000_000),
-        "With fewer free inodes no mail is accepted: 452 4.3.1. (File systems without a count are not checked.)",
-        default=5000,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
-    """When a message is tried again, and when it is given up."""
-
-    lifetime: float = setting(
-        Duration("1s", "60d"), "Recipients not reached by then are returned to the sender.", default="5d"
-    )
-    retry_first: float = setting(Duration("100ms", "1d"), "Wait after the first attempt.", default="1m")
-    retry_factor: float = setting(Real(1.0, 10.0), "Each further wait is so much longer.", default=2.0)
-    retry_max: float = setting(Duration("100ms", "7d"), "Longest wait.", default="4h")
-    jitter: float = setting(
-        Real(0.0, 0.9), "Each wait is made longer or shorter by up to this part of itself, at random.", default=0.2
-    )
-    delay_notice_after: float = setting(
-        Duration("1s", "60d", zero="no notice"), "The sender is told once when a message waits so long.", default="4h"
-    )
-    bounce_content: str = setting(
-        Choice(("headers", "full")), "How much of the message a bounce returns (RFC 3462).", default="headers"
-    )
-
-
-@dataclass(frozen=True, slots=True)
 class LogSettings:
     """One JSON object a line: transactions, deliveries, events."""
 
@@ -409,6 +296,9 @@ class Config:
     queue: QueueSettings = section(QueueSettings, "When a message is tried again, and when it is given up.")
     delivery: DeliverySettings = section(
         DeliverySettings, "Handing mail to the next hop. The timeouts are those of RFC 5321 4.5.3.2."
+    )
+    sieve: SieveSettings = section(
+        SieveSettings, "Scripts (RFC 5228) that file, redirect and answer mail as it is delivered to a mailbox."
     )
     workers: WorkerSettings = section(WorkerSettings, "How many processes do what.")
     admin: AdminSettings = section(

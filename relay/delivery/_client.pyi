@@ -41,6 +41,9 @@ class ClientSession(ClientMachine):
         """Finish what is in hand, take nothing more, send QUIT. Idempotent."""
     def abort(self, text: str = ...) -> None:
         """End the connection at once. What is in hand is deferred with ``text``, or handed back as unsent."""
+    def withdraw(self) -> bool:
+        """End the connection at once if no content waits for the peer's answer; what is in hand goes back unsent.
+        Whether it did."""
     def expire(self, now: float) -> None:  # type: ignore[override]  # the same
         """The timing wheel found ``deadline`` passed at ``now`` (loop time): the stage has timed out."""
     def connection_made(self, transport: asyncio.BaseTransport) -> None: ...

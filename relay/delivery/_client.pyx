@@ -5,7 +5,8 @@
 Theory: one call per read, one write per call. The machine's output goes to ``writelines`` in its parts: for a content
 of 1 KiB that costs as much as joining them first (3.25 us against 3.24 us, a write per part 3.63 us:
 benchmarks/micro_client.py), and a larger one is not copied.
-A content that lives in a file is read piece by piece in a thread and written under the transport's back-pressure.
+A content that lives in a file is read piece by piece and written under the transport's back-pressure: from the page cache
+at once, and only what is not there in a thread (a piece from the cache takes 15 us, the way to the thread and back more).
 
 Invariants: the owner hears ``closed`` from ``connection_lost`` only, so when it hears it the socket is gone. At most
 one piece of a file is in memory, twice its size when it must be stuffed. A fault in the owner's code ends this
@@ -15,12 +16,34 @@ Not here: SMTP (_machine.pyx), opening the connection (connect.py).
 """
 
 import os as _os
+from asyncio import sleep as _sleep
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t
 
 from relay.delivery._machine cimport ClientMachine
 from relay.delivery._transactions cimport DEAD
 
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    ssize_t preadv2(int fd, const iovec* iov, int count, int64_t offset, int flags)
+    enum: RWF_NOWAIT
+
 cdef Py_ssize_t PIECE = 131072
 cdef double MOVE_MARGIN = 5.0
+
+
+cdef bytes _read_cached(int descriptor, Py_ssize_t offset):
+    """Up to PIECE octets at ``offset`` that are in the page cache, empty at the end of the file; None when there are none, or
+    the file system cannot tell."""
+    cdef bytes octets = PyBytes_FromStringAndSize(NULL, PIECE)
+    cdef iovec vector
+    vector.iov_base = PyBytes_AS_STRING(octets)
+    vector.iov_len = PIECE
+    cdef Py_ssize_t size = preadv2(descriptor, &vector, 1, offset, RWF_NOWAIT)
+    return None if size < 0 else octets if size == PIECE else octets[:size]
 
 
 cdef class ClientSession(ClientMachine):
@@ -99,6 +122,12 @@ cdef class ClientSession(ClientMachine):
         self.fail(self.own_fault("4.4.2", text), False)
         self.flush()
 
+    def withdraw(self):
+        self.now = self.loop.time()
+        cdef bint is_over = not self.is_calling and self.take_back()
+        self.flush()
+        return is_over
+
     def expire(self, double now):
         self.is_timer_pending = False
         self.now = now
@@ -148,13 +177,19 @@ cdef class ClientSession(ClientMachine):
     async def _stream_file(self, path):
         """Sends the content file of the present delivery, and the end of data behind it."""
         cdef object octets, descriptor = None
+        cdef Py_ssize_t offset = 0
         try:
             try:
                 descriptor = await self.loop.run_in_executor(None, _os.open, path, _os.O_RDONLY | _os.O_CLOEXEC)
                 while self.streaming:
-                    octets = await self.loop.run_in_executor(None, _os.read, descriptor, PIECE)
+                    octets = _read_cached(descriptor, offset)
+                    if octets is None:
+                        octets = await self.loop.run_in_executor(None, _os.pread, descriptor, PIECE, offset)
+                    elif self.transport is not None and not self.is_writing_paused:
+                        await _sleep(0)         # the other sessions have their turn between two pieces
                     if not octets or not self.streaming:
                         break
+                    offset += len(octets)
                     self.now = self.loop.time()
                     self.transport.write(self.stream_chunk(octets))
                     self.set_timer()

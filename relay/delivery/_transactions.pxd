@@ -50,4 +50,5 @@ cdef class Transactions:
     cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage)
     cdef object own_fault(self, str status, str text)
     cdef int fail(self, object why, bint hands_back) except -1
+    cdef bint take_back(self) noexcept
     cdef int lost(self) except -1

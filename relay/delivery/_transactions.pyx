@@ -177,6 +177,18 @@ cdef class Transactions:
             self.finish(current, [why if outcome is None else outcome for outcome in outcomes])
         return 0
 
+    cdef bint take_back(self) noexcept:
+        """Ends the session when no content is with the peer that it has not answered for: what is in hand goes back
+        unsent, and nothing can be doubled (RFC 5321 4.1.1.4: without its end of data a content is not accepted)."""
+        if self.phase >= DEAD or self.finishing is not None:
+            return False
+        self.phase = DEAD
+        self.unsent = self.current
+        self.current = self.outcomes = self.tail = self.why = None
+        self.streaming = self.content_due = self.rset_pending = False
+        self.ends_left = 0
+        return True
+
     cdef int lost(self) except -1:
         """The transport is gone. Tells the owner, once."""
         if self.phase == OVER:

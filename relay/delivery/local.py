@@ -4,9 +4,12 @@ RFC 5321 4.4: the server that makes final delivery adds Return-Path. Delivered-T
 for tracing loops.
 
 Theory: blocking work for a thread. What waits is handed over as one batch while the batch before is being synced, so
-that deliveries share syncs the more, the more there are; several threads gain on top of that.
+that deliveries share syncs the more, the more there are; several threads gain on top of that. A script of the account
+is run in the same thread (filtering.py). Where it sends new messages the job comes back as ``Sending``: when they are
+spooled, the job is handed in again with its plan.
 
-Not here: choosing the mailbox (relay/queue/routing.py), the file itself (relay/mailbox/maildir.py).
+Not here: choosing the mailbox (relay/queue/routing.py), the file itself (relay/mailbox/maildir.py), what a script
+means (filtering.py), spooling (relay/workers/filtered.py).
 """
 
 from __future__ import annotations
@@ -15,14 +18,20 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
 from relay.delivery.room import Room
-from relay.mail.outcome import DELIVERED, Outcome, deferred, failed
+from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
 from relay.mailbox.maildir import Message, deliver, folder_of
+from relay.mailbox.memory import Memory
+from relay.mailbox.store import FolderStore
+from relay.mailbox.vocabulary import Refusal, Refused
 
 if TYPE_CHECKING:
     from relay.delivery._delivery import Delivery
+
+_LETTERS: Final = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen": "S", "\\Deleted": "T"}
 
 
 class LocalJob(NamedTuple):
@@ -32,60 +41,215 @@ class LocalJob(NamedTuple):
     """Its content and reverse-path; the recipients are not looked at."""
     mailbox: bytes
     """The account it belongs to, ``local@domain``; names the folder."""
+    recipient: bytes = b""
+    """The address in the envelope, for a script."""
+    queue_id: str = ""
+    plan: Plan | None = None
+    """What a script wants, when its new messages are spooled already."""
 
 
-def deliver_local(mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0) -> list[Outcome]:
+class Sending(NamedTuple):
+    """New messages to spool before the job goes on with its plan."""
+
+    plan: Plan
+    outgoing: list[Outgoing]
+
+
+def deliver_local(
+    mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0, filters: Filters | None = None
+) -> list[Outcome | Sending]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
 
-    ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings.
+    ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings and for scripts, which
+    ``filters`` knows.
 
     Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
     """
-    outcomes: list[Outcome | None] = []
-    messages: list[Message] = []
-    for job in jobs:
-        try:
-            folder = folder_of(mail_dir, job.mailbox)
-        except ValueError:
-            text = "the address cannot name a mailbox here"
-            outcomes.append(failed("5.1.3", text, "store", next_hop=_shown(job.mailbox)))
-        else:
-            refusal = room.refusal(folder, job.delivery.size, _shown(job.mailbox)) if room else None
-            outcomes.append(refusal)
-            if refusal is None:
-                messages.append(_message(folder, job))
-    results = iter(deliver(messages))
-    done = [outcome or _outcome(job, next(results)) for job, outcome in zip(jobs, outcomes, strict=True)]
+    works = [_prepared(mail_dir, job, filters, room, now) for job in jobs]
+    results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
+    done = [
+        _outcome(work, [next(results) for _ in work.messages], now) if isinstance(work, _Work) else work
+        for work in works
+    ]
     if room and room.is_limited:
         _warn(mail_dir, jobs, done, room, now)
     return done
 
 
-def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome], room: Room, now: float) -> None:
+class _Kept(NamedTuple):
+    """A copy that was stored already: one with keywords goes through the store, which knows their letters."""
+
+    result: str | OSError
+
+
+def _written(messages: list[Message | _Kept]) -> list[str | OSError]:
+    """Stores what is not stored yet, in one batch."""
+    results = iter(deliver([each for each in messages if isinstance(each, Message)]))
+    return [each.result if isinstance(each, _Kept) else next(results) for each in messages]
+
+
+def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept | None:
+    """Stores a copy that has keywords; None when it has none, or the store does not take them."""
+    if all(flag in _LETTERS for flag in placement.flags):
+        return None
+    incoming = _incoming(job)
+    content = _trace(job) + (edited(incoming, placement.header) if placement.header is not None else whole(incoming))
+    try:
+        appending = FolderStore(account).begin_append(placement.shown)
+        try:
+            appending.add(placement.flags)
+            appending.write(content)
+            appended = appending.commit()
+        except BaseException:
+            appending.abort()
+            raise
+    except Refused as refused:
+        return _Kept(OSError(errno.EDQUOT, "over quota")) if refused.why is Refusal.OVER_QUOTA else None
+    except OSError as fault:
+        return _Kept(fault)
+    return _Kept(f"UID {appended.uids[0]}")
+
+
+def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending], room: Room, now: float) -> None:
     """Tells owners whose mailbox is nearly full; the messages are delivered whatever becomes of that."""
-    delivered = {job.mailbox for job, outcome in zip(jobs, outcomes, strict=True) if outcome.kind == DELIVERED}
+    delivered = {
+        job.mailbox
+        for job, outcome in zip(jobs, outcomes, strict=True)
+        if isinstance(outcome, Outcome) and outcome.kind == DELIVERED
+    }
     for mailbox in delivered:
         with contextlib.suppress(OSError):
             room.warn(folder_of(mail_dir, mailbox), _shown(mailbox), now)
 
 
-def _message(folder: Path, job: LocalJob) -> Message:
+class _Work(NamedTuple):
+    """One job with the messages that it comes to."""
+
+    job: LocalJob
+    plan: Plan | None
+    placements: list[Placement]
+    """Those that no earlier attempt has made."""
+    messages: list[Message | _Kept]
+    """One for each, and perhaps a notice."""
+    memory: Memory | None
+    """That of the account, when there is a plan."""
+
+
+def _prepared(
+    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float
+) -> _Work | Outcome | Sending:
+    try:
+        folder = folder_of(mail_dir, job.mailbox)
+    except ValueError:
+        return failed("5.1.3", "the address cannot name a mailbox here", "store", next_hop=_shown(job.mailbox))
+    plan = job.plan
+    try:
+        if plan is None and filters is not None:
+            plan = filters.plan(folder, _incoming(job), now)
+        if room is not None and (plan is None or plan.placements):
+            refusal = room.refusal(folder, job.delivery.size, _shown(job.mailbox))
+            if refusal is not None:
+                return refusal
+        if plan is not None and plan.outgoing and job.plan is None:
+            return Sending(plan, plan.outgoing)
+        if plan is None:
+            return _Work(job, None, [], [_message(job, Placement(folder, (), None, "INBOX"))], None)
+        memory = Memory(folder)
+        placements = _left(job, plan, memory, now)
+        messages = [_with_keywords(job, folder, each) or _message(job, each) for each in placements]
+    except OSError as fault:
+        return _fault_outcome(job, fault)
+    if plan.notice is not None:
+        messages.append(Message(folder, (b"Return-Path: <>\r\n", plan.notice)))
+    return _Work(job, plan, placements, messages, memory)
+
+
+def _left(job: LocalJob, plan: Plan, memory: Memory, now: float) -> list[Placement]:
+    if len(plan.placements) == 1:
+        return plan.placements
+    return [each for each in plan.placements if not memory.knows(STORED, _place(job, each), now)]
+
+
+def _place(job: LocalJob, placement: Placement) -> str:
+    return f"{job.queue_id} {placement.shown}"
+
+
+def _incoming(job: LocalJob) -> Incoming:
     delivery = job.delivery
-    header = b"Return-Path: <" + delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
+    head = delivery.content if delivery.content is not None else b""
+    recipient = job.recipient or job.mailbox
+    return Incoming(job.queue_id, delivery.reverse_path, recipient, job.mailbox, delivery.size, head, delivery.path)
+
+
+def _message(job: LocalJob, placement: Placement) -> Message:
+    delivery = job.delivery
+    header = _trace(job)
+    flags = "".join(sorted(_LETTERS[flag] for flag in placement.flags if flag in _LETTERS))
+    if placement.header is not None:
+        return Message(placement.folder, (header, edited(_incoming(job), placement.header)), flags=flags)
     beginning = delivery.content if delivery.content is not None else b""
-    return Message(folder, (header, beginning), delivery.path, delivery.size - len(beginning))
+    return Message(placement.folder, (header, beginning), delivery.path, delivery.size - len(beginning), flags)
 
 
-def _outcome(job: LocalJob, result: str | OSError) -> Outcome:
+def _trace(job: LocalJob) -> bytes:
+    return b"Return-Path: <" + job.delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
+
+
+def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
     """Texts go to the sender in a DSN: no path of ours is in them."""
+    job, plan = work.job, work.plan
     mailbox = _shown(job.mailbox)
-    if not isinstance(result, OSError):
-        return Outcome(DELIVERED, 0, "2.0.0", f"stored as {result}", "store", mailbox)
-    if result.errno == errno.EDQUOT:
+    faults = [result for result in results if isinstance(result, OSError)]
+    if plan is None:
+        if faults:
+            return _fault_outcome(job, faults[0])
+        return Outcome(DELIVERED, 0, "2.0.0", f"stored as {results[0]}", "store", mailbox)
+    try:
+        _remember(work, results, now)
+    except OSError as fault:
+        # The message is stored: to try again would store it twice.
+        plan.notes.append(f"not remembered: {os.strerror(fault.errno or 0)}")
+    if faults:
+        return _fault_outcome(job, faults[0])
+    if plan.refusal is not None:
+        return failed("5.7.1", plan.refusal, "store", code=550, next_hop=mailbox)
+    kind = DELIVERED if plan.placements or plan.outgoing or "rejected" in plan.notes else DISCARDED
+    return Outcome(kind, 0, "2.0.0", _told(work, results), "store", mailbox)
+
+
+def _told(work: _Work, results: list[str | OSError]) -> str:
+    """What the script did, for the log and for the operator."""
+    plan = work.plan
+    assert plan is not None
+    said = [f"stored as {name} in {each.shown}" for each, name in zip(work.placements, results, strict=False)]
+    said += [f"{each.kind}: {_shown(each.recipient)}" for each in plan.outgoing]
+    if plan.fault:
+        said.append(f"the script failed: {plan.fault}")
+    return "sieve: " + "; ".join([*said, *plan.notes] or ["discarded"])
+
+
+def _remember(work: _Work, results: list[str | OSError], now: float) -> None:
+    """What is done is remembered: all of it, or, when a part failed, the copies that an attempt to come need not
+    make again."""
+    plan, memory = work.plan, work.memory
+    assert plan is not None
+    assert memory is not None
+    if not any(isinstance(result, OSError) for result in results):
+        for kind, key, seconds in plan.remember:
+            memory.add(kind, key, now + seconds, now)
+    elif len(plan.placements) > 1:
+        for placement, result in zip(work.placements, results, strict=False):
+            if not isinstance(result, OSError):
+                memory.add(STORED, _place(work.job, placement), now + 7 * 86_400, now)
+
+
+def _fault_outcome(job: LocalJob, fault: OSError) -> Outcome:
+    mailbox = _shown(job.mailbox)
+    if fault.errno == errno.EDQUOT:
         return deferred("4.2.2", "the mailbox is full", "store", next_hop=mailbox)
-    if result.errno == errno.ENOSPC:
+    if fault.errno == errno.ENOSPC:
         return deferred("4.3.1", "the mail system is full", "store", next_hop=mailbox)
-    cause = os.strerror(result.errno) if result.errno else type(result).__name__
+    cause = os.strerror(fault.errno) if fault.errno else type(fault).__name__
     return deferred("4.3.0", f"the mailbox cannot be written: {cause}", "store", next_hop=mailbox)
 
 

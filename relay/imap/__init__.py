@@ -15,8 +15,7 @@ The parts, each on top of the ones before:
 - ``session``                       the machine
 """
 
-from relay.imap.login import Doorkeeper
 from relay.imap.session import Session
 from relay.imap.state import State
 
-__all__ = ["Doorkeeper", "Session", "State"]
+__all__ = ["Session", "State"]

@@ -5,29 +5,26 @@ Not here: mechanisms and passwords (relay/auth).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import Final, NamedTuple, Protocol
+from typing import NamedTuple
 
 from relay.auth import (
     TEMPORARY,
     Accepted,
     Challenge,
-    Check,
     CheckPassword,
     CheckProof,
-    Client,
+    Door,
+    Doorway,
     Exchange,
     Refused,
     Step,
     Trouble,
-    offered,
 )
 from relay.auth import Login as Answer
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad
 from relay.net.machine import Waiting
-from relay.net.tls_machine import TlsServer
 
 
 class Entered(NamedTuple):
@@ -36,53 +33,14 @@ class Entered(NamedTuple):
     account: str
 
 
-class Authenticating(Protocol):
-    """What is used of an Authenticator (relay/auth)."""
-
-    def exchange(self, mechanism: str, bindings: Mapping[str, bytes], /) -> Exchange | None: ...
-    async def check(self, check: Check, client: Client, /) -> Answer: ...
-    def password(self, name: bytes, password: bytes, client: Client, /) -> Awaitable[Answer]: ...
-    def came_to_nothing(self, trouble: Trouble, client: Client, /) -> Answer: ...
-
-
-class Doorkeeper(NamedTuple):
-    """What a listener allows, and who checks."""
-
-    authenticator: Authenticating
-    client: Client
-    offers_tls: bool
-    allows_plaintext: bool
-
-
-class Login:
+class Login(Doorway):
     """One session's way in."""
 
-    def __init__(self, door: Doorkeeper) -> None:
-        self._door: Final = door
-        self._is_secure = False
-        self._bindings: Mapping[str, bytes] = {}
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
         self._exchange: Exchange | None = None
         self.is_going_on = False
         """The client's next line is an answer to a challenge."""
-
-    @property
-    def offers_tls(self) -> bool:
-        """STARTTLS has its place here."""
-        return self._door.offers_tls and not self._is_secure
-
-    @property
-    def mechanisms(self) -> tuple[str, ...]:
-        """Those to announce; none where nobody may log in."""
-        return offered(
-            is_secure=self._is_secure,
-            allows_plaintext=self._door.allows_plaintext,
-            has_bindings=bool(self._bindings),
-        )
-
-    def secured(self, stream: TlsServer) -> None:
-        """TLS is there."""
-        self._is_secure = True
-        self._bindings = stream.bindings
 
     def begin(self, command: str, tokens: Tokens) -> bytes | Waiting | Done | Entered:
         """``LOGIN`` or ``AUTHENTICATE``, with the cursor behind it: what to say, what to wait for, or how it ends."""
@@ -94,15 +52,13 @@ class Login:
             tokens.space()
             password = tokens.astring()
             tokens.end()
-            return Waiting(lambda: self._door.authenticator.password(name, password, self._door.client))
+            return self.password(name, password)
         mechanism = tokens.word().decode("ascii")
         initial = None
         if not tokens.is_at_end:
             tokens.space()
             initial = tokens.octets[tokens.at :]
-        if mechanism not in self.mechanisms:
-            return Done("This mechanism is not offered", "", "NO")
-        self._exchange = self._door.authenticator.exchange(mechanism, self._bindings)
+        self._exchange = self.exchange(mechanism)
         if self._exchange is None:
             return Done("This mechanism is not offered", "", "NO")
         return self._take(self._exchange.start(initial))
@@ -126,14 +82,13 @@ class Login:
                 self.is_going_on = True
                 return b"+ " + octets + b"\r\n"
             case CheckPassword() | CheckProof():
-                check = step
-                return Waiting(lambda: self._door.authenticator.check(check, self._door.client))
+                return self.check(step)
             case Accepted(account):
                 self._exchange = None
                 return Entered(account)
             case Refused(trouble):
                 self._exchange = None
-                self._door.authenticator.came_to_nothing(trouble, self._door.client)
+                self.came_to_nothing(trouble)
                 return _refused(trouble)
 
 

@@ -16,13 +16,14 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+from relay.auth import Door
 from relay.imap import commands, compress
 from relay.imap._tokens import Tokens
 from relay.imap.append import Append
 from relay.imap.endings import Bye, Done, ending, with_code
 from relay.imap.faults import Bad
 from relay.imap.idle import Watches
-from relay.imap.login import Doorkeeper, Entered, Login
+from relay.imap.login import Entered, Login
 from relay.imap.reader import Command, Literal, Reader
 from relay.imap.speaker import GOODBYES, TOO_MANY, Speaker
 from relay.imap.state import State
@@ -43,7 +44,7 @@ class Session(Speaker):
     def __init__(
         self,
         state: State,
-        door: Doorkeeper,
+        door: Door,
         open_store: Callable[[str], Store],
         watches: Watches,
         *,

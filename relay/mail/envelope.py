@@ -89,6 +89,8 @@ class Envelope(NamedTuple):
 _packer: Final = msgpack.Packer(use_bin_type=True)
 _FIELDS: Final = len(Envelope._fields)
 _CLIENT_FIELDS: Final = len(Client._fields)
+_new: Final = tuple.__new__
+"""Makes a named tuple as ``_make`` does, without a Python call."""
 
 
 def unpack(octets: bytes | memoryview) -> Envelope:
@@ -96,7 +98,7 @@ def unpack(octets: bytes | memoryview) -> Envelope:
     try:
         fields: Any = msgpack.unpackb(octets, use_list=False, raw=False)
         if len(fields) == _FIELDS and len(fields[7]) == _CLIENT_FIELDS and fields[8] is None:
-            return Envelope._make((*fields[:7], Client._make(fields[7]), None))
+            return _new(Envelope, (*fields[:7], _new(Client, fields[7]), None))
         client = Client(*fields[7][:6]) if len(fields) > 7 else Client()
         carried = Carried(*fields[8][:10]) if len(fields) > 8 and fields[8] is not None else None
         session_id = fields[6] if len(fields) > 6 else ""

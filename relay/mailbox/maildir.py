@@ -47,6 +47,8 @@ class Message(NamedTuple):
     """A file that follows ``parts``."""
     size: int = 0
     """The octets that this file must have: one of another size is damaged, EIO."""
+    flags: str = ""
+    """Letters of flags that it has from the beginning, in the order of ASCII (``FS``): it then goes to ``cur``."""
 
 
 def folder_of(mail_dir: Path, mailbox: bytes) -> Path:
@@ -67,8 +69,8 @@ def deliver(messages: list[Message]) -> list[str | OSError]:
     """Delivers ``messages``; for each its file name in ``new``, or the fault that kept it out.
 
     Blocking: for a thread; may run in several at once, also for one folder. What has a name is *published*: synced, in
-    ``new``, ``new`` synced. What has a fault is not in ``new``, except when syncing ``new`` itself failed: then it may
-    be there.
+    ``new`` (or ``cur``), that folder synced. What has a fault is not there, except when that last sync failed: then it
+    may be there.
     """
     files = [_File(message) for message in messages]
     for step in (_File.write, _File.sync, _File.publish):
@@ -110,6 +112,10 @@ class _File:
     def folder(self) -> Path:
         return self._message.folder
 
+    @property
+    def target(self) -> Path:
+        return self._message.folder / ("cur" if self._message.flags else "new")
+
     def attempt(self, step: Callable[[_File], None]) -> None:
         """One step, unless one before it failed; a fault of one message does not touch the others of its batch."""
         if self.fault is None:
@@ -132,7 +138,9 @@ class _File:
     def publish(self) -> None:
         assert self._tmp is not None
         self.name = f"{self.name},S={self._size},W={self._crlf_size}"
-        target = self.folder / "new" / self.name
+        if self._message.flags:
+            self.name += f":2,{self._message.flags}"
+        target = self.target / self.name
         try:
             self._tmp.rename(target)
         except FileNotFoundError:
@@ -201,12 +209,12 @@ def _with_lf(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _sync_new(files: list[_File]) -> None:
-    for folder in {file.folder for file in files}:
+    for target in {file.target for file in files}:
         try:
-            sync_directory(folder / "new")
+            sync_directory(target)
         except OSError as fault:
             for file in files:
-                if file.folder == folder:
+                if file.target == target:
                     file.fault = fault
 
 

@@ -1,4 +1,4 @@
-"""The few Linux calls that Python does not wrap: prctl(2) and capset(2).
+"""The few calls that Python does not wrap: prctl(2), capset(2), mallopt(3).
 
 Not here: when they are made (relay/supervisor/privileges.py, relay/workers/process.py).
 """
@@ -15,6 +15,9 @@ _PR_SET_KEEPCAPS: Final = 8
 _PR_SET_NAME: Final = 15
 _PR_SET_NO_NEW_PRIVS: Final = 38
 _CAPABILITY_VERSION_3: Final = 0x20080522
+
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 
 CAP_NET_BIND_SERVICE: Final = 10
 """May bind ports below 1024 (capabilities(7))."""
@@ -35,6 +38,14 @@ def die_with_parent(signal_number: int, parent: int) -> bool:
     """
     _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number))
     return os.getppid() == parent
+
+
+def keep_freed_memory(octets: int) -> None:
+    """Lets the C library keep up to ``octets`` of freed memory, and take blocks of up to as much from it, instead of
+    giving each large block back to the kernel and having it cleared again for the next. Not every C library can."""
+    if (mallopt := getattr(_libc, "mallopt", None)) is not None:
+        mallopt(_M_MMAP_THRESHOLD, ctypes.c_int(octets))
+        mallopt(_M_TRIM_THRESHOLD, ctypes.c_int(octets))
 
 
 def keep_capabilities() -> None:

@@ -4,7 +4,6 @@
 once, ``login`` the way in, ``session`` the machine on top of them.
 """
 
-from relay.pop3.login import Door
 from relay.pop3.session import Rules, Session
 
-__all__ = ["Door", "Rules", "Session"]
+__all__ = ["Rules", "Session"]

@@ -5,45 +5,25 @@ Not here: mechanisms and passwords (relay/auth).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
 from relay.auth import (
     LONGEST_LINE,
     TEMPORARY,
     Accepted,
     Challenge,
-    Check,
-    Client,
+    Door,
+    Doorway,
     Exchange,
     Login,
     Refused,
     Step,
     Trouble,
-    offered,
 )
 from relay.net.machine import Waiting
 from relay.net.tls_machine import TlsServer
 
 LONGEST_RESPONSE: Final = LONGEST_LINE
-
-
-class Authenticating(Protocol):
-    """What is used of an Authenticator (relay/auth)."""
-
-    def exchange(self, mechanism: str, bindings: Mapping[str, bytes], /) -> Exchange | None: ...
-    def check(self, check: Check, client: Client, /) -> Awaitable[Login]: ...
-    def password(self, name: bytes, password: bytes, client: Client, /) -> Awaitable[Login]: ...
-    def came_to_nothing(self, trouble: Trouble, client: Client, /) -> Login: ...
-
-
-class Door(NamedTuple):
-    """What a listener allows, and who checks."""
-
-    authenticator: Authenticating
-    client: Client
-    offers_tls: bool
-    allows_plaintext: bool
 
 
 class Entered(NamedTuple):
@@ -56,36 +36,19 @@ Way = bytes | Waiting | Entered
 """What to say, what to wait for, or that somebody has entered."""
 
 
-class Entrance:
+class Entrance(Doorway):
     """One session's."""
 
     def __init__(self, door: Door) -> None:
-        self._door: Final = door
-        self._is_secure = False
-        self._bindings: Mapping[str, bytes] = {}
+        super().__init__(door)
         self._exchange: Exchange | None = None
         self._name = b""
         self.awaits_response = False
         """The client's next line is a response to a challenge."""
 
-    @property
-    def offers_tls(self) -> bool:
-        """STLS has its place here."""
-        return self._door.offers_tls and not self._is_secure
-
-    @property
-    def mechanisms(self) -> tuple[str, ...]:
-        """Those to announce; none where nobody may log in."""
-        return offered(
-            is_secure=self._is_secure,
-            allows_plaintext=self._door.allows_plaintext,
-            has_bindings=bool(self._bindings),
-        )
-
     def secured(self, stream: TlsServer) -> None:
         """TLS is there: what was said before does not count (RFC 2595 4)."""
-        self._is_secure = True
-        self._bindings = stream.bindings
+        super().secured(stream)
         self._exchange, self._name, self.awaits_response = None, b"", False
 
     def user(self, name: bytes) -> bytes:
@@ -95,21 +58,19 @@ class Entrance:
         self._name = name
         return b"+OK Now the password\r\n"
 
-    def password(self, password: bytes) -> Way:
+    def pass_(self, password: bytes) -> Way:
         """PASS."""
         if not self._name:
             return b"-ERR Say USER first\r\n"
         name, self._name, self._exchange = self._name, b"", None
-        return Waiting(lambda: self._door.authenticator.password(name, password, self._door.client))
+        return self.password(name, password)
 
     def auth(self, argument: bytes) -> Way:
         """AUTH mechanism [initial-response]."""
         if not self.mechanisms:
             return _NEEDS_TLS
         name, _, initial = argument.partition(b" ")
-        mechanism = name.decode("ascii", "replace").upper()
-        if mechanism in self.mechanisms:
-            self._exchange = self._door.authenticator.exchange(mechanism, self._bindings)
+        self._exchange = self.exchange(name.decode("ascii", "replace").upper())
         if self._exchange is None:
             return b"-ERR This mechanism is not offered\r\n"
         return self._take(self._exchange.start(initial or None))
@@ -140,10 +101,10 @@ class Entrance:
                 return Entered(account)
             case Refused(trouble):
                 self._exchange = None
-                self._door.authenticator.came_to_nothing(trouble, self._door.client)
+                self.came_to_nothing(trouble)
                 return _said(trouble)
             case check:
-                return Waiting(lambda: self._door.authenticator.check(check, self._door.client))
+                return self.check(check)
 
 
 _NEEDS_TLS: Final = b"-ERR Log in only under TLS\r\n"

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from relay.auth import Door
 from relay.mailbox.ports import Store
 from relay.mailbox.vocabulary import Refused
 from relay.net.machine import Blocking, Job, Report
 from relay.net.tls_machine import TlsServer
 from relay.pop3 import answers
-from relay.pop3.login import LONGEST_RESPONSE, Door, Entered, Entrance, Way
+from relay.pop3.login import LONGEST_RESPONSE, Entered, Entrance, Way
 from relay.pop3.maildrop import InUseError, Maildrop, open_maildrop
 from relay.pop3.retrieving import GONE, OURS, complete, following, whole
 
@@ -218,7 +219,7 @@ class Session:
             case b"USER" if argument:
                 self._follow(self._entrance.user(argument))
             case b"PASS" if argument:
-                self._follow(self._entrance.password(argument))
+                self._follow(self._entrance.pass_(argument))
             case b"AUTH" if argument:
                 self._follow(self._entrance.auth(argument))
             case b"AUTH":

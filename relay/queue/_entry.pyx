@@ -37,10 +37,6 @@ HELD = S_HELD
 COPYING = S_COPYING
 GONE = S_GONE
 
-cdef struct Node:
-    Node* prev
-    Node* next
-
 cdef char* ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 cdef signed char[128] VALUES
 
@@ -88,29 +84,8 @@ cdef inline void _unlink(Node* node) noexcept:
 
 
 @cython.no_gc
-@cython.final
 @cython.auto_pickle(False)
 cdef class Entry:
-    cdef Node queue
-    cdef Node guard
-    # The Chain the queue node is in, borrowed: a chain empties itself before it goes.
-    cdef void* chain
-    cdef public object group
-    cdef public object indexes
-    cdef public object reason
-    cdef readonly uint64_t number
-    cdef public int64_t due_at
-    cdef public uint32_t log
-    cdef public uint32_t segment
-    cdef public uint32_t offset
-    cdef public uint32_t size
-    cdef uint32_t received
-    cdef uint32_t deadline
-    cdef public uint32_t count
-    cdef public uint16_t attempts
-    cdef public uint8_t flags
-    cdef public uint8_t state
-
     def __cinit__(self, uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id not None,
                   int64_t received_at, object group, object indexes, uint32_t count, int flags=0, int attempts=0,
                   int64_t due_at=0, object reason=None):
@@ -170,8 +145,6 @@ cdef void _measure():
 cdef class Chain:
     """What entries can be in: counts them."""
 
-    cdef Py_ssize_t count
-
     def __len__(self):
         return self.count
 
@@ -208,12 +181,9 @@ cdef inline int _enter(Chain chain, Entry entry, Node* before) except -1:
     return 0
 
 
-@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class EntryList(Chain):
-    cdef Node head
-
     def __cinit__(self):
         self.head.prev = &self.head
         self.head.next = &self.head
@@ -261,9 +231,6 @@ cdef class _Slots(Chain):
     """Three levels of 256 slots. ``current`` is the next tick to expire; a level-1 slot is spread over level 0 when
     its first tick comes, a level-2 slot over level 1. Beyond 2**24 ticks an item sits in the last slot and is placed
     again."""
-
-    cdef Node* slots
-    cdef int64_t current
 
     def __cinit__(self, *args):
         cdef int i
@@ -357,7 +324,6 @@ cdef class _Slots(Chain):
         return best
 
 
-@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class DueWheel(_Slots):
@@ -399,7 +365,6 @@ cdef class DueWheel(_Slots):
         return None if tick < 0 else tick << DUE_SHIFT
 
 
-@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class DeadlineWheel(_Slots):

@@ -10,6 +10,9 @@ Not here: reading records (relay/spool/reader.py), journals (recovery.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from relay.mail import outcome as kinds
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome
@@ -18,6 +21,16 @@ from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_NULL_PATH, Entry, R
 from relay.queue.recovery import RecordState, Recovery
 from relay.queue.routing import Route, Router, shard_of
 from relay.queue.scheduler import Scheduler
+from relay.spool.scan import Record
+
+
+class Taken(NamedTuple):
+    """What has come of some records."""
+
+    ours: int
+    """Records of which something is this worker's and not over."""
+    notices: list[Notice]
+    """Bounces that are owed since before the restart."""
 
 
 class Intake:
@@ -32,6 +45,20 @@ class Intake:
         """Entries queued so far, those out of copies included; for metrics."""
         self.copied = 0
         """Entries queued out of copies."""
+
+    def records(self, records: Sequence[Record], now: int, recovery: Recovery | None = None) -> Taken:
+        """Queues what of ``records`` is this worker's and not finished, as ``record`` does for each."""
+        notices: list[Notice] = []
+        count = 0
+        for log, segment, offset, _, envelope, content_offset, content_size, _, _ in records:
+            before = self.added
+            size = content_offset + content_size - offset
+            notice = self.record(log, segment, offset, size, envelope, now, recovery)
+            if notice is not None:
+                notices.append(notice)
+            if notice is not None or self.added > before:
+                count += 1
+        return Taken(count, notices)
 
     def record(
         self,

@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from relay.config.model import SpoolSettings
+from relay.config.queue import SpoolSettings
 from relay.queue.action import JournalEntry, Notice
 from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, Entry
 from relay.queue.settle import deferred_entries, failed_entries
@@ -91,7 +91,8 @@ class Ledger:
         """A bounce is owed: the record is outstanding until it is paid."""
         if notice not in self._owed:
             self._owed.add(notice)
-            self.segment(notice.log, notice.segment).entries += 1
+            segment = self.segment(notice.log, notice.segment)
+            segment.entries += 1
 
     def pay(self, notice: Notice, now: int) -> bool:
         """The bounce is spooled; False when it was not owed."""

@@ -316,9 +316,6 @@ class Pool:
 
 
 def _is_overtaken(action: Action) -> bool:
-    match action:
-        case Wake(connection):
-            return not connection.is_waking
-        case Quit(connection):
-            return not connection.is_open
-    return False
+    if isinstance(action, Wake):
+        return not action.connection.is_waking
+    return isinstance(action, Quit) and not action.connection.is_open

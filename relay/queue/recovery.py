@@ -5,7 +5,8 @@ finished wins over failed, failed over deferred, and of two deferrals the one wi
 several delivery workers, of several lives and half-compacted ones can be read in any order. (Only held and released
 go by order.)
 
-Memory: a set member for each finished record, a tuple for each other journal entry, until the records are read.
+Memory: a set member for each finished record, 18 octets for each that was deferred as a whole (deferrals.py), a tuple
+for each other journal entry, until the records are read.
 
 Not here: the files (relay/spool/journal.py), the entries made from it (intake.py).
 """
@@ -20,6 +21,7 @@ from relay.mail import outcome as kinds
 from relay.mail.outcome import Outcome
 from relay.queue.action import JournalEntry
 from relay.queue.commands import remove
+from relay.queue.deferrals import Deferrals
 from relay.queue.ledger import Ledger
 from relay.queue.scheduler import Scheduler
 
@@ -70,6 +72,7 @@ class Recovery:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._finished: dict[int, set[int]] = {}
+        self._deferrals = Deferrals()
         self._said: dict[tuple[int, int, int], list[JournalEntry]] = {}
         self._copies: dict[tuple[int, int, int], set[int]] = {}
 
@@ -81,6 +84,8 @@ class Recovery:
                 self._finish(item[1], item[2], _offsets(item[3]))
             elif kind == "finished" and item[4] is None:
                 self._finish(item[1], item[2], (item[3],))
+            elif kind == "deferred" and item[4] is None:
+                self._deferrals.add(item[1], item[2], item[3], item[5:9])
             elif kind in ("finished", "failed", "deferred", "notified", "held", "released"):
                 self._said.setdefault((item[1], item[2], item[3]), []).append((kind, *item[4:]))
 
@@ -97,12 +102,15 @@ class Recovery:
         case. A finished record has all its recipients finished."""
         whole = offset in self._finished.get(log << 32 | segment, ())
         said = self._said.pop((log, segment, offset), None)
-        if not whole and said is None:
+        deferral = self._deferrals.pop(log, segment, offset)
+        if not whole and said is None and deferral is None:
             return None
         state = RecordState()
         if whole:
             state.finished.update(range(count))
             return state
+        if deferral is not None:
+            state.deferred = dict.fromkeys(range(count), deferral)
         for item in said or ():
             state.apply(item, count)
         if state.finished:
@@ -123,6 +131,7 @@ class Recovery:
                     journal.extend(remove(scheduler, entry, indexes, now) or ())
         self._finished.clear()
         self._said.clear()
+        self._deferrals.clear()
         self._copies.clear()
         return journal
 

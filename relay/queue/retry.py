@@ -9,7 +9,7 @@ Not here: the back-off of a dead next hop (relay/queue/group.py), which spares i
 
 from __future__ import annotations
 
-from relay.config.model import QueueSettings
+from relay.config.queue import QueueSettings
 
 
 class RetryPolicy:

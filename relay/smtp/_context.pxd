@@ -91,6 +91,7 @@ cdef class ServerContext:
     cdef bytes date_at(self, int64_t wall)
     cdef void hold(self, Py_ssize_t octets) noexcept
     cdef void let_go(self, Py_ssize_t octets) noexcept
+    cdef bint is_over_half_budget(self) noexcept
     cdef bint is_over_budget(self) noexcept
     cdef bint is_far_over_budget(self) noexcept
     cdef str enter(self, object session, object client)

@@ -160,6 +160,10 @@ cdef class ServerContext:
         self.buffered -= octets
         self.counters[self.cells.buffered_bytes] = <uint64_t>self.buffered
 
+    cdef bint is_over_half_budget(self) noexcept:
+        """Contents that are not small go to files already."""
+        return self.buffered > self.limits.memory // 2
+
     cdef bint is_over_budget(self) noexcept:
         """Contents go to files as soon as they can, MAIL is answered 452 and nobody is greeted."""
         return self.buffered > self.limits.memory

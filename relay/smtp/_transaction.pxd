@@ -40,6 +40,7 @@ cdef class Transaction:
     cdef int drop(self) except -1
     cdef Py_ssize_t _most(self) noexcept
     cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1
+    cdef bytes _slice(self, bytes octets, Py_ssize_t start, Py_ssize_t stop)
     cdef int _save_memory(self, object on_drained) except -1
     cdef int _open_file(self, object on_drained) except -1
     cdef bint _look_at_header(self, bytes held) except -1
@@ -47,3 +48,5 @@ cdef class Transaction:
     cdef str _fault_name(self)
     cdef int _refuse(self, str trouble) except -1
     cdef int _drop_pieces(self) except -1
+    cdef bint _leave_in_pieces(self) except -1
+    cdef Py_ssize_t _content_size(self) except -1

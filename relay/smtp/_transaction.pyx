@@ -1,7 +1,8 @@
 # cython: language_level=3
 """One transaction: its envelope and its content while it arrives (RFC 5321 3.3).
 
-Theory: the content is kept as the pieces it came in, and joined once. Above a size, or when the worker has no
+Theory: the content is kept as the pieces it came in. A small one is joined, once; one of many pieces goes to the spool
+as they are, never copied. Above a size, or when the worker has no
 memory to spare, it goes to a file while it arrives (LargeContent) and only its header section stays here. A content
 that has earned a refusal is dropped at once, and read on to its true end, so that the session stays in step.
 
@@ -18,7 +19,7 @@ Not here: the commands that build the envelope (_session.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from relay._fastparse cimport (
-    C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_scan_init, scan_header,
+    C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_scan_init, scan_header,
      unstuff_into, unstuff_octets,
 )
 
@@ -28,6 +29,8 @@ cdef enum:
     END_OF_DATA = 3             # octets of the final ".CRLF"
     SMALL_PIECE = 4096          # shorter pieces are joined as they come, or a peer could make us hold an object per octet
     WORTH_A_FILE = 16384        # octets; shorter contents stay in memory even when it is scarce
+    WORTH_PIECES = 65536        # octets; shorter contents are joined
+    MODEST = 262144             # octets; longer contents leave a worker's memory when half of its budget is used
 
     FLAG_8BIT = 1
     FLAG_DOTS = 4
@@ -75,7 +78,7 @@ cdef class Transaction:
             self._keep(octets, start, stop)
             if self.held > self.context.limits.large_content:
                 return self._open_file(on_drained)
-            if self.context.is_over_budget():
+            if self.context.is_over_budget() or self.held > MODEST and self.context.is_over_half_budget():
                 return self._save_memory(on_drained)
         return 1
 
@@ -85,7 +88,7 @@ cdef class Transaction:
         return self.context.limits.message_size + self.context.limits.message_size // 3 + 8
 
     cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
-        cdef bytes piece = octets[start:stop]
+        cdef bytes piece = self._slice(octets, start, stop)
         cdef bytes last
         cdef Py_ssize_t newest
         if self.pieces is None:
@@ -101,8 +104,12 @@ cdef class Transaction:
         self.context.hold(stop - start)
         return 0
 
+    cdef bytes _slice(self, bytes octets, Py_ssize_t start, Py_ssize_t stop):
+        """octets[start:stop), not copied when that is all of them."""
+        return octets if stop - start == PyBytes_GET_SIZE(octets) else octets[start:stop]
+
     cdef int _save_memory(self, object on_drained) except -1:
-        """The worker is over its budget: to a file with it, if it is worth one and its header section is whole."""
+        """The worker's memory is scarce: to a file with it, if it is worth one and its header section is whole."""
         if self.held >= self.next_look:
             self.next_look = 2 * self.held      # so that looking again and again costs no more than reading
             if self._look_at_header(b"".join(self.pieces)):
@@ -141,9 +148,15 @@ cdef class Transaction:
         return self.head.body > self.head.end or self.head.end < lines
 
     cdef int _to_file(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
-        cdef bytes out = PyBytes_FromStringAndSize(NULL, stop - start + 1)
-        cdef Py_ssize_t size = unstuff_into(
-            &self.large_state, PyBytes_AS_STRING(octets), start, stop, PyBytes_AS_STRING(out))
+        cdef bytes out
+        cdef Py_ssize_t size
+        if not self.scan.dots and self.scan.state <= C_CR and self.large_state <= C_CR:
+            # No line has begun with a dot so far, and this one is not about to: nothing to take out. The states up to
+            # C_CR mean the same to both.
+            self.large_state = self.scan.state
+            return 1 if self.large.write(self._slice(octets, start, stop)) else 0
+        out = PyBytes_FromStringAndSize(NULL, stop - start + 1)
+        size = unstuff_into(&self.large_state, PyBytes_AS_STRING(octets), start, stop, PyBytes_AS_STRING(out))
         return 1 if not size or self.large.write(out[:size]) else 0
 
     cdef str _fault_name(self):
@@ -163,11 +176,11 @@ cdef class Transaction:
     # --- at end of data ---
 
     cdef int finish(self) except -1:
-        """Joins the pieces, without the end of data and unstuffed: ``pieces`` is then one whole content, or the
-        header section of a large one."""
+        """Takes the end of data off, unstuffs: ``pieces`` is then the whole content, or the header section of a large
+        one."""
         cdef bytes content
         cdef Py_ssize_t size
-        if self.trouble is not None or self.large is not None:
+        if self.trouble is not None or self.large is not None or self._leave_in_pieces():
             return 0
         content = <bytes>self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
         size = PyBytes_GET_SIZE(content) - END_OF_DATA
@@ -179,14 +192,37 @@ cdef class Transaction:
         self.head = scan_header(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
         return 0
 
+    cdef bint _leave_in_pieces(self) except -1:
+        """Takes the end of data off a content that need not be joined; whether this is one: long, with nothing to
+        unstuff, its header section whole in the first piece."""
+        cdef Py_ssize_t surplus = END_OF_DATA, size
+        cdef bytes last
+        if self.held < WORTH_PIECES or self.scan.dots or not self._look_at_header(<bytes>self.pieces[0]):
+            return False
+        while surplus:
+            last = <bytes>self.pieces.pop()
+            size = PyBytes_GET_SIZE(last) - surplus
+            surplus = max(0, -size)
+            if size > 0:
+                self.pieces.append(last[:size])
+        return True
+
+    cdef Py_ssize_t _content_size(self) except -1:
+        """Octets of the finished content, without what parts() puts in front."""
+        cdef Py_ssize_t size = 0
+        cdef bytes piece
+        if self.large is not None:
+            return <Py_ssize_t>self.large.size
+        for piece in self.pieces:
+            size += PyBytes_GET_SIZE(piece)
+        return size
+
     cdef str check(self):
         """The name of the refusal that the finished content has earned, or None."""
         cdef Limits* limits = &self.context.limits
-        cdef Py_ssize_t size
         if self.trouble is not None:
             return self.trouble
-        size = self.large.size if self.large is not None else PyBytes_GET_SIZE(<bytes>self.pieces[0])
-        if size > limits.message_size:
+        if self._content_size() > limits.message_size:
             return "too_large"
         if limits.content_line and self.scan.longest_line > limits.content_line:
             return "content_line_too_long"
@@ -214,12 +250,11 @@ cdef class Transaction:
             self.flags |= FLAG_8BIT
         if self.scan.dots_left:
             self.flags |= FLAG_DOTS
+        self.size = PyBytes_GET_SIZE(top) + self._content_size()
         if self.large is not None:
             self.flags |= FLAG_LARGE
-            self.size = PyBytes_GET_SIZE(top) + <Py_ssize_t>self.large.size
             return [top]
-        self.size = PyBytes_GET_SIZE(top) + PyBytes_GET_SIZE(<bytes>self.pieces[0])
-        return [top, self.pieces[0]]
+        return [top, *self.pieces]
 
     # --- memory ---
 

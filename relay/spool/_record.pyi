@@ -48,5 +48,6 @@ def read_run(
     log: int,
     segment: int,
     keep: int,
+    most: int,
 ) -> tuple[list[_Made], int, int, int]:
     """The ordinary good records from the beginning of ``octets``; where they end; the next and synced sequence."""

@@ -125,10 +125,11 @@ def pack_run(items, bytes mark not None, int version, uint32_t log, uint32_t seg
 
 
 def read_run(object make, bytes octets not None, Py_ssize_t base, Py_ssize_t end, bytes mark not None, int version,
-             uint32_t log, uint32_t segment, Py_ssize_t keep):
+             uint32_t log, uint32_t segment, Py_ssize_t keep, Py_ssize_t most):
     """The ordinary good records from the beginning of ``octets`` (offset ``base`` of the segment) up to ``end``.
 
-    Ordinary: whole within ``octets``, right in both checksums, without a large file. Each is given as
+    Ordinary: whole within ``octets``, right in both checksums, without a large file, its content not more than ``most``
+    octets. Each is given as
     ``make((log, segment, offset, sequence, envelope, content offset, content size, None, content))``, with the content
     when it has at most ``keep`` octets, else None. Returns the list, where in ``octets`` the run ends, the sequence
     after the last one, and the first sequence that is not known to be synced (0 and 0 for an empty run).
@@ -145,7 +146,8 @@ def read_run(object make, bytes octets not None, Py_ssize_t base, Py_ssize_t end
         envelope_size = le32toh(head.envelope_size)
         content_size = le32toh(head.content_size)
         start = at + _HEAD_SIZE
-        if head.large_size != 0 or start + envelope_size + content_size > n or base + start > end:
+        if head.large_size != 0 or content_size > most or start + envelope_size + content_size > n \
+                or base + start > end:
             break
         size = (_HEAD_SIZE + envelope_size + content_size + 7) & -8
         if base + at + size > end or _crc_of(p + start, envelope_size + content_size) != le32toh(head.body_crc):

@@ -93,6 +93,10 @@ class Files:
         finally:
             os.close(fd)
 
+    def allocate(self, fd: int, size: int) -> None:
+        """Extends the file to ``size`` with zeroes that have room on the disk; what is in it stays. Not synced."""
+        os.posix_fallocate(fd, 0, size)
+
     def truncate(self, fd: int, size: int) -> None:
         """Cuts (or extends with a hole)."""
         os.ftruncate(fd, size)
@@ -203,13 +207,16 @@ OS = Files()
 
 def write_all(files: Files, fd: int, buffers: Buffers, offset: int) -> int:
     """*Writes* all of ``buffers``, however many short writes it takes; returns the end offset."""
-    octets = b"".join(buffers) if len(buffers) != 1 else buffers[0]
-    view = memoryview(octets)
-    while view:
-        done = files.write(fd, [view], offset)
-        offset += done
-        view = view[done:]
-    return offset
+    left = sum(map(len, buffers))
+    if not left:
+        return offset
+    whole = buffers if len(buffers) <= IOV_MAX else [b"".join(buffers)]
+    done = files.write(fd, whole, offset)
+    if done < left:
+        view = memoryview(b"".join(whole))
+        while done < left:
+            done += files.write(fd, [view[done:]], offset + done)
+    return offset + left
 
 
 def publish(files: Files, path: Path, octets: bytes) -> None:

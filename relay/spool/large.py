@@ -22,9 +22,12 @@ from relay.spool.errors import SpoolError
 from relay.spool.files import CREATE, Files, write_all
 from relay.spool.record import pack_large
 
-HIGH_WATER: Final = 1 << 20
+HIGH_WATER: Final = 1 << 19
 """With more octets than this waiting to be written, write() asks the caller to stop reading."""
-LOW_WATER: Final = 1 << 18
+LOW_WATER: Final = 1 << 17
+SYNCED_AT_ONCE: Final = 8 << 20
+"""So many octets are written, about, before they are synced: the rest that commit() has to wait for stays small, and
+so does what the page cache holds that is not on the disk yet."""
 
 
 class LargeContent:
@@ -61,6 +64,7 @@ class LargeContent:
         self._fd = -1
         self._crc = 0
         self._written = 0
+        self._synced = 0
 
     @property
     def name(self) -> str:
@@ -164,6 +168,9 @@ class LargeContent:
         for part in octets:
             self._crc = google_crc32c.extend(self._crc, part)
         self._written = write_all(self._files, self._fd, octets, self._written)
+        if self._written - self._synced >= SYNCED_AT_ONCE:
+            self._files.sync(self._fd)
+            self._synced = self._written
         return False
 
     def _publish(self) -> bool:

@@ -2,6 +2,7 @@
 
 Theory: there is one way in. A tail of a living log is told how far its octets are synced, by notices or by the owner's
 snapshot, and believes nothing beyond; the tail of a dead log uses the same code and finds the end by itself.
+It passes over large contents, which are checked by the one who loads them.
 A living log's segment may be recycled under the tail's eyes, but only when all its records are finished: then the file
 has lost its name, and what was read from it is dropped without a word.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,7 +21,7 @@ from relay.spool import scan
 from relay.spool.corrupt import Damage, keep
 from relay.spool.files import OS, READ, Files
 from relay.spool.folder import list_segments, log_folder, log_mark, segment_name
-from relay.spool.record import FIRST, Identity, LargeFile, SegmentHead, unpack_head
+from relay.spool.record import FIRST, HEAD_SIZE, Identity, LargeFile, SegmentHead, unpack_head
 from relay.spool.scan import Gap, Record, RecordError, parse_record
 
 __all__ = ["Damage", "LargeFile", "LogReader", "Message", "MissingRecord", "Record", "Tail"]
@@ -43,6 +45,10 @@ class Message(NamedTuple):
     record: Record
     content: memoryview | bytes
     """The part of the content that is in the segment; the file named by ``record.large`` follows."""
+
+
+_make_message: Final = partial(tuple.__new__, Message)
+"""``Message._make`` without a Python call."""
 
 
 class MissingRecord(Exception):  # noqa: N818 - says what is the case, not who erred
@@ -89,9 +95,9 @@ class Tail:
         if start is None:
             return records
         if start < end and (file := self._segment(segment)) is not None:
-            for some in file.read(start, end, is_synced=True):
+            for some in file.read(start, end, is_synced=True, passes_over=True):
                 records += some
-            if (file.gaps or any(r.large for r in records)) and not file.is_current():
+            if (file.gaps or any(r.content is None for r in records)) and not file.is_current():
                 records.clear()
                 file.gaps.clear()
             records = [record for record in records if self._has_large(record)]
@@ -227,7 +233,7 @@ class LogReader:
         ref = (log, segment, offset)
         remembered = self._young.pop(ref, None) or self._old.pop(ref, None)
         if remembered is not None and remembered.content is not None:
-            return Message(remembered, remembered.content)
+            return _make_message((remembered, remembered.content))
         key = (log, segment)
         known = self._open.get(key)
         fd, identity, large_folder = known if known is not None else self._file(log, segment)
@@ -241,16 +247,18 @@ class LogReader:
         if known is not None:
             self._open.move_to_end(key)
         if head.size > len(octets):
-            octets = self._files.read(fd, head.size, offset)
+            body = self._files.read(fd, head.body_size, offset + HEAD_SIZE)  # by itself, so that it is never copied
+        else:
+            body = octets[HEAD_SIZE : HEAD_SIZE + head.body_size]
         try:
-            record = parse_record(octets, 0, head, large_folder)
+            record = parse_record(body, head, large_folder)
         except RecordError as fault:
-            raise self._damaged(ref, octets[: head.size], str(fault), fault.queue_id) from None
+            octets = self._files.read(fd, head.size, offset)
+            raise self._damaged(ref, octets, str(fault), fault.queue_id) from None
         if record.large is not None and self._files.file_size(record.large.path) != record.large.size:
-            queue_id = record.envelope.queue_id
-            raise self._damaged(ref, octets[: head.size], "the large file is missing or cut", queue_id)
-        start = record.content_offset - offset
-        return Message(record, memoryview(octets)[start : start + record.content_size])
+            octets = self._files.read(fd, head.size, offset)
+            raise self._damaged(ref, octets, "the large file is missing or cut", record.envelope.queue_id)
+        return Message(record, memoryview(body)[head.envelope_size + head.large_size :])
 
     def _damaged(self, ref: tuple[int, int, int], octets: bytes, reason: str, queue_id: str) -> MissingRecord:
         """Keeps and reports what was whole when a tail read it and is not any more; what to raise."""

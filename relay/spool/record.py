@@ -68,9 +68,14 @@ class Head(NamedTuple):
     reserved: int
 
     @property
+    def body_size(self) -> int:
+        """Octets that follow the head, without the padding: what ``body_crc`` is of."""
+        return self.envelope_size + self.large_size + self.content_size
+
+    @property
     def size(self) -> int:
         """Octets the record takes, head and padding included."""
-        return padded(HEAD_SIZE + self.envelope_size + self.large_size + self.content_size)
+        return padded(HEAD_SIZE + self.body_size)
 
 
 class SegmentHead(NamedTuple):
@@ -158,11 +163,9 @@ def unpack_head(octets: bytes, at: int, identity: Identity, offset: int) -> Head
     return None if fields is None else Head._make(fields)
 
 
-def is_whole(octets: bytes, at: int, head: Head) -> bool:
-    """Whether the body that follows the head at ``octets[at:]`` is complete and undamaged."""
-    start = at + HEAD_SIZE
-    end = start + head.envelope_size + head.large_size + head.content_size
-    return end <= len(octets) and _crc(octets[start:end]) == head.body_crc
+def is_whole(body: bytes, head: Head) -> bool:
+    """Whether ``body``, what was read behind the head, is complete and undamaged."""
+    return len(body) == head.body_size and _crc(body) == head.body_crc
 
 
 def pack_segment_head(head: SegmentHead) -> bytes:

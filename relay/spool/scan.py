@@ -14,6 +14,7 @@ Not here: which segments there are, and where damaged octets are kept (tail.py, 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -36,6 +37,12 @@ from relay.spool.record import (
 )
 
 WINDOW: Final = 1 << 20
+_STRIDE: Final = 1 << 18
+"""What is read at once when large contents are passed over."""
+_PASSED: Final = 64 << 10
+"""Contents of more octets are not read by a tail that knows that they are synced."""
+_ALL: Final = 1 << 32
+"""More octets than a content in a segment can have."""
 _TORN_KEPT: Final = 1 << 16
 """Octets kept of a torn batch whose length cannot be read."""
 _KEPT: Final = 16 << 10
@@ -56,6 +63,10 @@ class Record(NamedTuple):
     large: LargeFile | None
     content: bytes | None = None
     """The content in the segment, when it is small and the record was read on the way past."""
+
+
+_make_record: Final = partial(tuple.__new__, Record)
+"""``Record._make`` without a Python call."""
 
 
 class Gap(NamedTuple):
@@ -79,16 +90,18 @@ class RecordError(Exception):
         """Empty when it cannot be read."""
 
 
-def parse_record(octets: bytes, at: int, head: Head, large_folder: Path) -> Record:
-    """The record whose good head is at ``octets[at:]`` and whose body follows it; RecordError."""
-    start = at + HEAD_SIZE
-    is_good = is_whole(octets, at, head)
+def parse_record(body: bytes, head: Head, large_folder: Path, *, is_checked: bool = True) -> Record:
+    """The record with this good head and the body that follows it; RecordError.
+
+    Not ``is_checked``: ``body`` may end with the envelope and the description of the large file, and its crc is left to
+    whoever reads the content.
+    """
+    is_good = not is_checked or is_whole(body, head)
     try:
-        envelope = unpack(octets[start : start + head.envelope_size])
-        start += head.envelope_size
+        envelope = unpack(body[: head.envelope_size])
         large = None
         if head.large_size and is_good:
-            large = unpack_large(octets[start : start + head.large_size], large_folder)
+            large = unpack_large(body[head.envelope_size :][: head.large_size], large_folder)
     except ValueError as fault:
         raise RecordError(str(fault) if is_good else "its body does not match its crc", "") from None
     if not is_good:
@@ -138,12 +151,13 @@ class Segment:
             self.next_sequence = head.first_sequence
         return head
 
-    def read(self, start: int, end: int, *, is_synced: bool) -> Iterator[list[Record]]:
+    def read(self, start: int, end: int, *, is_synced: bool, passes_over: bool = False) -> Iterator[list[Record]]:
         """The records that begin in [start, end), in lists of about a MiB of file each; ``gaps`` grows on the way.
 
         ``is_synced``: every octet before ``end`` is known to have been synced; otherwise the records end somewhere
-        before ``end`` and this finds out where.
+        before ``end`` and this finds out where. ``passes_over``: large contents are not read, and so not checked.
         """
+        stride = _STRIDE if passes_over else WINDOW
         size = self.size()
         if end > size:
             if is_synced:
@@ -151,17 +165,20 @@ class Segment:
             end = size
         at = start
         while at < end:
-            octets = self.octets(at, min(at + WINDOW, end))
-            records, at, is_stuck = self._window(octets, at, end)
+            octets = self.octets(at, min(at + stride, end))
+            records, at, is_stuck = self._window(octets, at, end, _PASSED if passes_over else _ALL)
             if records:
                 yield records
             if is_stuck and (at := self._skip(at, end, is_synced)) < 0:
                 return
 
-    def _window(self, octets: bytes, base: int, end: int) -> tuple[list[Record], int, bool]:
-        """The records in ``octets``; where to go on; whether there is no good record at that place."""
+    def _window(self, octets: bytes, base: int, end: int, most: int) -> tuple[list[Record], int, bool]:
+        """The records in ``octets``; where to go on; whether there is no good record at that place.
+
+        Contents of more than ``most`` octets are passed over.
+        """
         mark, log, segment = self._identity
-        records, at, after, synced = read_run(Record._make, octets, base, end, mark, VERSION, log, segment, _KEPT)
+        records, at, after, synced = read_run(_make_record, octets, base, end, mark, VERSION, log, segment, _KEPT, most)
         if records:
             self.next_sequence = after
             self.synced_sequence = max(self.synced_sequence, synced)
@@ -173,24 +190,28 @@ class Segment:
             size = head.size
             if base + at + size > end:
                 return records, base + at, True
-            if at + size > len(octets):
+            is_checked = head.content_size <= most
+            needed = size if is_checked else HEAD_SIZE + head.envelope_size + head.large_size
+            if at + needed > len(octets):
                 if at:
                     return records, base + at, False
-                octets = self.octets(base, base + size)
-                if len(octets) < size:
+                octets = self.octets(base, base + needed)
+                if len(octets) < needed:
                     return records, base, True
-            if (record := self._record(octets, at, base + at, head)) is not None:
+            if (record := self._record(octets, at, head, is_checked=is_checked)) is not None:
                 records.append(record)
             at += size
         return records, base + at, False
 
-    def _record(self, octets: bytes, at: int, offset: int, head: Head) -> Record | None:
+    def _record(self, octets: bytes, at: int, head: Head, *, is_checked: bool) -> Record | None:
         self.next_sequence = head.sequence + 1
         self.synced_sequence = max(self.synced_sequence, head.sequence - head.batch_index)
         try:
-            record = parse_record(octets, at, head, self._large_folder)
+            body = octets[at + HEAD_SIZE : at + HEAD_SIZE + head.body_size]
+            record = parse_record(body, head, self._large_folder, is_checked=is_checked)
         except RecordError as fault:
-            self.gaps.append(Gap(offset, offset + head.size, str(fault), head.sequence, fault.queue_id))
+            end = head.offset + head.size
+            self.gaps.append(Gap(head.offset, end, str(fault), head.sequence, fault.queue_id))
             return None
         self.records += 1
         return record

@@ -1,11 +1,14 @@
 """Segment files: filled with zeroes ahead of time, used once in order, recycled under a new number.
 
 Theory: a sync of octets that overwrite written extents needs no file system journal (0.12 ms here); one that extends
-a file, or fills extents which are only allocated, does (0.25 ms). So a segment is filled with zeroes before it is used.
-All of its preparation is done before the first record goes in, its final name included: taking the next segment is
-nothing but popping a queue.
+a file, or fills extents which are only allocated, does (0.25 ms). So a segment is filled with zeroes before it is used,
+as long as there is time for that: one is prepared while another is written to. When somebody waits for a segment, it
+is only allocated. That happens when large contents come in at the disk's speed; the dearer syncs of 64 MiB of them
+are less than writing all octets twice. All of its preparation is done before the first record goes in, its final name
+included: taking the next segment is nothing but popping a queue.
 
-A recycled file keeps its old octets. They say another segment number, so no reader takes them for records.
+A recycled file keeps its old octets. They say another segment number, so no reader takes them for records. More of them
+are kept than are made ahead: they cost nothing but room, and their pages are still in memory.
 
 Invariants: numbers grow and are never reused in a log; a prepared segment is published (named, synced) and has
 been written to successfully once. Not here: threads (writer.py), what is in a segment (log.py).
@@ -32,6 +35,8 @@ _FILL: Final = 1 << 20
 _PAUSE_SECONDS: Final = 0.005
 """Between two pieces, when nobody waits for the segment."""
 _ZEROES: Final = bytes(_FILL)
+_AHEAD: Final = 2
+"""Segments that are made before anybody wants them; beyond these only finished ones are kept."""
 
 
 class Segment(NamedTuple):
@@ -50,6 +55,7 @@ class SegmentPool:
         self._folder = log_folder(spool_dir, log)
         self._size = segment_size & -PAGE
         self._spares = max(1, spares)
+        self._ahead = min(_AHEAD, self._spares)
         self._next = 1
         self._ready: deque[Segment] = deque()
         self._old: deque[int] = deque()
@@ -73,13 +79,17 @@ class SegmentPool:
     @property
     def wants_more(self) -> bool:
         """Whether there are fewer prepared segments than there should be."""
-        return len(self._ready) < self._spares
+        return len(self._ready) < self._ahead
 
     def take(self, *, may_prepare: bool) -> Segment | None:
         """The next segment. When none is ready it is prepared now, if ``may_prepare``; SpoolError when that fails."""
-        self._is_urgent = True
-        with contextlib.suppress(IndexError):
-            return self._ready.popleft()  # without the lock: whoever holds it may be filling a segment
+        try:
+            segment = self._ready.popleft()  # without the lock: whoever holds it may be filling a segment
+        except IndexError:
+            self._is_urgent = True
+        else:
+            self._is_urgent = not self._ready
+            return segment
         if may_prepare:
             with self._lock:
                 if not self._ready:
@@ -113,10 +123,18 @@ class SegmentPool:
     def drop_all(self) -> None:
         """Closes and removes what is prepared: after a failed sync, or because the log ends."""
         with self._lock:
-            while self._ready:
-                segment = self._ready.popleft()
-                self._files.close(segment.fd)
-                self._remove(self._folder / segment_name(segment.number))
+            self._drop(0)
+
+    def drop_kept(self) -> None:
+        """Removes what is kept beyond the segments that are made ahead: the disk needs its octets. SpoolError."""
+        with self._lock:
+            self._drop(self._ahead)
+
+    def _drop(self, left: int) -> None:
+        while len(self._ready) > left:
+            segment = self._ready.pop()
+            self._files.close(segment.fd)
+            self._remove(self._folder / segment_name(segment.number))
 
     def _remove(self, path: Path) -> None:
         try:
@@ -155,15 +173,22 @@ class SegmentPool:
         fd = self._files.open(path, CREATE)
         size = min(self._size, FIRST_SIZE) if number == 1 else self._size
         try:
-            for offset in range(0, size, _FILL):
-                write_all(self._files, fd, [memoryview(_ZEROES)[: size - offset]], offset)
-                self._files.sync(fd)
-                if not self._is_urgent:
-                    time.sleep(self._pause)
+            self._fill(fd, size, may_allocate=number > 1)
         except OSError:
             self._files.close(fd)
             raise
         return fd, self._finish(fd, size)
+
+    def _fill(self, fd: int, size: int, *, may_allocate: bool) -> None:
+        for offset in range(0, size, _FILL):
+            if self._is_urgent and may_allocate:
+                self._files.allocate(fd, size)
+                self._files.sync(fd)
+                return
+            write_all(self._files, fd, [memoryview(_ZEROES)[: size - offset]], offset)
+            self._files.sync(fd)
+            if not self._is_urgent:
+                time.sleep(self._pause)
 
     def _finish(self, fd: int, size: int) -> int:
         """The first page is zeroed (the old head with it), which also shows that the disk takes synced writes."""

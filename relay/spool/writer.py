@@ -377,6 +377,9 @@ class LogWriter:
             self._is_accepting = True
             self._post(partial(self._event, "info", "spool.accepting"))
         pool = self._log.pool
+        if not self._room.is_enough:
+            with contextlib.suppress(SpoolError):  # the next look tries again
+                pool.drop_kept()
         while (pool.is_empty and self._needs_segment) or (pool.wants_more and self._room.has(self._segment_size)):
             try:
                 pool.prepare(gently=not self._needs_segment)

@@ -68,7 +68,7 @@ CLOSED: Final = _words(
     "too_many_commands refused mixup tls_failed drained internal",
 )
 """Why a session ended."""
-READERS: Final = ("imap", "pop3")
+READERS: Final = ("imap", "pop3", "managesieve")
 READER_REFUSALS: Final = _words("limit client_limit draining")
 READER_CLOSED: Final = _words(
     "logout peer_closed peer_reset idle_timeout peer_stalled limit too_many_errors refused mixup tls_failed drained",
@@ -81,7 +81,7 @@ TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
 (which mostly does not trust the certificate), the connection closed, too slow, or above tls.max_handshakes."""
 
-LOGIN_PROTOCOLS: Final = ("smtp", "imap", "pop3")
+LOGIN_PROTOCOLS: Final = ("smtp", "imap", "pop3", "managesieve")
 LOGIN_RESULTS: Final = _words(
     "accepted remembered credentials malformed too_long cancelled authorization channel_binding throttled busy"
 )
@@ -224,6 +224,9 @@ _QUEUE = (
             Label("origin", ("new", "recovered", "copied", "handed_over"))),
     counter("relay_queue_suspensions_total", "Times that a group was suspended because its hosts did not answer."),
     counter("relay_dsn_messages_total", "DSNs written to the spool.", Label("kind", ("bounce", "delay"))),
+    counter("relay_sieve_messages_total", "Messages that scripts had sent: redirected, answered by vacation, rejected "
+            "with an MDN.", Label("kind", ("redirect", "vacation", "rejected"))),
+    counter("relay_sieve_faults_total", "Messages kept in INBOX because a script was broken."),
     counter("relay_dsn_suppressed_total", "DSNs not made because the reverse-path is null."),
 )  # fmt: skip
 

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from relay.auth import AccountFile
 from relay.delivery.connect import Connector, ConnectSettings
-from relay.delivery.room import Room
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net.dns import Resolver
 from relay.net.frames import FrameError, FrameProtocol, Message
@@ -33,6 +32,7 @@ from relay.telemetry.sink import LogSink
 from relay.workers import parts
 from relay.workers.clock import now_us
 from relay.workers.copying import Copier
+from relay.workers.filtered import FilteredDelivery
 from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
 from relay.workers.journaling import Journaling
 from relay.workers.links import LogLinks
@@ -124,8 +124,7 @@ class DeliveryWorker:
             self._remote,
             router,
             self._mailboxes,
-            config.mail_dir,
-            Room(config.mailbox),
+            FilteredDelivery(config, self._writer, self._notices.ids, sink, row),
             row,
             self._changed,
         )
@@ -299,16 +298,11 @@ class DeliveryWorker:
         recovery = self._recovery
         if recovery is None:
             self._reader.remember(records)
-        for record in records:
-            size = record.content_offset + record.content_size - record.offset
-            before = self._queue_intake.added
-            notice = self._queue_intake.record(
-                record.log, record.segment, record.offset, size, record.envelope, now, recovery
-            )
-            if notice is not None:
-                self._notices.owed(notice)
-            if recovery is not None and (notice is not None or self._queue_intake.added > before):
-                self._row[self._recovered] += 1
+        taken = self._queue_intake.records(records, now, recovery)
+        for notice in taken.notices:
+            self._notices.owed(notice)
+        if recovery is not None:
+            self._row[self._recovered] += taken.ours
         self._changed()
 
     def _damaged(self, damage: Damage) -> None:

@@ -1,7 +1,7 @@
-"""A mailbox worker: people's sessions at their mailboxes, IMAP and POP3, on the slot's sockets.
+"""A mailbox worker: people's sessions at their mailboxes, IMAP, POP3 and ManageSieve, on the slot's sockets.
 
 It wires protocols, accounts and the store together and decides nothing. The transport and the limits are the same for
-both protocols (relay/net/dialogue.py, relay/net/gate.py).
+all protocols (relay/net/dialogue.py, relay/net/gate.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from relay import imap, pop3
-from relay.auth import AccountFile, Authenticator, Client
+from relay.auth import AccountFile, Authenticator, Client, Door
 from relay.config.model import Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
@@ -23,7 +23,7 @@ from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
-from relay.workers import parts
+from relay.workers import managesieve, parts
 from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
@@ -63,7 +63,7 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
     readers = rooms.config.readers
 
     def make(listening: Listening, client: str, session_id: str) -> Machine:
-        door = imap.Doorkeeper(
+        door = Door(
             rooms.authenticator,
             Client(client, "imap", listening.name, session_id),
             offers_tls=offers_starttls(listening),
@@ -93,7 +93,7 @@ def make_pop3(rooms: Rooms, listener: Listener) -> Make:
     )
 
     def make(listening: Listening, client: str, session_id: str) -> Machine:
-        door = pop3.Door(
+        door = Door(
             rooms.authenticator,
             Client(client, "pop3", listening.name, session_id),
             offers_tls=offers_starttls(listening),
@@ -104,7 +104,16 @@ def make_pop3(rooms: Rooms, listener: Listener) -> Make:
     return make
 
 
-PROTOCOLS: Final[Mapping[str, Callable[[Rooms, Listener], Make]]] = {"imap": make_imap, "pop3": make_pop3}
+def make_managesieve(rooms: Rooms, listener: Listener) -> Make:
+    """Makes the sessions of a ManageSieve listener."""
+    return managesieve.maker(rooms.config, rooms.authenticator, listener)
+
+
+PROTOCOLS: Final[Mapping[str, Callable[[Rooms, Listener], Make]]] = {
+    "imap": make_imap,
+    "pop3": make_pop3,
+    "managesieve": make_managesieve,
+}
 
 
 async def main(worker: Worker) -> None:

@@ -72,7 +72,8 @@ class Notices:
         self._reader = reader
         self._sink = sink
         self._row = row
-        self._ids = QueueIds(writer.number)
+        self.ids = QueueIds(writer.number)
+        """Of all that this worker spools."""
         self._gathered: dict[_Key, list[Notice]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = asyncio.Event()
@@ -162,7 +163,7 @@ class Notices:
         config = self._config
         original = message.record.envelope
         now = time.time_ns() // 1000
-        queue_id = self._ids.next(now)
+        queue_id = self.ids.next(now)
         content = returned_content(message)
         common: dict[str, Any] = {
             "hostname": config.hostname, "message_id": f"{queue_id}@{config.hostname}", "now": now,

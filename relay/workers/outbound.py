@@ -1,9 +1,9 @@
 """Connections out: carries out what the scheduler asks for, feeds client sessions, hands outcomes on.
 
-One ``Feed`` stands between one client session (which pulls) and the scheduler (which decides); one ``LocalFeed`` does
-the same for a lane of mailboxes, whose deliveries run in a small thread pool.
+A ``LocalFeed`` takes from the scheduler for a lane of mailboxes, whose deliveries run in a small thread pool.
 
-Not here: which entry is next (relay/queue), how it is sent (relay/delivery), what an outcome changes (settle.py).
+Not here: what stands between a client session and the scheduler (feed.py), which entry is next (relay/queue), how it is
+sent (relay/delivery), what an outcome changes (settle.py).
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
-from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
 from relay.delivery.connect import Connector
-from relay.delivery.local import LocalJob, deliver_local
-from relay.delivery.room import Room
-from relay.mail.envelope import Envelope
+from relay.delivery.local import LocalJob
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import FAILED, Outcome, deferred, failed
 from relay.queue.entry import Entry
 from relay.queue.group import Connection
 from relay.queue.routing import Router
 from relay.queue.scheduler import Scheduler
-from relay.spool import LogReader, Message, MissingRecord
+from relay.spool import LogReader
 from relay.telemetry import metrics
 from relay.workers.clock import now_us
+from relay.workers.feed import Feed, delivery_of, load
+from relay.workers.filtered import FilteredDelivery
 from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
 from relay.workers.settle import Attempt, Settler
 
 LOCAL_BATCH: Final = 32
 """Messages for one lane that are written and synced together."""
 LOCAL_THREADS: Final = 4
+DRAIN_PATIENCE: Final = 5.0
+"""Seconds that a drain waits for next hops which have no content to answer for."""
 REFUSED_SECONDS: Final = 60
 """How long a permanent refusal by all hosts of a domain counts for further messages."""
 
@@ -59,8 +60,7 @@ class Outbound:
         remote: RemoteFeeds,
         router: Router,
         mailboxes: Mailboxes,
-        mail_dir: Any,
-        room: Room,
+        local: FilteredDelivery,
         row: memoryview[int],
         changed: Callable[[], None],
     ) -> None:
@@ -72,8 +72,7 @@ class Outbound:
         self.remote = remote
         self.router = router
         self.mailboxes = mailboxes
-        self.mail_dir = mail_dir
-        self.room = room
+        self.local = local
         self.row = row
         self.changed = changed
         """Tells the worker that scheduler.actions() should be asked again soon."""
@@ -120,19 +119,29 @@ class Outbound:
             asyncio.get_running_loop().call_exception_handler({"message": "delivery task", "exception": fault})
 
     async def drain(self, seconds: float) -> None:
-        """Takes nothing more, lets what is being sent end, for ``seconds`` at most; then cuts what is left."""
+        """Takes nothing more and lets what is being sent end, for ``seconds`` at most; then cuts what is left.
+
+        A next hop that is slow to answer is not waited for to the end: after a part of the time, whatever it cannot
+        have accepted is taken back. What it may have accepted is worth the wait, or it would come twice.
+        """
         self.is_draining = self.remote.is_draining = True
         for feed in list(self.feeds):
             feed.quit()
-        deadline = time.monotonic() + seconds
-        while self.feeds and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
-            await asyncio.sleep(0.01)
+        began = time.monotonic()
+        await self._until_quiet(began + min(DRAIN_PATIENCE, seconds / 2))
+        for feed in list(self.feeds):
+            feed.withdraw()
+        await self._until_quiet(began + seconds)
         for feed in list(self.feeds):
             feed.abort()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.sleep(0)
         self.threads.shutdown(wait=False)
+
+    async def _until_quiet(self, deadline: float) -> None:
+        while self.feeds and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
+            await asyncio.sleep(0.01)
 
     async def _open_session(self, connection: Connection) -> None:
         feed = Feed(self, connection)
@@ -168,118 +177,6 @@ class Outbound:
         if change > 0:
             self.row[self._opened] += 1
 
-    def load(self, entry: Entry) -> Attempt | Outcome:
-        """The entry's record, ready to be sent; or the outcome when the record is not there any more."""
-        try:
-            message: Message = self.reader.load(entry.log, entry.segment, entry.offset)
-        except MissingRecord as fault:
-            return failed("5.3.0", f"the message was damaged on our disk: {fault}", "store")
-        except OSError as fault:
-            return deferred("4.3.0", f"cannot read the spool: {fault.strerror}", "store")
-        envelope = message.record.envelope
-        indexes = entry.indexes
-        recipients = (
-            envelope.recipients if indexes is None else tuple([envelope.recipients[index] for index in indexes])
-        )
-        return Attempt(entry, envelope, recipients, message)
-
-
-def delivery_of(attempt: Attempt) -> Delivery:
-    """What a client session wants."""
-    envelope: Envelope = attempt.envelope
-    message = attempt.message
-    large = message.record.large
-    return Delivery(
-        envelope.reverse_path,
-        attempt.recipients,
-        envelope.flags,
-        envelope.size,
-        message.content,
-        str(large.path) if large is not None else None,
-        attempt,
-    )
-
-
-class Feed:
-    """The owner of one client session (relay.delivery.owner.Owner)."""
-
-    __slots__ = ("_began", "_opened_after", "_outbound", "client", "connection", "is_open")
-
-    def __init__(self, outbound: Outbound, connection: Connection) -> None:
-        self._outbound = outbound
-        self.connection = connection
-        self.client: ClientSession | None = None
-        self.is_open = False
-        self._began = time.monotonic()
-        self._opened_after: float | None = None
-        connection.tag = self
-
-    def take(self, client: ClientSession) -> Delivery | None:
-        outbound = self._outbound
-        if not self.is_open:
-            self._opened(client)
-        while not outbound.is_draining:
-            entry = outbound.scheduler.take(self.connection, now_us())
-            if entry is None:
-                self._opened_after = None
-                outbound.changed()
-                return None
-            attempt = outbound.load(entry)
-            if isinstance(attempt, Attempt):
-                attempt.connect_seconds, self._opened_after = self._opened_after, None
-                return delivery_of(attempt)
-            self._settle_unread(entry, attempt)
-        client.quit()
-        return None
-
-    def finished(self, client: ClientSession, delivery: Delivery, outcomes: list[Outcome]) -> None:
-        outbound = self._outbound
-        attempt: Attempt = delivery.tag
-        settled = outbound.scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random.random())
-        outbound.settler.attempted(settled, attempt, delivery, client.messages)
-        if not outbound.foreign.settled(settled):
-            outbound.settler.settled(settled, attempt, delivery, client.messages)
-        outbound.changed()
-
-    def closed(self, client: ClientSession, unsent: Delivery | None, why: Outcome | None) -> None:
-        outbound = self._outbound
-        if not self.is_open:
-            return
-        now = now_us()
-        if unsent is not None:
-            outbound.scheduler.put_back(self.connection, unsent.tag.entry, now)
-        outbound.scheduler.connection_closed(self.connection, why, now, random.random())
-        outbound.feeds.discard(self)
-        outbound.count_open(-1)
-        outbound.changed()
-
-    def wake(self) -> None:
-        if self.client is not None:
-            self.client.wake()
-
-    def quit(self) -> None:
-        if self.client is not None:
-            self.client.quit()
-
-    def abort(self) -> None:
-        if self.client is not None:
-            self.client.abort("delivery was stopped here")
-
-    def _opened(self, client: ClientSession) -> None:
-        outbound = self._outbound
-        self.is_open = True
-        self.client = client
-        self._opened_after = time.monotonic() - self._began
-        outbound.feeds.add(self)
-        outbound.count_open(1)
-        outbound.scheduler.connection_opened(self.connection, now_us())
-
-    def _settle_unread(self, entry: Entry, outcome: Outcome) -> None:
-        outbound = self._outbound
-        settled = outbound.scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random.random())
-        if not outbound.foreign.settled(settled):
-            outbound.settler.settled(settled)
-
 
 class LocalFeed:
     """A "connection" to a lane of mailboxes: takes a batch, has it written and synced in a thread, and so on."""
@@ -299,6 +196,9 @@ class LocalFeed:
     def quit(self) -> None:
         self._quits = True
         self._wake.set()
+
+    def withdraw(self) -> None:
+        """A batch that a thread writes now ends by itself."""
 
     def abort(self) -> None:
         """Nothing to cut: a batch that a thread writes now ends by itself and may then be delivered again."""
@@ -328,7 +228,7 @@ class LocalFeed:
             entry = outbound.scheduler.take(self.connection, now_us())
             if entry is None:
                 break
-            attempt = outbound.load(entry)
+            attempt = load(outbound.reader, entry)
             if isinstance(attempt, Attempt):
                 batch.append(attempt)
             else:
@@ -349,7 +249,7 @@ class LocalFeed:
                 mailbox = outbound.router.route(recipient).mailbox
                 if mailbox in outbound.mailboxes:
                     places.append((number, len(row)))
-                    jobs.append(LocalJob(delivery, mailbox))
+                    jobs.append(LocalJob(delivery, mailbox, recipient, attempt.envelope.queue_id))
                     row.append(None)
                 else:
                     row.append(failed("5.1.1", "no such mailbox here", "store", code=550))
@@ -366,11 +266,8 @@ class LocalFeed:
         outbound = self._outbound
         if not jobs:
             return []
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(
-                outbound.threads, deliver_local, outbound.mail_dir, jobs, outbound.room, time.time()
-            )
+            return await outbound.local.deliver(outbound.threads, jobs)
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
 

@@ -48,6 +48,8 @@ from relay.net.tickets import TicketKeys
 from relay.telemetry import metrics
 from relay.telemetry.page import BEAT_CELL, CountersPage
 
+_FREED_KEPT: Final = 32 << 20
+"""Octets of freed memory that a worker keeps, or the kernel clears new pages for each content of 1 MiB."""
 EXIT_DRAINED: Final = 0
 """Drained, or its work was done."""
 EXIT_ORPHANED: Final = 69
@@ -333,6 +335,7 @@ def run_worker(context: WorkerContext, main: Callable[[Worker], Coroutine[Any, A
     """
     faulthandler.enable()  # a hung worker is ended with SIGABRT: the stacks of its threads go to stderr
     kernel.set_name(f"{context.role}-{context.slot}@relay")
+    kernel.keep_freed_memory(_FREED_KEPT)
     for terminal in (signal.SIGINT, signal.SIGHUP):
         signal.signal(terminal, signal.SIG_IGN)  # sent to the whole group; the supervisor says what to do about it
     loop = uvloop.new_event_loop()

@@ -6,18 +6,22 @@ Not here: what an outcome means for the queue (relay/queue), when it is on the d
 from __future__ import annotations
 
 import time
+from typing import Final
 
 from relay.delivery._delivery import Delivery
 from relay.mail.envelope import Envelope
-from relay.mail.outcome import DEFERRED, DELIVERED, DISCARDED, Outcome
+from relay.mail.outcome import DEFERRED, DELIVERED, EXPIRED, FAILED, Outcome
 from relay.queue.action import Settled
 from relay.queue.entry import Entry
 from relay.queue.group import Domain, Group
 from relay.spool import LogReader, Message, MissingRecord
 from relay.telemetry import lines, metrics
 from relay.telemetry.sink import LogSink
+from relay.workers._counting import DeliveryCells
 from relay.workers.journaling import Journaling
 from relay.workers.notices import Notices
+
+_TOLD: Final = (FAILED, EXPIRED)
 
 
 class Attempt:
@@ -50,17 +54,8 @@ class Settler:
         self._reader = reader
         self._sink = sink
         self._row = row
-        self._outcomes = {
-            kind: metrics.index("relay_delivery_recipients_total", kind)
-            for kind in ("delivered", "deferred", "failed", "expired", "discarded")
-        }
+        self._cells = DeliveryCells(row)
         self._stages = {stage: metrics.index("relay_delivery_failures_total", stage) for stage in metrics.STAGES}
-        self._replies = metrics.by_code("relay_delivery_replies_total")
-        self._attempts = _by_transport("relay_delivery_attempts_total")
-        self._sent = _by_transport("relay_delivery_sent_bytes_total")
-        self._reused = metrics.index("relay_delivery_connections_reused_total")
-        self._delay = metrics.histogram_cells("relay_delivery_delay_seconds")
-        self._transfer = metrics.histogram_cells("relay_delivery_stage_seconds", "transfer")
         self._connect = metrics.histogram_cells("relay_delivery_stage_seconds", "connect")
         self._greeting = metrics.histogram_cells("relay_delivery_stage_seconds", "greeting")
         self._stored = metrics.index("relay_delivery_mailbox_messages_total")
@@ -95,15 +90,11 @@ class Settler:
 
     def attempted(self, settled: Settled, attempt: Attempt, delivery: Delivery, use: int) -> None:
         """An entry was tried here, our own or another delivery worker's."""
-        row = self._row
-        transport = _transport(attempt.entry.group)
-        row[self._attempts[transport]] += 1
-        if any(outcome.kind == DELIVERED for outcome in settled.outcomes):
-            row[self._sent[transport]] += delivery.size
-        if use > 1:
-            row[self._reused] += 1
+        transfer = -1
         if delivery.finished_at:
-            self._transfer.observe(row, round((delivery.finished_at - delivery.taken_at) * 1_000_000))
+            transfer = round((delivery.finished_at - delivery.taken_at) * 1_000_000)
+        is_delivered = DELIVERED in [outcome.kind for outcome in settled.outcomes]
+        self._cells.tried(_transport(attempt.entry.group), is_delivered, delivery.size, use > 1, transfer)
 
     def connected(self, connect_seconds: float, greeting_seconds: float) -> None:
         """A connection was opened in so many seconds, and greeted and answered our EHLO in so many more."""
@@ -124,21 +115,13 @@ class Settler:
     # ---- counters and lines -----------------------------------------------------------------------------------------
 
     def _count(self, settled: Settled, envelope: Envelope | None) -> None:
-        row = self._row
-        now = time.time_ns() // 1000
+        delay = time.time_ns() // 1000 - (envelope.received_at if envelope is not None else settled.entry.received_at)
         is_over = False
         for outcome in settled.outcomes:
-            row[self._outcomes[outcome.kind]] += 1
-            if outcome.kind == DELIVERED:
-                if envelope is not None:
-                    self._delay.observe(row, now - envelope.received_at)
-            elif outcome.kind != DISCARDED:
-                row[self._stages.get(outcome.stage, self._stages["reply"])] += 1
-                is_over = is_over or outcome.kind != DEFERRED
-            if outcome.code:
-                row[self._replies[outcome.code]] += 1
+            self._cells.outcome(outcome.kind, outcome.code, outcome.stage, delay)
+            is_over = is_over or outcome.kind in _TOLD
         if is_over and settled.notice is None:
-            row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
+            self._row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
 
     def _log(
         self,
@@ -151,7 +134,7 @@ class Settler:
         number: int,
     ) -> None:
         outcomes = settled.outcomes
-        if len(outcomes) == 1 or all(outcome == outcomes[0] for outcome in outcomes):
+        if outcomes.count(outcomes[0]) == len(outcomes):
             self._line(settled.entry, envelope, recipients, outcomes[0], attempt, delivery, use, number)
             return
         for recipient, outcome in zip(recipients, outcomes, strict=False):
@@ -216,7 +199,3 @@ def _transport(group: Group | Domain) -> str:
     if group.key.startswith("local:"):
         return "local"
     return "lmtp" if group.key.startswith("lmtp:") else "smtp"
-
-
-def _by_transport(name: str) -> dict[str, int]:
-    return {transport: metrics.index(name, transport) for transport in ("smtp", "lmtp", "local")}

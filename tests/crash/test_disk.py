@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.appliance import ANYTHING, Appliance, wait_for
+from tests.support.appliance import ANYTHING, SMALL, Appliance, wait_for
 from tests.support.needs import need
 from tests.support.sink import Sink
 from tests.support.source import Source, name_of
 
-SMALL = "\n[smtp]\nmax_errors = 1000\n"
+PATIENT = f"{SMALL}max_errors = 1000\n"
 
 
 def arrived(sink: Sink) -> set[str]:
@@ -115,7 +115,7 @@ def test_what_is_acknowledged_while_system_calls_fail_is_not_lost(tmp_path: Path
     call = fault.partition(":")[0]
     with (
         Sink() as sink,
-        Appliance(tmp_path, sink.port, smtp_workers=1, segment_size="2MiB", more=SMALL, expects=ANYTHING) as relay,
+        Appliance(tmp_path, sink.port, smtp_workers=1, segment_size="2MiB", more=PATIENT, expects=ANYTHING) as relay,
     ):
         smtp = next(pid for pid, name in relay.workers().items() if "smtp" in name)
         tracer = subprocess.Popen(

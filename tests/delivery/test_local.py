@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from relay.delivery._delivery import Delivery
-from relay.delivery.local import LocalJob, deliver_local
-from relay.mail.outcome import DEFERRED, DELIVERED, FAILED
+from relay.delivery.local import LocalJob
+from relay.delivery.local import deliver_local as deliver_jobs
+from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
+
+
+def deliver_local(mail_dir: Path, jobs: list[LocalJob]) -> list[Outcome]:
+    return [outcome for outcome in deliver_jobs(mail_dir, jobs) if isinstance(outcome, Outcome)]
 
 
 def job(mailbox: bytes = b"ann@example.org", reverse_path: bytes = b"bob@example.net", **where) -> LocalJob:

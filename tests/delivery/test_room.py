@@ -5,12 +5,16 @@ from __future__ import annotations
 import pytest
 
 from relay.config.mailbox import MailboxSettings
-from relay.delivery.local import deliver_local
+from relay.delivery.local import deliver_local as deliver_jobs
 from relay.delivery.room import Room
-from relay.mail.outcome import DEFERRED, DELIVERED, FAILED
+from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
 from tests.delivery.test_local import job
 
 NOW = 1_800_000_000.0
+
+
+def deliver_local(*arguments) -> list[Outcome]:
+    return [outcome for outcome in deliver_jobs(*arguments) if isinstance(outcome, Outcome)]
 
 
 def files(tmp_path) -> list[str]:

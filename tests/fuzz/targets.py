@@ -8,10 +8,12 @@ from typing import Final
 from tests.fastparse.agreement import PARSERS
 from tests.imap import agreement as imap
 from tests.mime.agreement import mime
+from tests.sieve.fuzz import sieve
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     **PARSERS,
     "mime": mime,
+    "sieve": sieve,
     "imap_tokens": imap.tokens,
     "imap_session": imap.session,
 }

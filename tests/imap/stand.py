@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import re
 
-from relay.auth import Accepted, Challenge, CheckPassword, Client, Login
+from relay.auth import Accepted, Challenge, CheckPassword, Client, Door, Login
 from relay.auth.steps import Refused, Trouble
 from relay.imap import Session, State
-from relay.imap.login import Doorkeeper
 from relay.net.machine import Blocking
 from tests.mailbox.twin import Disk, TwinStore, TwinWatcher
 
@@ -68,7 +67,7 @@ class World:
         return self.disks.setdefault(account, Disk(lambda: NOW))
 
     def session(self, *, allows_plaintext: bool = True, offers_tls: bool = False) -> Session:
-        door = Doorkeeper(
+        door = Door(
             Authenticator(), Client("192.0.2.1", "imap", "imap", "1"), offers_tls=offers_tls,
             allows_plaintext=allows_plaintext,
         )  # fmt: skip

@@ -6,13 +6,13 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from relay.auth import Check, CheckPassword, Client, Login, Trouble
+from relay.auth import Check, CheckPassword, Client, Door, Login, Trouble
 from relay.auth.exchange import make
 from relay.auth.plain import LOGIN, checked_words
 from relay.auth.scram import make_keys
 from relay.auth.steps import Refused
 from relay.net.machine import Blocking
-from relay.pop3 import Door, Rules, Session
+from relay.pop3 import Rules, Session
 from tests.mailbox.twin import Disk, TwinStore
 
 NOW = 1_800_000_000

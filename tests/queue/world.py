@@ -7,7 +7,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Any
 
-from relay.config.model import QueueSettings
+from relay.config.queue import QueueSettings
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome, deferred, delivered
 from relay.queue.action import Connect, Quit, Resolve, Settle, Settled, Wake

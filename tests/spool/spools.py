@@ -47,9 +47,14 @@ def make_spool(data_dir: Path) -> Path:
     return lock.spool_dir
 
 
-def make_log(spool_dir: Path, batches: Sequence[dict[str, bytes]], files: Files = OS) -> tuple[Log, list[Commit]]:
+def make_log(
+    spool_dir: Path,
+    batches: Sequence[dict[str, bytes]],
+    files: Files = OS,
+    segment_size: int = Settings().segment_size,
+) -> tuple[Log, list[Commit]]:
     """A log with these batches, still open."""
-    log = Log(spool_dir, Settings().segment_size, 1, files)
+    log = Log(spool_dir, segment_size, 1, files)
     commits: list[Commit] = []
     for batch in batches:
         items = [item(name, content) for name, content in batch.items()]

@@ -193,6 +193,34 @@ def test_a_head_is_only_good_in_its_own_place() -> None:
     assert unpack_head(head[:-1], 0, identity, 64) is None
 
 
+def test_a_large_content_is_passed_over_by_the_tail_and_checked_by_its_reader(tmp_path: Path) -> None:
+    spool_dir = make_spool(tmp_path)
+    large = bytes(range(256)) * 180
+    parts = {"before": b"x" * 100, "large": large, "huge": large + large[:1000], "after": b"y" * 100}
+    contents = {name: content * (3 if name == "huge" else 1) for name, content in parts.items()}
+    log, commits = make_log(spool_dir, [contents], segment_size=1 << 20)
+    log.close()
+    path = log_folder(spool_dir, log.number) / segment_name(1)
+    octets = bytearray(path.read_bytes())
+    damages: list[Damage] = []
+    tail = Tail(spool_dir, log.number, damages.append)
+    records = tail.advance(1, commits[-1].end, closed=True)
+    assert [record.envelope.queue_id for record in records] == list(contents)
+    reader = LogReader(spool_dir, on_damage=damages.append)
+    for record in records:
+        assert bytes(reader.load(*record[:3]).content) == contents[record.envelope.queue_id]
+    octets[records[2].content_offset + 70_000] ^= 1
+    path.write_bytes(octets)
+    tail = Tail(spool_dir, log.number, damages.append)
+    assert tail.advance(1, commits[-1].end, closed=True) == records
+    assert damages == []
+    with pytest.raises(MissingRecord, match="crc"):
+        LogReader(spool_dir, on_damage=damages.append).load(*records[2][:3])
+    assert [(damage.queue_id, damage.size) for damage in damages] == [("huge", records[3].offset - records[2].offset)]
+    dead = Tail(spool_dir, log.number, damages.append, is_readonly=True)
+    assert names_of([record for some in dead.rest() for record in some]) == {"before", "large", "after"}
+
+
 def test_load_refuses_what_is_damaged(spool: Spool) -> None:
     spool.damage(0, b"")
     reader = LogReader(spool.dir)

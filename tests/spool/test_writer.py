@@ -24,10 +24,11 @@ from relay.spool import (
     is_owned,
     list_logs,
 )
-from relay.spool.files import Buffers, Files
+from relay.spool.files import OS, Buffers, Files
 from relay.spool.folder import list_segments, log_folder, segment_name
 from relay.spool.log import _zeroes_after
-from tests.spool.spools import Settings, Waiter, envelope, make_spool
+from relay.spool.segments import SegmentPool
+from tests.spool.spools import Settings, Waiter, envelope, make_log, make_spool
 
 Notice = tuple[int, int, int, int, bool]
 
@@ -385,6 +386,56 @@ async def test_spare_segments_never_keep_a_low_disk_low(spool_dir: Path) -> None
     assert segment_name(segment.number) not in os.listdir(log_folder(spool_dir, worker.writer.number))
     assert pool.recycled == 0
     await worker.close()
+
+
+class Noting(Files):
+    """The real disk, and what was asked of it."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def write(self, fd: int, buffers: Buffers, offset: int) -> int:
+        self.done.append("filled")
+        return super().write(fd, buffers, offset)
+
+    def allocate(self, fd: int, size: int) -> None:
+        self.done.append("allocated")
+        super().allocate(fd, size)
+
+
+def test_a_segment_that_somebody_waits_for_is_allocated_and_not_filled(spool_dir: Path) -> None:
+    files = Noting()
+    log, _ = make_log(spool_dir, [{"m1": b"x"}], files, segment_size=2 << 20)
+    files.done.clear()
+    wanted = log.pool.take(may_prepare=True)
+    assert wanted is not None
+    assert files.done == ["allocated"]
+    assert files.read(wanted.fd, 3 << 20, 0) == bytes(2 << 20)
+    log.pool.prepare()
+    files.done.clear()
+    log.pool.prepare(gently=True)
+    assert files.done == ["filled", "filled"]
+    files.close(wanted.fd)
+    log.close()
+
+
+def test_more_finished_segments_are_kept_than_made_until_the_disk_is_low(spool_dir: Path) -> None:
+    pool = SegmentPool(OS, spool_dir, make_log(spool_dir, [])[0].number, 64 << 10, 4)
+    pool._next = 2  # the log has a first one
+    taken = []
+    for _ in range(5):
+        segment = pool.take(may_prepare=True)
+        assert segment is not None
+        OS.close(segment.fd)
+        taken.append(segment.number)
+    assert pool.wants_more
+    for number in taken:
+        pool.give_back(number)
+    assert (pool.spare, pool.recycled, pool.wants_more) == (4, 4, False)
+    pool.drop_kept()
+    assert pool.spare == 2
+    pool.drop_all()
+    assert pool.spare == 0
 
 
 async def test_segments_are_recycled_when_all_shards_are_done(spool_dir: Path) -> None:

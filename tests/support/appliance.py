@@ -61,6 +61,8 @@ segment_size = "{segment_size}"
 
 CONTENT = "Subject: x\r\n\r\nhello\r\n"
 ANYTHING = ("anything",)
+SMALL = '\n[smtp]\nlarge_content = "1MiB"\n'
+"""What goes with segments of 2 MiB: a segment has room for two contents that are not large."""
 
 
 class Appliance:
@@ -103,10 +105,11 @@ class Appliance:
     def write_config(self, **changes: object) -> None:
         """Writes the configuration file, with some settings changed."""
         self.settings.update(changes)
+        settings = dict(self.settings)
+        if settings["segment_size"] == "2MiB" and "[smtp]" not in str(settings["more"]):
+            settings["more"] = f"{settings['more']}{SMALL}"
         self.config.write_text(
-            CONFIG.format(
-                data=self.data, smtp=self.smtp_port, admin=self.admin_port, sink=self.sink_port, **self.settings
-            )
+            CONFIG.format(data=self.data, smtp=self.smtp_port, admin=self.admin_port, sink=self.sink_port, **settings)
         )
 
     def __enter__(self) -> Self:

@@ -12,20 +12,9 @@ from relay.telemetry.declaration import COUNTER, GAUGE, HISTOGRAM
 from relay.telemetry.metrics import TABLE, UnknownMetricError, histogram_cells, index
 
 PARTS = {
-    "smtp",
-    "reader",
-    "auth",
-    "tls",
-    "spool",
-    "queue",
-    "dsn",
-    "delivery",
-    "dns",
-    "supervisor",
-    "worker",
-    "log",
-    "admin",
-}
+    "smtp", "reader", "auth", "tls", "spool", "queue", "dsn", "sieve", "delivery", "dns",
+    "supervisor", "worker", "log", "admin",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)

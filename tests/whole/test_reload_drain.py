@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import threading
 import urllib.error
 import urllib.request
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from tests.support.appliance import Appliance, wait_for
-from tests.support.sink import Sink
+from tests.support.sink import SILENT, Sink
 from tests.support.source import Source, name_of
 
 
@@ -94,3 +97,30 @@ def test_readiness_is_red_while_the_appliance_drains(tmp_path: Path) -> None:
         answer = peer.recv(4096)
         assert answer.startswith(b"250 2.0.0 "), answer
         assert relay.process.wait(15) == 0
+
+
+@pytest.mark.parametrize(("stage", "code"), [("mail", 0), ("data", 0), ("content", 6)])
+def test_a_drain_waits_for_a_silent_next_hop_only_where_it_may_have_the_message(
+    tmp_path: Path, stage: str, code: int
+) -> None:
+    """RFC 5321 4.1.1.4: a content without its end of data is not accepted, so what is taken back is not doubled."""
+    silent, stuck = threading.Event(), threading.Event()
+    silent.set()
+
+    def answer(at: str, _argument: str) -> str | None:
+        if at == stage and silent.is_set():
+            stuck.set()
+            return SILENT
+        return None
+
+    # Without PIPELINING: what is behind a command without an answer is not sent.
+    with Sink(("8BITMIME",), answer=answer) as sink, Appliance(tmp_path, sink.port) as relay:
+        relay.send("someone@relay.test")
+        wait_for(stuck.is_set, 20, "an attempt under way")
+        assert relay.terminate() == code
+        silent.clear()
+        if code == 0:
+            assert [entry["attempts"] for entry in relay.queue()] == [0], "no attempt is counted"
+            relay.start()
+            wait_for(lambda: len(sink.messages) == 1, 30, "delivered after the restart")
+            wait_for(lambda: not relay.queue(), 10, "an empty queue")

@@ -193,6 +193,13 @@ class Disk(Files):
             raise Crash
         self._folder(path).sync()
 
+    def allocate(self, fd: int, size: int) -> None:
+        is_last = self._step("allocate")
+        inode = self._open[fd]
+        inode.volatile.extend(bytes(max(0, size - len(inode.volatile))))
+        if is_last:
+            raise Crash
+
     def truncate(self, fd: int, size: int) -> None:
         is_last = self._step("truncate")
         inode = self._open[fd]

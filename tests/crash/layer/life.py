@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from relay.mail.envelope import LARGE, Envelope
 from relay.spool.adopted import adopt
@@ -95,10 +96,11 @@ class Life:
     def _large(self, name: str, content: bytes) -> bytes:
         now: Any = Now()
         large = LargeContent(self.disk, log_folder(SPOOL, self.log.number) / "large", name, now, now)
-        large.write(content[:100])
-        large.write(content[100:])
         errors: list[SpoolError | None] = []
-        large.commit(errors.append)
+        with mock.patch("relay.spool.large.SYNCED_AT_ONCE", 1000):
+            for start in range(0, len(content), 700):
+                large.write(content[start : start + 700])
+            large.commit(errors.append)
         return b"" if errors[0] is not None else large.describe()
 
     def finish(self, segment: int) -> None:

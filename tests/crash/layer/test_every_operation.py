@@ -52,7 +52,15 @@ def check(lives: list[Life], disk: Disk) -> None:
 
 def test_the_story_without_a_crash() -> None:
     life = Life(Disk(), "A")
+    done: set[str] = set()
+
+    def note(_number: int, name: str) -> int:
+        done.add(name)
+        return 0
+
+    life.disk.fail = note
     life.story()
+    assert {"allocate", "write", "write_synced", "sync", "rename", "sync_folder", "unlink"} <= done
     check([life], life.disk)
     found = Found(life.disk)
     assert found.damages == []

@@ -1,0 +1,184 @@
+"""``relay sieve``: scripts of accounts, checked, stored and tried out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from relay.auth import AccountError, AccountFile
+from relay.cli import configuration, exits
+from relay.config import Config
+from relay.mailbox.maildir import folder_of
+from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
+from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, compile_script, evaluate
+from relay.sieve.actions import Keep
+
+_T = TypeVar("_T")
+
+
+@click.group("sieve")
+def command() -> None:
+    """Filter scripts (Sieve, RFC 5228): check them, try them out, manage those of an account."""
+
+
+@command.command("check")
+@click.argument("file", type=click.Path(path_type=Path))
+def check(file: Path) -> None:
+    """Check the script in FILE ("-": standard input); print all of its errors."""
+    _compile(_read(file), str(file))
+    click.echo(f"{file}: correct")
+
+
+@command.command("test")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("message", type=click.Path(path_type=Path))
+@click.option("--from", "reverse_path", default=None, help="Reverse-path; otherwise that in Return-Path.")
+@click.option("--to", "recipient", default="", help="Recipient; otherwise that in Delivered-To.")
+def test(file: Path, message: Path, reverse_path: str | None, recipient: str) -> None:
+    """Print what the script FILE would do with MESSAGE (a file), and why, step by step. Nothing is done.
+
+    MESSAGE may be a file of a Maildir. What the account's memory holds (who was answered, what was seen) and its
+    mailboxes are not looked at: every mailbox counts as there.
+    """
+    script = _compile(_read(file), str(file))
+    content = _read(message).replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    view = MessageView(content, len(content), lambda: content)
+    return_path = next(iter(view.values("Return-Path")), "<>").strip().strip("<>")
+    delivered_to = next(iter(view.values("Delivered-To")), "")
+    environment = Environment(
+        now=datetime.fromtimestamp(time.time()).astimezone(),
+        reverse_path=return_path if reverse_path is None else reverse_path,
+        recipient=recipient or delivered_to,
+        mailbox_exists=lambda _name: True,
+        load=lambda location, name: _included(file, location, name),
+        trace=lambda line, text: click.echo(f"line {line}: {text}"),
+    )
+    try:
+        result = evaluate(script, view, environment)
+    except RunError as fault:
+        exits.stop(exits.PROBLEM, f"{file}: {fault}\nThe message would be kept in INBOX.")
+    for line in _described(result):
+        click.echo(line)
+
+
+@command.command("list")
+@click.argument("address")
+@configuration.config_option
+def list_scripts(address: str, config_path: Path | None) -> None:
+    """Print the names of the scripts of the account ADDRESS, one a line, and which is active."""
+    for each in _do(address, config_path, lambda scripts: scripts.list()):
+        click.echo(f"{each.name}\tactive" if each.is_active else each.name)
+
+
+@command.command("get")
+@click.argument("address")
+@click.argument("name")
+@configuration.config_option
+def get(address: str, name: str, config_path: Path | None) -> None:
+    """Print the script NAME of the account ADDRESS."""
+    sys.stdout.buffer.write(_do(address, config_path, lambda scripts: scripts.get(name)))
+
+
+@command.command("put")
+@click.argument("address")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+@configuration.config_option
+def put(address: str, name: str, file: Path, config_path: Path | None) -> None:
+    """Check the script in FILE ("-": standard input) and store it as NAME for the account ADDRESS."""
+    octets = _read(file)
+    _compile(octets, str(file))
+    _do(address, config_path, lambda scripts: scripts.put(name, octets))
+    click.echo(f"{address}: {name} stored; it runs once it is active")
+
+
+@command.command("activate")
+@click.argument("address")
+@click.argument("name", default="")
+@configuration.config_option
+def activate(address: str, name: str, config_path: Path | None) -> None:
+    """Make NAME the script that is run for mail to the account ADDRESS; without NAME none of its own is run."""
+    _do(address, config_path, lambda scripts: scripts.activate(name))
+    click.echo(f"{address}: {name} is active" if name else f"{address}: no script is active")
+
+
+@command.command("delete")
+@click.argument("address")
+@click.argument("name")
+@configuration.config_option
+def delete(address: str, name: str, config_path: Path | None) -> None:
+    """Delete the script NAME of the account ADDRESS; the active one cannot be deleted."""
+    _do(address, config_path, lambda scripts: scripts.delete(name))
+    click.echo(f"{address}: {name} deleted")
+
+
+def _do(address: str, config_path: Path | None, work: Callable[[Scripts], _T]) -> _T:
+    config = configuration.load_or_stop(config_path)
+    try:
+        scripts = _scripts(config, address)
+        _become_owner(config.data_dir)
+        return work(scripts)
+    except (ScriptRefused, AccountError, OSError, ValueError) as fault:
+        exits.stop(exits.PROBLEM, str(fault))
+
+
+def _become_owner(data_dir: Path) -> None:
+    """Root writes scripts as the account that Relay runs as: the data directory's owner."""
+    owner = os.stat(data_dir)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.setegid(owner.st_gid)
+        os.seteuid(owner.st_uid)
+
+
+def _scripts(config: Config, address: str) -> Scripts:
+    if address.encode() not in AccountFile(config.accounts_path).addresses():
+        raise ValueError(f"there is no account {address}")
+    return Scripts(
+        folder_of(config.mail_dir, address.encode()), Quota(config.sieve.max_scripts, config.sieve.max_script_size)
+    )
+
+
+def _compile(octets: bytes, name: str) -> Script:
+    try:
+        return compile_script(octets)
+    except ScriptError as fault:
+        exits.stop(exits.PROBLEM, "\n".join(f"{name}: {each}" for each in fault.problems))
+
+
+def _included(file: Path, location: str, name: str) -> Script | None:
+    """Beside FILE, whatever the location."""
+    del location
+    path = file.with_name(f"{name}.sieve")
+    return compile_script(path.read_bytes()) if path.is_file() else None
+
+
+def _read(file: Path) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as fault:
+        exits.stop(exits.PROBLEM, f"{file}: {fault.strerror}")
+
+
+def _described(result: Result) -> list[str]:
+    said: list[str] = []
+    for store in result.stores:
+        name = "INBOX" if isinstance(store, Keep) else store.mailbox
+        flags = f" with the flags {' '.join(store.flags)}" if store.flags else ""
+        said.append(f"stores it in {name}{flags}{' with an edited header' if store.header is not None else ''}")
+    said += [f"redirects it to {each.address}" for each in result.redirects]
+    if result.reject is not None:
+        said.append(f"rejects it: {result.reject.reason}")
+    if result.vacation is not None:
+        said.append("answers the sender (vacation), unless the sender is a program or was answered before")
+    if result.is_discarded:
+        said.append("discards it")
+    return ["", "The script", *(f"  {each}" for each in said)]

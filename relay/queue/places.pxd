@@ -1,0 +1,28 @@
+# cython: language_level=3
+"""C declarations of relay/queue/places.py."""
+
+from libc.stdint cimport int64_t
+
+from relay.queue._entry cimport DeadlineWheel as _DeadlineWheel
+from relay.queue._entry cimport DueWheel as _DueWheel
+from relay.queue._entry cimport Entry as _Entry
+from relay.queue._entry cimport EntryList as _EntryList
+from relay.queue.ledger cimport Ledger
+from relay.queue.pool cimport Pool
+
+
+cdef class Places:
+    cdef readonly _DueWheel due
+    cdef readonly _DeadlineWheel deadlines
+    cdef readonly _EntryList held
+    cdef public Py_ssize_t active
+    cdef object _policy
+    cdef Pool _pool
+    cdef object _domains
+    cdef Ledger _ledger
+
+    cpdef object enter(self, _Entry entry, int64_t now)
+    cpdef object place(self, _Entry entry, int64_t now)
+    cdef object _guard(self, _Entry entry)
+    cpdef object ready(self, _Entry entry, int64_t now)
+    cpdef object forget(self, _Entry entry, int64_t now)

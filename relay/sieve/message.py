@@ -1,0 +1,159 @@
+"""A message as a script sees it: header fields, decoded and edited; its body when it is asked for.
+
+Theory: most scripts look at a few fields of a message that has forty. A field is found by a search for its name in the
+header section in lower case; no list of fields is made, unless the section is edited (RFC 5293) and must be.
+Encoded words are decoded only where there is ``=?``. What was looked up is remembered until the next edit.
+
+Not here: parts of the body (body.py), addresses (addresses.py).
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Callable
+from email.errors import HeaderParseError
+from email.header import decode_header
+from typing import Final
+
+from relay.sieve import limits
+
+_FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\n]*\n(?=[ \t]))*[^\n]*(?:\n|\Z))")
+_FOLD: Final = re.compile(r"\r?\n(?:\t|(?= ))")
+_NO_CHARSETS: Final = frozenset({"punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape"})
+"""Python's codecs of these names are no charsets of mail, and the first takes quadratic time."""
+_VALUE_LIMIT: Final = 65_536
+
+
+class MessageView:
+    """One message for one run of a script."""
+
+    def __init__(self, header: bytes, size: int, content: Callable[[], bytes] | None = None) -> None:
+        """``header``: the header section, CRLF or LF lines, with or without the empty line. ``size``: octets of the
+        whole message. ``content``: gives the whole content, or its first ``BODY_OCTETS``; asked at most once."""
+        self._section = b"\n" + _cut(header)
+        self._lower: bytes | None = None
+        self._fields: list[tuple[bytes, bytes]] | None = None
+        self._known: dict[str, list[str]] = {}
+        self._load = content
+        self._content: bytes | None = None
+        self.size = size
+        self.is_edited = False
+
+    def values(self, name: str) -> list[str]:
+        """The values of all fields ``name``, top first: unfolded, decoded, outer white space removed (RFC 5228
+        2.4.2.2)."""
+        lower = name.lower()
+        known = self._known.get(lower)
+        if known is None:
+            known = self._known[lower] = [decoded(value) for value in self.raw_values(lower)]
+        return known
+
+    def raw_values(self, name: str) -> list[bytes]:
+        """The same as they are, folds and all."""
+        try:
+            wanted = name.lower().encode("ascii")
+        except UnicodeEncodeError:
+            return []
+        if self._fields is not None:
+            return [value for field, value in self._fields if field.lower() == wanted]
+        if self._lower is None:
+            self._lower = self._section.lower()
+        found: list[bytes] = []
+        mark = b"\n" + wanted
+        at = self._lower.find(mark)
+        while at >= 0:
+            match = _FIELD.match(self._section, at + 1)
+            if match is not None and len(match[1]) == len(wanted):
+                found.append(match[2])
+            at = self._lower.find(mark, at + len(mark))
+        return found
+
+    def add(self, name: str, value: str, *, last: bool) -> None:
+        """Adds a field in front or at the end (RFC 5293 4); ``value`` is put into encoded words where it must be."""
+        field = (name.encode(), encoded(name, value))
+        fields = self._editable()
+        fields.insert(len(fields) if last else 0, field)
+
+    def remove(self, name: str, matches: Callable[[list[str]], list[bool]]) -> int:
+        """Removes the fields ``name`` that ``matches`` picks among all of that name; how many there were (RFC 5293
+        5)."""
+        fields = self._editable()
+        wanted = name.lower().encode("ascii", "replace")
+        places = [place for place, (field, _) in enumerate(fields) if field.lower() == wanted]
+        chosen = matches([decoded(fields[place][1]) for place in places])
+        gone = [place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen]
+        for place in reversed(gone):
+            del fields[place]
+        return len(gone)
+
+    def header(self) -> bytes:
+        """The header section as it is now, CRLF lines, without the empty line."""
+        if self._fields is None:
+            return self._section[1:]
+        return b"".join(name + b":" + value for name, value in self._fields)
+
+    def content(self) -> bytes:
+        """The content, its header section as it came; empty when nobody can give it."""
+        if self._content is None:
+            self._content = self._load()[: limits.BODY_OCTETS] if self._load is not None else b""
+        return self._content
+
+    def _editable(self) -> list[tuple[bytes, bytes]]:
+        if self._fields is None:
+            self._fields = [(match[1], _ended(match[2])) for match in _FIELD.finditer(self._section, 1)]
+        self._known.clear()
+        self.is_edited = True
+        return self._fields
+
+
+def _cut(header: bytes) -> bytes:
+    header = header[: limits.HEADER_OCTETS]
+    for empty in (b"\r\n\r\n", b"\n\n"):
+        end = header.find(empty)
+        if end >= 0:
+            header = header[: end + len(empty) // 2]
+    return header
+
+
+def _ended(value: bytes) -> bytes:
+    return value if value.endswith(b"\n") else value + b"\r\n"
+
+
+def decoded(value: bytes) -> str:
+    """A field value as text: unfolded, encoded words decoded (RFC 2047); octets that mean nothing become U+FFFD."""
+    text = value[:_VALUE_LIMIT].decode("utf-8", "replace")
+    # A tab that begins a folded line stood for a space before somebody folded it.
+    text = _FOLD.sub(lambda match: " " if match[0].endswith("\t") else "", text).strip(" \t\r\n")
+    if "=?" not in text:
+        return text
+    try:
+        return "".join(_chunk(*pair) for pair in decode_header(text)).strip()
+    except (HeaderParseError, ValueError, binascii.Error):
+        return text
+
+
+def _chunk(octets: bytes | str, charset: str | None) -> str:
+    if isinstance(octets, str):
+        return octets
+    if charset is None:  # the standard library hands such text over in raw-unicode-escape
+        return octets.decode("raw-unicode-escape", "replace")
+    return to_text(octets, charset)
+
+
+def to_text(octets: bytes, charset: str) -> str:
+    """``octets`` in a charset that a message names; where it is not known, as UTF-8."""
+    name = charset.partition("*")[0].strip().lower() or "utf-8"
+    try:
+        return octets.decode("utf-8" if name in _NO_CHARSETS else name, "replace")
+    except (LookupError, ValueError):
+        return octets.decode("utf-8", "replace")
+
+
+def encoded(name: str, value: str) -> bytes:
+    """A field's value with its end, folded, non-ASCII in encoded words (RFC 2047)."""
+    from email.header import Header
+
+    plain = "".join(c if c.isprintable() else " " for c in value.replace("\r\n", "\n").replace("\n", " ")).strip()
+    header = Header(plain, None if plain.isascii() else "utf-8", maxlinelen=78, header_name=name)
+    return b" " + header.encode(linesep="\r\n").encode("ascii", "replace") + b"\r\n"

@@ -1,0 +1,28 @@
+# cython: language_level=3
+"""C declarations of relay/workers/feed.py."""
+
+from relay.delivery._delivery cimport Delivery
+from relay.queue._entry cimport Entry as _Entry
+from relay.queue.group cimport Connection
+from relay.queue.scheduler cimport Scheduler as _Scheduler
+from relay.workers.settle cimport Attempt, Settler as _Settler
+
+
+cpdef object load(object reader, _Entry entry)
+cpdef Delivery delivery_of(Attempt attempt)
+
+
+cdef class Feed:
+    cdef object _outbound, _reader, _opened_after
+    cdef _Scheduler _scheduler
+    cdef _Settler _settler
+    cdef readonly Connection connection
+    cdef readonly object client
+    cdef readonly bint is_open
+    cdef double _began
+    cdef object __weakref__
+
+    cpdef Delivery take(self, object client)
+    cpdef object finished(self, object client, Delivery delivery, list outcomes)
+    cdef object _opened(self, object client)
+    cdef object _settle_unread(self, _Entry entry, object outcome)

@@ -1,0 +1,42 @@
+"""Makes ManageSieve sessions for a mailbox worker: joins the machine, the accounts and the scripts on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from relay import managesieve
+from relay.auth import Authenticator, Client, Door
+from relay.config.model import Config, Listener
+from relay.mailbox.maildir import folder_of
+from relay.mailbox.scripts import Quota, Scripts
+from relay.net.dialogue import Listening
+from relay.net.machine import Machine
+
+
+def maker(config: Config, authenticator: Authenticator, listener: Listener) -> Callable[[Listening, str, str], Machine]:
+    """What makes the machine for a connection: of the listener, the client's address and the session's id."""
+    limits = managesieve.Limits(
+        config.hostname,
+        config.readers.login_timeout,
+        config.readers.idle_timeout,
+        config.sieve.max_script_size,
+        config.sieve.max_redirects,
+    )
+    quota = Quota(config.sieve.max_scripts, config.sieve.max_script_size)
+
+    def scripts(account: str) -> Scripts:
+        return Scripts(folder_of(config.mail_dir, account.encode()), quota)
+
+    def make(listening: Listening, client: str, session_id: str) -> Machine:
+        return managesieve.Session(
+            limits,
+            Door(
+                authenticator,
+                Client(client, "managesieve", listening.name, session_id),
+                offers_tls=listening.tls is not None and not listening.is_implicit,
+                allows_plaintext=listener.plaintext_login,
+            ),
+            scripts,
+        )
+
+    return make
