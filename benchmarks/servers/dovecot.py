@@ -70,9 +70,11 @@ service pop3-login {{
   }}
 }}
 service imap {{
+  process_limit = 20000
   service_count = 1000
 }}
 service pop3 {{
+  process_limit = 20000
   service_count = 1000
 }}
 service lmtp {{
