@@ -28,8 +28,9 @@ FREE_FAILURES: Final = 3
 """People mistype: so many failures cost no delay."""
 FIRST_DELAY: Final = 0.5
 """Seconds, after one failure more."""
-MOST_WAITING: Final = 4
-"""Tries of strangers at one account that may wait at the same time."""
+MOST_WAITING: Final = 12
+"""Tries of strangers at one account that may wait at the same time. A mail program that opens five or eight
+connections at once, after a restart of ours or from a new place, is as many strangers."""
 FAMILIAR_SECONDS: Final = 30 * 86400.0
 
 _Key = TypeVar("_Key")

@@ -73,3 +73,10 @@ def test_tables_have_a_limit(monkeypatch):
     for n in range(50):
         table.succeeded(admit(table, n, f"{n}@demo.test", 0.0), 0.0)
     assert table.rows == 10
+
+
+def test_a_mail_program_may_open_eight_connections_at_once():
+    """After a restart nobody is familiar; four at a time once turned the others away."""
+    throttle = Throttle(600, 50, 8.0)
+    admissions = [throttle.admit(1, "ann", 0.0) for _ in range(8)]
+    assert all(admission is not None and admission.delay == 0.0 for admission in admissions)
