@@ -129,10 +129,11 @@ class Run:
         }
 
     def save(self) -> Path:
-        """Writes results/SCENARIO.json; the file's path."""
+        """Writes results/SCENARIO.json; the file's path. Paths in it are those below the source tree."""
         self.results.mkdir(parents=True, exist_ok=True)
         path = self.results / f"{self.scenario}.json"
-        path.write_text(json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(self.document(), indent=1, ensure_ascii=False)
+        path.write_text(text.replace(f"{machine.ROOT}/", "") + "\n")
         return path
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import plots, report
+from benchmarks import machine, plots, report
 from benchmarks.results import Column, Measurement, Run, load, measurements_of, medians, spread, table
 from benchmarks.scenarios import SUMMARIES
 from benchmarks.scenarios.settings import QUICK
@@ -41,6 +41,13 @@ def test_a_result_file_gives_back_what_was_measured(run):
     assert measurements_of(document) == run.measurements
     assert document["commands"] == ["smtp-source -m '10 0'"]
     assert document["machine"]["cores"] >= 1
+
+
+def test_a_result_file_names_no_path_of_the_machine(run):
+    run.command([f"{machine.ROOT}/build/tool", "-o", f"{machine.ROOT}/build/x"])
+    text = run.save().read_text()
+    assert str(machine.ROOT) not in text
+    assert "build/tool" in text
 
 
 def test_a_file_of_another_format_is_refused(tmp_path):
