@@ -10,7 +10,8 @@ The parts, each on top of the ones before:
 - ``account``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``, ``ordering``,
   ``threads``), ``append`` (``urls``), ``login``, ``compress``, ``idle``   the commands
 - ``commands``                      their table, and what is announced
-- ``reader``                        from octets to whole commands
+- ``reader``, ``intake``            from octets to whole commands
+- ``running``                       a command that is carried out
 - ``speaker``                       what a session says
 - ``session``                       the machine
 """

@@ -47,11 +47,6 @@ def capabilities(state: State, login: Login) -> list[str]:
     return [word for word in words if word.upper() not in state.hidden]
 
 
-def tag(tokens: Tokens) -> bytes:
-    """The tag, with the cursor behind it."""
-    return tokens.tag()
-
-
 def find(tokens: Tokens, state: State, login: Login) -> Command:
     """The command whose name is next. Bad when there is none, or not now."""
     tokens.space()

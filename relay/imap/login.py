@@ -39,11 +39,10 @@ class Login(Doorway):
     def __init__(self, door: Door) -> None:
         super().__init__(door)
         self._exchange: Exchange | None = None
-        self.is_going_on = False
-        """The client's next line is an answer to a challenge."""
 
     def begin(self, command: str, tokens: Tokens) -> bytes | Waiting | Done | Entered:
-        """``LOGIN`` or ``AUTHENTICATE``, with the cursor behind it: what to say, what to wait for, or how it ends."""
+        """``LOGIN`` or ``AUTHENTICATE``, with the cursor behind it: what to say (the client's next
+        line is an answer to it), what to wait for, or how it ends."""
         if not self.mechanisms:
             return Done("Log in only under TLS", "PRIVACYREQUIRED", "NO")
         tokens.space()
@@ -65,7 +64,6 @@ class Login(Doorway):
 
     def answer(self, line: bytes) -> bytes | Waiting | Done | Entered:
         """The client's answer to a challenge."""
-        self.is_going_on = False
         if self._exchange is None:
             raise Bad("nothing was asked")
         return self._take(self._exchange.answer(line))
@@ -79,7 +77,6 @@ class Login(Doorway):
     def _take(self, step: Step) -> bytes | Waiting | Done | Entered:
         match step:
             case Challenge(octets):
-                self.is_going_on = True
                 return b"+ " + octets + b"\r\n"
             case CheckPassword() | CheckProof():
                 return self.check(step)

@@ -61,6 +61,11 @@ class Reader:
         """Octets that have come in and are not yet taken."""
         return len(self._input)
 
+    @property
+    def is_inside(self) -> bool:
+        """Whether a command has begun and is not whole."""
+        return bool(self._gathered or self._input)
+
     def feed(self, octets: bytes) -> None:
         """Octets came in."""
         self._input += octets

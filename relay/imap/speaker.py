@@ -10,7 +10,7 @@ from typing import Final
 from relay.imap import commands
 from relay.imap.endings import Bye, Done, with_code
 from relay.imap.state import State
-from relay.net.machine import Report
+from relay.net.turns import Turns
 
 MAX_ERRORS: Final = 50
 """Commands in a row that are not understood; then the session ends."""
@@ -22,13 +22,11 @@ GOODBYES: Final = {
 TOO_MANY: Final = "[LIMIT] Too many connections"
 
 
-class Speaker:
+class Speaker(Turns):
     """The output of a session (session.py)."""
 
-    def __init__(self, state: State) -> None:
-        self.report = Report()
-        self.is_over = self.closes_at_once = False
-        self._output: list[bytes] = []
+    def __init__(self, state: State, patience: float) -> None:
+        super().__init__(patience)
         self._tag = b"*"
         self._command: commands.Command | None = None
         self._errors = 0
@@ -60,10 +58,6 @@ class Speaker:
             if self._errors >= MAX_ERRORS:
                 self._bye(GOODBYES["too_many_errors"])
 
-    def _say(self, octets: bytes) -> None:
-        if octets:
-            self._output.append(octets)
-
     def _tagged(self, tag: bytes, kind: str, text: str, code: str = "") -> None:
         if kind == "BAD":
             self._failed(tag, b"BAD " + with_code(text, code))
@@ -72,8 +66,7 @@ class Speaker:
 
     def _bye(self, text: str) -> None:
         if not self.is_over:
-            self._say(b"* BYE %b\r\n" % text.encode())
-            self.is_over = True
+            self._end(b"* BYE %b\r\n" % text.encode())
 
     def _count_fetched(self) -> None:
         self.report.fetched += 1

@@ -19,8 +19,9 @@ from relay.auth import TEMPORARY, Accepted, Challenge, Door, Doorway, Exchange, 
 from relay.mailbox.scripts import ScriptRefused, Scripts
 from relay.managesieve.arguments import arguments_of, check_script, script_name
 from relay.managesieve.syntax import BrokenError, Command, Reader, string
-from relay.net.machine import Blocking, Job, Report
+from relay.net.machine import Blocking, Job
 from relay.net.tls_machine import TlsServer
+from relay.net.turns import Then, Turns
 from relay.sieve import EXTENSIONS
 
 MAX_ERRORS: Final = 50
@@ -48,7 +49,7 @@ class Limits(NamedTuple):
     max_redirects: int
 
 
-class Session:
+class Session(Turns):
     """One session."""
 
     def __init__(
@@ -58,18 +59,13 @@ class Session:
         scripts: Callable[[str], Scripts],
     ) -> None:
         """``scripts``: those of an account."""
-        self.report = Report()
-        self.is_over = self.closes_at_once = self.wants_tls = False
-        self.patience = limits.login_timeout
+        super().__init__(limits.login_timeout)
         self._limits = limits
         self._doorway = Doorway(door)
         self._scripts_of = scripts
         self._scripts: Scripts | None = None
         self._is_open = False
         self._reader = Reader(limits.max_script_size)
-        self._output: list[bytes] = []
-        self._job: Job | None = None
-        self._then: Callable[[Any, BaseException | None], None] | None = None
         self._exchange: Exchange | None = None
         self._goodbye = b""
         self._commands: Mapping[str, tuple[str, Callable[..., None]]] = {
@@ -101,41 +97,11 @@ class Session:
         """See Machine."""
         del now
         self._reader.feed(octets)
-        self._read()
-
-    def take_output(self) -> bytes:
-        """See Machine."""
-        octets = b"".join(self._output)
-        self._output.clear()
-        return octets
+        self._go_on()
 
     def may_read(self) -> bool:
         """See Machine."""
-        return self._then is None or self._reader.held < self._limits.max_script_size
-
-    def take_job(self) -> Job | None:
-        """See Machine."""
-        job, self._job = self._job, None
-        return job
-
-    def job_done(self, result: Any, fault: BaseException | None, now: int) -> None:
-        """See Machine."""
-        del now
-        then, self._then = self._then, None
-        assert then is not None
-        if isinstance(fault, ScriptRefused):
-            self._no(fault.text, fault.code)
-        elif fault is not None:
-            self._no("This is not possible now, try again later", "TRYLATER")
-        else:
-            then(result, None)
-        if self._goodbye:
-            self._output.append(self._goodbye)
-            self.is_over = True
-        self._read()
-
-    def woken(self, now: int) -> None:
-        """See Machine."""
+        return not self._is_busy or self._reader.held < self._limits.max_script_size
 
     def secured(self, stream: TlsServer) -> None:
         """See Machine. RFC 5804 2.2: the capabilities are told again without being asked for."""
@@ -146,18 +112,13 @@ class Session:
 
     def farewell(self, cause: str) -> None:
         """See Machine."""
-        words = _GOODBYES.get(cause, _TOO_MANY)
-        if self._then is not None:
-            self._goodbye = words
-            return
-        self._output.append(words)
-        self.is_over = True
+        self._goodbye = _GOODBYES.get(cause, _TOO_MANY)
+        self._go_on()
 
     def mixed_up(self, protocol: str) -> None:
         """See Machine."""
         text = "begins with TLS only after STARTTLS" if protocol == "tls" else "begins with TLS"
-        self._output.append(f'BYE "This is a ManageSieve port, which {text}"\r\n'.encode())
-        self.is_over = True
+        self._end(f'BYE "This is a ManageSieve port, which {text}"\r\n'.encode())
 
     def release(self) -> Job | None:
         """See Machine."""
@@ -165,8 +126,11 @@ class Session:
 
     # ---- commands ---------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        while not (self.is_over or self.wants_tls or self._then is not None):
+    def _go_on(self) -> None:
+        while not (self.is_over or self.wants_tls or self._is_busy):
+            if self._goodbye:
+                self._end(self._goodbye)
+                return
             try:
                 command = self._reader.next()
             except BrokenError as fault:
@@ -215,9 +179,9 @@ class Session:
         if self.report.account and self._scripts is not None:
             lines.append(("OWNER", self.report.account))
         self._output += [f'"{name}" '.encode() + string(value.encode()) + b"\r\n" for name, value in lines]
-        self._output.append(b'"UNAUTHENTICATE"\r\n')
+        self._say(b'"UNAUTHENTICATE"\r\n')
         if self._doorway.offers_tls:
-            self._output.append(b'"STARTTLS"\r\n')
+            self._say(b'"STARTTLS"\r\n')
         self._ok(said)
 
     def _starttls(self) -> None:
@@ -266,7 +230,7 @@ class Session:
     def _step(self, step: Step) -> None:
         match step:
             case Challenge(octets):
-                self._output.append(string(octets) + b"\r\n")
+                self._say(string(octets) + b"\r\n")
             case Accepted(account):
                 self._exchange = None
                 self._scripts = self._scripts_of(account)
@@ -317,7 +281,7 @@ class Session:
     def _list_scripts(self) -> None:
         def listed(found: Any, _fault: BaseException | None) -> None:
             for each in found:
-                self._output.append(string(each.name.encode()) + (b" ACTIVE" if each.is_active else b"") + b"\r\n")
+                self._say(string(each.name.encode()) + (b" ACTIVE" if each.is_active else b"") + b"\r\n")
             self._ok(b"Done")
 
         scripts = self._scripts
@@ -336,7 +300,7 @@ class Session:
 
     def _get_script(self, name: bytes) -> None:
         def got(content: Any, _fault: BaseException | None) -> None:
-            self._output.append(b"{%d}\r\n" % len(content) + content + b"\r\n")
+            self._say(b"{%d}\r\n" % len(content) + content + b"\r\n")
             self._ok(b"Done")
 
         self._on_disk(name, lambda scripts, text: scripts.get(text), got)
@@ -355,7 +319,7 @@ class Session:
         self,
         name: bytes,
         work: Callable[[Scripts, str], Any],
-        done: str | Callable[[Any, BaseException | None], None],
+        done: str | Then,
     ) -> None:
         """``work`` as a job; then OK with the words ``done``, or what ``done`` says."""
         text, scripts = script_name(name), self._scripts
@@ -366,22 +330,32 @@ class Session:
         then = done if callable(done) else lambda _result, _fault: self._ok(done.encode())
         self._begin(Blocking(lambda: work(scripts, text)), then)
 
-    def _begin(self, job: Job, then: Callable[[Any, BaseException | None], None]) -> None:
-        self._job, self._then = job, then
+    def _begin(self, job: Job, then: Then) -> None:
+        """``then`` is given the result; a fault is answered here."""
+
+        def done(result: Any, fault: BaseException | None) -> None:
+            if isinstance(fault, ScriptRefused):
+                self._no(fault.text, fault.code)
+            elif fault is not None:
+                self._no("This is not possible now, try again later", "TRYLATER")
+            else:
+                then(result, None)
+
+        self._wait(job, done)
 
     # ---- replies ----------------------------------------------------------------------------------------------------
 
     def _ok(self, text: bytes, code: bytes = b"") -> None:
-        self._output.append(b"OK " + (b"(" + code + b") " if code else b"") + string(text) + b"\r\n")
+        self._say(b"OK " + (b"(" + code + b") " if code else b"") + string(text) + b"\r\n")
 
     def _no(self, text: str, code: str = "") -> None:
         self.report.errors += 1
-        self._output.append(
+        self._say(
             b"NO " + (f"({code}) ".encode() if code else b"") + string(text.replace("\n", "\r\n").encode()) + b"\r\n"
         )
         if self.report.errors >= MAX_ERRORS:
             self._bye("too many errors")
 
     def _bye(self, text: str) -> None:
-        self._output.append(b"BYE " + string(text.replace("\n", "\r\n").encode()) + b"\r\n")
+        self._say(b"BYE " + string(text.replace("\n", "\r\n").encode()) + b"\r\n")
         self.is_over = True

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from relay.auth import Door
 from relay.mailbox.ports import Store
 from relay.mailbox.vocabulary import Refused
-from relay.net.machine import Blocking, Job, Report
+from relay.net.machine import Blocking, Job
 from relay.net.tls_machine import TlsServer
+from relay.net.turns import Turns
 from relay.pop3 import answers
 from relay.pop3.login import LONGEST_RESPONSE, Entered, Entrance, Way
 from relay.pop3.maildrop import InUseError, Maildrop, open_maildrop
@@ -60,22 +61,16 @@ class Rules(NamedTuple):
     idle_timeout: float
 
 
-class Session:
+class Session(Turns):
     """One session."""
 
     def __init__(self, rules: Rules, door: Door, open_store: Callable[[str], Store]) -> None:
-        self.report = Report()
-        self.is_over = self.closes_at_once = self.wants_tls = False
-        self.patience = rules.login_timeout
+        super().__init__(rules.login_timeout)
         self._rules: Final = rules
         self._entrance: Final = Entrance(door)
         self._open_store: Final = open_store
         self._maildrop: Maildrop | None = None
         self._input = b""
-        self._output: list[bytes] = []
-        self._job: Job | None = None
-        self._on_job: Callable[[Any, BaseException | None], None] = lambda _result, _fault: None
-        self._is_busy = False
         self._answer: Iterator[bytes] | None = None
         self._goodbye = b""
 
@@ -92,30 +87,9 @@ class Session:
         self._input += octets
         self._go_on()
 
-    def take_output(self) -> bytes:
-        """See Machine."""
-        octets = b"".join(self._output)
-        self._output.clear()
-        return octets
-
     def may_read(self) -> bool:
         """See Machine."""
         return not self._is_busy or len(self._input) < HELD
-
-    def take_job(self) -> Job | None:
-        """See Machine."""
-        job, self._job = self._job, None
-        return job
-
-    def job_done(self, result: Any, fault: BaseException | None, now: int) -> None:
-        """See Machine."""
-        del now
-        self._is_busy = False
-        self._on_job(result, fault)
-        self._go_on()
-
-    def woken(self, now: int) -> None:
-        """See Machine."""
 
     def secured(self, stream: TlsServer) -> None:
         """See Machine."""
@@ -400,16 +374,6 @@ class Session:
         self._wait(Blocking(maildrop.update), updated)
 
     # ---- output -----------------------------------------------------------------------------------------------------
-
-    def _wait(self, job: Job, then: Callable[[Any, BaseException | None], None]) -> None:
-        self._job, self._on_job, self._is_busy = job, then, True
-
-    def _say(self, octets: bytes) -> None:
-        self._output.append(octets)
-
-    def _end(self, octets: bytes) -> None:
-        self._say(octets)
-        self.is_over = True
 
     def _refuse(self, why: str) -> None:
         self._say(f"-ERR {why[0].upper()}{why[1:]}\r\n".encode())

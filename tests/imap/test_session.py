@@ -2,7 +2,8 @@
 
 import zlib
 
-from relay.imap.session import HOLD_LIMIT, PIECE
+from relay.imap.intake import HOLD_LIMIT
+from relay.imap.running import PIECE
 from relay.net.machine import Blocking
 from tests.imap.stand import Peer, World
 from tests.mailbox.twin import TwinView
