@@ -149,6 +149,7 @@ _COMMANDS: Final = [
     Command("GETQUOTAROOT", account.get_quota_root),
     Command("IDLE", _simple, special="IDLE"),
     Command("COMPRESS", _simple, special="COMPRESS"),
+    Command("UNAUTHENTICATE", _simple, special="UNAUTHENTICATE"),
     APPEND,
     Command("CHECK", _simple, "selected"),
     Command("CLOSE", selecting.close, "selected"),

@@ -30,19 +30,27 @@ class Deflate:
         return self.inflate(first) if first else b""
 
     def inflate(self, octets: bytes) -> bytes:
-        """Plain octets. Raises Bad for what is not deflate, or is more than anybody has to say at once."""
+        """Plain octets; what comes behind the end of the stream is as it is. Raises Bad for what is not deflate, or is
+        more than anybody has to say at once."""
+        if self._in.eof:
+            return octets
         try:
             plain = self._in.decompress(octets, MOST_PER_READ)
         except zlib.error:
             raise Bad("this is not deflate") from None
         if self._in.unconsumed_tail:
             raise Bad("this is too much at once", "TOOBIG")
-        return plain
+        return plain + self._in.unused_data
 
     def deflate(self, octets: bytes) -> bytes:
         """What goes out for ``octets``, all of it."""
         before, self._before = self._before, b""
         return before + self._out.compress(octets) + self._out.flush(zlib.Z_SYNC_FLUSH)
+
+    def finish(self, octets: bytes) -> bytes:
+        """What goes out for the last ``octets`` and the end of the stream."""
+        before, self._before = self._before, b""
+        return before + self._out.compress(octets) + self._out.flush(zlib.Z_FINISH)
 
     def take_before(self) -> bytes:
         """What goes out uncompressed, if that has not happened yet."""

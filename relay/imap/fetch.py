@@ -18,6 +18,7 @@ from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, Ranges, listed, members
+from relay.imap.returning import Window, window
 from relay.imap.sections import Section, part_number, section
 from relay.imap.state import State
 from relay.mailbox.ports import View
@@ -45,13 +46,20 @@ class Item(NamedTuple):
     """The same for a run of messages, as far as it is known without their files."""
 
 
+class Modifiers(NamedTuple):
+    """``(CHANGEDSINCE 123 VANISHED PARTIAL -1:-30)`` (RFC 7162, RFC 9394)."""
+
+    changed_since: int | None = None
+    vanished: bool = False
+    window: Window | None = None
+
+
 class Wanted(NamedTuple):
     """What follows the set."""
 
     items: tuple[Item, ...]
     has_flags: bool
-    changed_since: int | None
-    vanished: bool
+    modifiers: Modifiers
 
 
 def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, None, Done | None]:
@@ -63,11 +71,14 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     tokens.end()
     view = state.view
     chosen = state.set_of(ranges, by_uid=by_uid)
-    if wanted.changed_since is not None:
+    changed_since, has_vanished, part = wanted.modifiers
+    if part is not None:
+        chosen = list(part.of(chosen))
+    if changed_since is not None:
         state.enabled.add("CONDSTORE")
-        if wanted.vanished and ranges is not None:
-            yield from _vanished(view, ranges, wanted.changed_since)
-        chosen = [index for index in chosen if view.modseqs[index] > wanted.changed_since]
+        if has_vanished and ranges is not None:
+            yield from _vanished(view, ranges, changed_since)
+        chosen = [index for index in chosen if view.modseqs[index] > changed_since]
     has_gone = False
     sees = any(item.sees for item in wanted.items) and not view.is_read_only
     for begin in range(0, len(chosen), RUN):
@@ -155,41 +166,41 @@ def _wanted(state: State, tokens: Tokens, by_uid: bool) -> Wanted:
             raise Bad("nothing is asked for")
     else:
         one()
-    changed_since: int | None = None
-    vanished = False
+    modifiers = Modifiers()
     if not tokens.is_at_end:
         tokens.space()
-        changed_since, vanished = _modifiers(state, tokens, by_uid)
+        modifiers = _modifiers(state, tokens, by_uid)
     known = {name for name, _ in names}
     if by_uid and b"UID" not in known:
         names.insert(0, (b"UID", _SIMPLE[b"UID"]))
-    if changed_since is not None and b"MODSEQ" not in known:
+    if modifiers.changed_since is not None and b"MODSEQ" not in known:
         names.append((b"MODSEQ", _SIMPLE[b"MODSEQ"]))
     if b"MODSEQ" in known:
         state.enabled.add("CONDSTORE")
-    return Wanted(tuple(item for _, item in names), b"FLAGS" in known, changed_since, vanished)
+    return Wanted(tuple(item for _, item in names), b"FLAGS" in known, modifiers)
 
 
-def _modifiers(state: State, tokens: Tokens, by_uid: bool) -> tuple[int | None, bool]:
-    """``(CHANGEDSINCE 123 VANISHED)``."""
-    changed_since: int | None = None
-    vanished = False
+def _modifiers(state: State, tokens: Tokens, by_uid: bool) -> Modifiers:
+    found = Modifiers()
     tokens.expect(OPEN)
     while True:
         match tokens.word():
-            case b"CHANGEDSINCE" if changed_since is None:
+            case b"CHANGEDSINCE" if found.changed_since is None:
                 tokens.space()
-                changed_since = tokens.number(2**63 - 1)
+                found = found._replace(changed_since=tokens.number(2**63 - 1))
             case b"VANISHED" if by_uid and state.has_vanished:
-                vanished = True
+                found = found._replace(vanished=True)
+            case b"PARTIAL" if by_uid and found.window is None:
+                tokens.space()
+                found = found._replace(window=window(tokens))
             case _:
                 raise Bad("this modifier is not known here")
         if tokens.skip(CLOSE):
             break
         tokens.space()
-    if vanished and changed_since is None:
+    if found.vanished and found.changed_since is None:
         raise Bad("VANISHED needs CHANGEDSINCE")
-    return changed_since, vanished
+    return found
 
 
 def _item(tokens: Tokens) -> list[tuple[bytes, Item]]:

@@ -85,13 +85,27 @@ def criteria(words: Sequence[bytes]) -> list[Criterion]:
     return found
 
 
-def ordered(view: View, found: Sequence[int], wanted: Sequence[Criterion]) -> list[int]:
-    """``found`` (ascending) in the order that is wanted; equal ones stay in the order of the mailbox."""
-    result = list(found)
-    for criterion in reversed(wanted):
-        values = {index: criterion.value(view, index) for index in result}
-        result.sort(key=values.__getitem__, reverse=criterion.is_reverse)
-    return result
+class Order:
+    """Messages and what they are compared by, read one by one."""
+
+    def __init__(self, view: View, wanted: Sequence[Criterion]) -> None:
+        self._view = view
+        self._wanted = wanted
+        self._found: list[int] = []
+        self._columns: list[dict[int, Any]] = [{} for _ in wanted]
+
+    def add(self, index: int) -> None:
+        """The next message, ascending. Refused EXPUNGED, and left out, when it is gone."""
+        values = [criterion.value(self._view, index) for criterion in self._wanted]
+        for column, value in zip(self._columns, values, strict=True):
+            column[index] = value
+        self._found.append(index)
+
+    def ordered(self) -> list[int]:
+        """All in the order that is wanted; equal ones stay in the order of the mailbox."""
+        for criterion, column in zip(reversed(self._wanted), reversed(self._columns), strict=True):
+            self._found.sort(key=column.__getitem__, reverse=criterion.is_reverse)
+        return self._found
 
 
 def _mailbox_of(name: str) -> Callable[[View, int], str]:

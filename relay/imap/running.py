@@ -1,7 +1,10 @@
 """A command that is being carried out: its answer is made piece by piece, then what changed meanwhile is told.
 
 Theory: a command is a generator of octets (commands.py) that returns how it ends. ``step`` runs it until a piece is
-full, so a long FETCH holds one piece however large the mailbox is. It may block, and is called in jobs only.
+full, so a long FETCH holds one piece however large the mailbox is; or until a second has passed of a command that has
+nothing to say, so that a search of a large mailbox can be given up, and tells how far it has come (progress.py).
+
+``step`` may block, and is called in jobs only.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from relay.imap.state import State
 
 PIECE: Final = 262_144
 """Octets of an answer that are made in one go."""
+TURN_SECONDS: Final = 1.0
 
 
 class Made(NamedTuple):
@@ -35,13 +39,15 @@ class Execution:
     def step(self) -> Made:
         """Makes the next piece. Raises what is a fault of ours."""
         pieces: list[bytes] = []
-        size = 0
+        size, ends_at = 0, self._state.now() + TURN_SECONDS
         how: Done | Bye
         try:
             while size < PIECE:
                 piece = next(self._running)
                 pieces.append(piece)
                 size += len(piece)
+                if not piece and self._state.now() >= ends_at:
+                    break
             return Made(b"".join(pieces), None)
         except StopIteration as end:
             how = end.value or Done()

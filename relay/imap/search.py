@@ -1,47 +1,53 @@
-"""SEARCH, SORT, THREAD and their UID forms (RFC 9051 6.4.4; ESEARCH: RFC 4731, SEARCHRES: RFC 5182, SORT and THREAD:
-RFC 5256, ESORT: RFC 5267 3, SORT=DISPLAY: RFC 5957)."""
+"""SEARCH, SORT, THREAD and their UID forms (RFC 9051 6.4.4; SORT and THREAD: RFC 5256, ESORT: RFC 5267 3, SORT=DISPLAY:
+RFC 5957).
+
+Not here: search keys (search_keys.py), what is returned (returning.py).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Generator, Iterator
 
 from relay.imap import decoding, ordering, threads
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
 from relay.imap.grammar import listed
-from relay.imap.responses import number_set, string
+from relay.imap.progress import Progress
+from relay.imap.returning import Returns, esearch, numbers, returns
 from relay.imap.search_keys import Key, Message, Parsing, keys
 from relay.imap.state import State
 from relay.mailbox.vocabulary import Refusal, Refused
 
 Running = Generator[bytes, None, Done | None]
-_OPTIONS: Final = frozenset({b"MIN", b"MAX", b"ALL", b"COUNT", b"SAVE"})
 
 
 def search(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     """SEARCH."""
     tag = tokens.octets.partition(b" ")[0]
     tokens.space()
-    options = _return(tokens)
+    wanted = returns(tokens)
     parsing = Parsing(state, tokens)
     if tokens.octets[tokens.at : tokens.at + 8].upper() == b"CHARSET ":
         tokens.word()
         tokens.space()
         parsing.charset = _charset(tokens)
         tokens.space()
-    wanted = keys(parsing)
+    key = keys(parsing)
     tokens.end()
+    if wanted is None and "IMAP4REV2" in state.enabled:
+        wanted = Returns()
+    enough, is_from_end = wanted.enough(parsing.has_modseq) if wanted is not None else (0, False)
     found: list[int] = []
-    for index in _matching(state, wanted):
-        if index is None:
-            yield b""
-        else:
-            found.append(index)
-    if options is None and "IMAP4REV2" in state.enabled:
-        options = frozenset({b"ALL"})
-    yield _result(state, tag, found, options, by_uid, parsing.has_modseq)
+    yield from _matching(state, tag, key, found.append, enough=enough, is_from_end=is_from_end)
+    found.sort()
+    if wanted is not None:
+        yield esearch(state, tag, found, wanted, by_uid=by_uid, has_modseq=parsing.has_modseq)
+        return None
+    words = b"".join(b" %d" % number for number in numbers(state, found, by_uid=by_uid))
+    if parsing.has_modseq and found:
+        words += b" (MODSEQ %d)" % max(state.view.modseqs[index] for index in found)
+    yield b"* SEARCH" + words + b"\r\n"
     return None
 
 
@@ -49,53 +55,71 @@ def sort(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     """SORT: ``(REVERSE DATE SUBJECT) UTF-8 ALL``."""
     tag = tokens.octets.partition(b" ")[0]
     tokens.space()
-    options = _return(tokens)
+    wanted = returns(tokens)
     criteria = ordering.criteria(listed(tokens, tokens.word))
     tokens.space()
     parsing = Parsing(state, tokens, charset=_charset(tokens))
     tokens.space()
-    wanted = keys(parsing)
+    key = keys(parsing)
     tokens.end()
-    found = [index for index in _matching(state, wanted) if index is not None]
-    ordered = ordering.ordered(state.view, found, criteria)
-    if options is None:
-        yield b"* SORT" + b"".join(b" %d" % number for number in _numbers(state, ordered, by_uid)) + b"\r\n"
+    order = ordering.Order(state.view, criteria)
+    yield from _matching(state, tag, key, order.add)
+    ordered = order.ordered()
+    if wanted is None:
+        yield b"* SORT" + b"".join(b" %d" % number for number in numbers(state, ordered, by_uid=by_uid)) + b"\r\n"
     else:
-        yield _esearch(state, tag, ordered, options, by_uid, parsing.has_modseq)
+        yield esearch(state, tag, ordered, wanted, by_uid=by_uid, has_modseq=parsing.has_modseq)
     return None
 
 
 def thread(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     """THREAD: ``REFERENCES UTF-8 ALL``."""
+    tag = tokens.octets.partition(b" ")[0]
     tokens.space()
     algorithm = tokens.word()
     tokens.space()
     parsing = Parsing(state, tokens, charset=_charset(tokens))
     tokens.space()
-    wanted = keys(parsing)
+    key = keys(parsing)
     tokens.end()
     make = {b"ORDEREDSUBJECT": threads.ordered_subject, b"REFERENCES": threads.references}.get(algorithm)
     if make is None:
         raise Bad("ORDEREDSUBJECT and REFERENCES are the algorithms")
-    found = [index for index in _matching(state, wanted) if index is not None]
+    found: list[int] = []
+    yield from _matching(state, tag, key, found.append)
     made = make(state.view, found)
     number = (lambda index: state.view.uids[index]) if by_uid else (lambda index: index + 1)
     yield b"* THREAD" + (b" " if made else b"") + threads.written(made, number) + b"\r\n"
     return None
 
 
-def _matching(state: State, wanted: Key) -> Iterator[int | None]:
-    """The messages that match, ascending; None now and then, so that a long search can be given up."""
+def _matching(
+    state: State,
+    tag: bytes,
+    wanted: Key,
+    take: Callable[[int], None],
+    *,
+    enough: int = 0,
+    is_from_end: bool = False,
+) -> Iterator[bytes]:
+    """Gives ``take`` the messages that match, ascending or from the last one on, until there are ``enough`` (0: all).
+    Makes nothing now and then, so that others have their turn, and INPROGRESS when it takes long."""
     view = state.view
-    for index in range(len(view)):
+    progress = Progress(state, tag, len(view))
+    count = 0
+    for done, index in enumerate(reversed(range(len(view))) if is_from_end else range(len(view))):
         try:
             if wanted.test(Message(view, index)):
-                yield index
+                take(index)
+                count += 1
+                if count == enough:
+                    return
         except Refused as fault:
             if fault.why is not Refusal.EXPUNGED:
                 raise
-        if index % 256 == 255:
-            yield None
+        if done % 64 == 63:
+            yield progress.at(done + 1)
+            yield b""  # a turn may end here, with what was said
 
 
 def _charset(tokens: Tokens) -> str:
@@ -103,64 +127,3 @@ def _charset(tokens: Tokens) -> str:
     if not decoding.is_charset(name):
         raise No("This charset is not known", "BADCHARSET (US-ASCII UTF-8)")
     return name.lower()
-
-
-def _return(tokens: Tokens) -> frozenset[bytes] | None:
-    if tokens.octets[tokens.at : tokens.at + 8].upper() != b"RETURN (":
-        return None
-    tokens.word()
-    tokens.space()
-    options = frozenset(listed(tokens, tokens.word))
-    tokens.space()
-    if options - _OPTIONS:
-        raise Bad("this return option is not known to SEARCH")
-    return options or frozenset({b"ALL"})
-
-
-def _numbers(state: State, found: Sequence[int], by_uid: bool) -> list[int]:
-    return [state.view.uids[index] for index in found] if by_uid else [index + 1 for index in found]
-
-
-def _result(
-    state: State, tag: bytes, found: list[int], options: frozenset[bytes] | None, by_uid: bool, has_modseq: bool
-) -> bytes:
-    if options is not None:
-        return _esearch(state, tag, found, options, by_uid, has_modseq)
-    words = b"".join(b" %d" % number for number in _numbers(state, found, by_uid))
-    if has_modseq and found:
-        words += b" (MODSEQ %d)" % max(state.view.modseqs[index] for index in found)
-    return b"* SEARCH" + words + b"\r\n"
-
-
-def _esearch(
-    state: State, tag: bytes, found: list[int], options: frozenset[bytes], by_uid: bool, has_modseq: bool
-) -> bytes:
-    if b"SAVE" in options:
-        _save(state, found, options)
-        if options == {b"SAVE"}:
-            return b""
-    numbers = _numbers(state, found, by_uid)
-    words = [b"* ESEARCH (TAG " + string(tag) + b")"]
-    if by_uid:
-        words.append(b"UID")
-    if b"MIN" in options and numbers:
-        words.append(b"MIN %d" % numbers[0])
-    if b"MAX" in options and numbers:
-        words.append(b"MAX %d" % numbers[-1])
-    if b"ALL" in options and numbers:
-        words.append(b"ALL " + number_set(numbers))
-    if b"COUNT" in options:
-        words.append(b"COUNT %d" % len(numbers))
-    if has_modseq and found:
-        relevant = found
-        if b"ALL" not in options and b"COUNT" not in options:
-            relevant = [found[place] for place, name in ((0, b"MIN"), (-1, b"MAX")) if name in options]
-        words.append(b"MODSEQ %d" % max(state.view.modseqs[index] for index in relevant))
-    return b" ".join(words) + b"\r\n"
-
-
-def _save(state: State, found: list[int], options: frozenset[bytes]) -> None:
-    """What ``$`` is from now on (RFC 5182 2.1): with MIN or MAX and no ALL or COUNT, those alone."""
-    if options & {b"MIN", b"MAX"} and not options & {b"ALL", b"COUNT"}:
-        found = [found[place] for place, name in ((0, b"MIN"), (-1, b"MAX")) if name in options and found]
-    state.saved = sorted({state.view.uids[index] for index in found})

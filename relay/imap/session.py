@@ -44,6 +44,7 @@ class Session(Intake):
         idle_timeout: float,
     ) -> None:
         super().__init__(state, Login(door), login_timeout)
+        self._login_timeout: Final = login_timeout
         self._idle_timeout: Final = idle_timeout
         self._open_store: Final = open_store
         self._news: Final = News(watches)
@@ -214,6 +215,19 @@ class Session(Intake):
 
         self._work(lambda: self._open_store(account), opened)
 
+    def _unauthenticate(self, _tokens: Tokens) -> None:
+        """RFC 8437 3: all but TLS is as it was before the login; the compression ends behind the OK."""
+
+        def left(_result: None) -> None:
+            self.patience = self._login_timeout
+            self._ends(Done("Who are you now?"))
+            if self._deflate is not None:
+                last = self._deflate.finish(b"".join(self._output))
+                self._deflate = None
+                self._output = [last]
+
+        self._work(self._state.leave, left)
+
     # ---- IDLE -------------------------------------------------------------------------------------------------------
 
     def _idle(self, _tokens: Tokens) -> None:
@@ -248,5 +262,6 @@ _SPECIAL: Final[dict[str, Callable[[Session, Tokens], None]]] = {
     "IDLE": Session._idle,  # noqa: SLF001
     "LOGIN": Session._authenticate,  # noqa: SLF001
     "STARTTLS": Session._starttls,  # noqa: SLF001
+    "UNAUTHENTICATE": Session._unauthenticate,  # noqa: SLF001
 }
 _HAVE_ARGUMENTS: Final = frozenset({"APPEND", "AUTHENTICATE", "COMPRESS", "LOGIN"})

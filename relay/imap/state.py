@@ -94,6 +94,14 @@ class State:
         if view is not None:
             view.close()
 
+    def leave(self) -> None:
+        """Nobody is logged in any more, and nothing is left of who was (RFC 8437 4.1)."""
+        self.close_view()
+        self.store_or_none = None
+        self.account = ""
+        self.hidden = frozenset()
+        self.enabled.clear()
+
     def updates(self, *, may_vanish: bool, with_uid: bool = False) -> Iterator[bytes]:
         """Takes over what changed in the open mailbox, and says so."""
         view = self.view_or_none

@@ -57,6 +57,7 @@ class World:
 
     def __init__(self, append_limit: int = 100_000) -> None:
         self.append_limit = append_limit
+        self.now = float(NOW)
         self.disks: dict[str, Disk] = {}
         self.watcher = TwinWatcher()
 
@@ -72,7 +73,7 @@ class World:
             allows_plaintext=allows_plaintext,
         )  # fmt: skip
         return Session(
-            State("mx.relay.example", self.append_limit, lambda: NOW), door, self.store, self.watcher,
+            State("mx.relay.example", self.append_limit, lambda: self.now), door, self.store, self.watcher,
             login_timeout=60, idle_timeout=1800,
         )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 import zlib
 
+import pytest
+
 from relay.imap.intake import HOLD_LIMIT
 from relay.imap.running import PIECE
 from relay.net.machine import Blocking
@@ -85,6 +87,61 @@ def test_compressed_octets_say_the_same():
     assert say(b"b FETCH 1 UID\r\n") == b"* 1 FETCH (UID 1)\r\nb OK FETCH done\r\n"
     assert say(b"c COMPRESS DEFLATE\r\n") == b"c NO [COMPRESSIONACTIVE] It is compressed already\r\n"
     assert b"* BYE" in say(b"d LOGOUT\r\n")
+
+
+def test_unauthenticate_ends_the_compression_behind_its_ok():
+    """RFC 8437 4.1: both streams end there, and what follows is plain, in the same segment or a later one."""
+    _, peer = stocked()
+    peer.send(b"a COMPRESS DEFLATE\r\n")
+    out, into = zlib.compressobj(wbits=-15), zlib.decompressobj(wbits=-15)
+    said = peer.send(out.compress(b"b UNAUTHENTICATE\r\n") + out.flush(zlib.Z_FINISH) + b"c NOOP\r\n")
+    assert into.decompress(said) == b"b OK Who are you now?\r\n"
+    assert into.eof
+    assert into.unused_data == b"c OK NOOP done\r\n"
+    assert peer.send(b"d LOGIN bob nothing\r\n").startswith(b"d NO [AUTHENTICATIONFAILED]")
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """A session at 300 messages, each of which takes a second to look at."""
+    place, peer = stocked(300)
+
+    def size(self, index):
+        place.now += 1
+        return 100
+
+    monkeypatch.setattr(TwinView, "size", size)
+    return place, peer
+
+
+def test_a_long_search_says_how_far_it_has_come(slow):
+    """RFC 9585: every ten seconds."""
+    _, peer = slow
+    said = peer.send(b"a SEARCH RETURN (COUNT) LARGER 1\r\n").splitlines()
+    told = [f'* OK [INPROGRESS ("a" {done} 300)] Still at it'.encode() for done in (64, 128, 192, 256)]
+    assert said == [*told, b'* ESEARCH (TAG "a") COUNT 300', b"a OK SEARCH done"]
+    assert peer.send(b"b] SORT RETURN (COUNT) (SIZE) UTF-8 ALL\r\n").startswith(b"* OK [INPROGRESS (NIL 64 300)]")
+    peer.session._state.hidden = frozenset({"INPROGRESS"})
+    assert b"INPROGRESS" not in peer.send(b"c SEARCH RETURN (COUNT) LARGER 1\r\n")
+
+
+def test_a_long_search_ends_its_turn(slow):
+    """So that it is given up when the connection has gone."""
+    place, peer = slow
+    began = place.now
+    peer.session.receive(b"a SEARCH LARGER 1\r\n", 0)
+    peer.carry_out(peer.session.take_job())
+    assert place.now - began == 64
+    peer.close()
+
+
+def test_a_window_at_the_end_is_searched_from_the_end(slow):
+    """RFC 9394 3.1: the last ten of 300 messages are found by looking at ten."""
+    place, peer = slow
+    began = place.now
+    said = peer.send(b"a UID SEARCH RETURN (PARTIAL -1:-10) LARGER 1\r\n")
+    assert said.startswith(b'* ESEARCH (TAG "a") UID PARTIAL (-1:-10 291:300)')
+    assert place.now - began == 10
 
 
 def test_what_is_no_deflate_ends_the_session():
