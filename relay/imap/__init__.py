@@ -7,8 +7,9 @@ The parts, each on top of the ones before:
 - ``responses``                     the words of an answer
 - ``state``                         what a session has: the account's store, the open mailbox
 - ``sections``, ``addresses``, ``structure``, ``decoding``   what is in a message
-- ``account``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``, ``returning``,
-  ``progress``, ``ordering``, ``threads``), ``append`` (``urls``), ``login``, ``compress``, ``idle``   the commands
+- ``account``, ``metadata``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``,
+  ``returning``, ``progress``, ``ordering``, ``threads``), ``append`` (``urls``), ``login``, ``compress``,
+  ``idle``   the commands
 - ``commands``                      their table, and what is announced
 - ``reader``, ``intake``            from octets to whole commands
 - ``running``                       a command that is carried out

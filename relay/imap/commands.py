@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 
-from relay.imap import account, fetch, flags, listing, search, selecting
+from relay.imap import account, fetch, flags, listing, metadata, search, selecting
 from relay.imap._tokens import Tokens
 from relay.imap.account import BASE, LOGGED_IN
 from relay.imap.endings import Bye, Done
@@ -147,6 +147,8 @@ _COMMANDS: Final = [
     Command("NAMESPACE", account.namespace),
     Command("GETQUOTA", account.get_quota),
     Command("GETQUOTAROOT", account.get_quota_root),
+    Command("GETMETADATA", metadata.get_metadata),
+    Command("SETMETADATA", metadata.set_metadata),
     Command("IDLE", _simple, special="IDLE"),
     Command("COMPRESS", _simple, special="COMPRESS"),
     Command("UNAUTHENTICATE", _simple, special="UNAUTHENTICATE"),

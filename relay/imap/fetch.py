@@ -17,8 +17,8 @@ from relay.imap import columns, decoding, responses, structure
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
-from relay.imap.grammar import CLOSE, OPEN, Ranges, listed, members
-from relay.imap.returning import Window, window
+from relay.imap.grammar import OPEN, Ranges, listed, members
+from relay.imap.modifiers import Modifiers, read_modifiers
 from relay.imap.sections import Section, part_number, section
 from relay.imap.state import State
 from relay.mailbox.ports import View
@@ -44,14 +44,6 @@ class Item(NamedTuple):
     is_content: bool = False
     column: columns.Column | None = None
     """The same for a run of messages, as far as it is known without their files."""
-
-
-class Modifiers(NamedTuple):
-    """``(CHANGEDSINCE 123 VANISHED PARTIAL -1:-30)`` (RFC 7162, RFC 9394)."""
-
-    changed_since: int | None = None
-    vanished: bool = False
-    window: Window | None = None
 
 
 class Wanted(NamedTuple):
@@ -169,7 +161,7 @@ def _wanted(state: State, tokens: Tokens, by_uid: bool) -> Wanted:
     modifiers = Modifiers()
     if not tokens.is_at_end:
         tokens.space()
-        modifiers = _modifiers(state, tokens, by_uid)
+        modifiers = read_modifiers(tokens, by_uid=by_uid, has_vanished=state.has_vanished)
     known = {name for name, _ in names}
     if by_uid and b"UID" not in known:
         names.insert(0, (b"UID", _SIMPLE[b"UID"]))
@@ -178,29 +170,6 @@ def _wanted(state: State, tokens: Tokens, by_uid: bool) -> Wanted:
     if b"MODSEQ" in known:
         state.enabled.add("CONDSTORE")
     return Wanted(tuple(item for _, item in names), b"FLAGS" in known, modifiers)
-
-
-def _modifiers(state: State, tokens: Tokens, by_uid: bool) -> Modifiers:
-    found = Modifiers()
-    tokens.expect(OPEN)
-    while True:
-        match tokens.word():
-            case b"CHANGEDSINCE" if found.changed_since is None:
-                tokens.space()
-                found = found._replace(changed_since=tokens.number(2**63 - 1))
-            case b"VANISHED" if by_uid and state.has_vanished:
-                found = found._replace(vanished=True)
-            case b"PARTIAL" if by_uid and found.window is None:
-                tokens.space()
-                found = found._replace(window=window(tokens))
-            case _:
-                raise Bad("this modifier is not known here")
-        if tokens.skip(CLOSE):
-            break
-        tokens.space()
-    if found.vanished and found.changed_since is None:
-        raise Bad("VANISHED needs CHANGEDSINCE")
-    return found
 
 
 def _item(tokens: Tokens) -> list[tuple[bytes, Item]]:

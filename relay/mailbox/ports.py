@@ -13,7 +13,7 @@ meant in any case. Names are checked here: no empty level, no control octets, bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -194,6 +194,13 @@ class Store(Protocol):
 
     def set_special_use(self, name: str, special_use: Collection[str]) -> None:
         """Refused CANNOT when another mailbox has it."""
+
+    def annotations(self, name: str) -> Mapping[str, bytes]:
+        """The annotations of a mailbox, or of the account for ``""`` (RFC 5464), by name. Refused NONEXISTENT."""
+
+    def annotate(self, name: str, changes: Mapping[str, bytes | None]) -> None:
+        """Sets annotations, or removes those that are None: all or none; durable on return. They go where their
+        mailbox goes. Refused NONEXISTENT, LIMIT (MAX_ANNOTATIONS), OVER_QUOTA."""
 
     def status(self, name: str) -> Status: ...
 

@@ -10,12 +10,12 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from relay.mailbox import deleted, names, subscriptions
+from relay.mailbox import deleted, metadata, names, subscriptions
 from relay.mailbox.appending import FileAppending, copy
 from relay.mailbox.content import crlf_size
 from relay.mailbox.mailbox import Mailbox
@@ -145,6 +145,19 @@ class FolderStore:
 
         self.root.set_special_uses(change)
 
+    def annotations(self, name: str) -> Mapping[str, bytes]:
+        return metadata.read(self._annotations(name))
+
+    def annotate(self, name: str, changes: Mapping[str, bytes | None]) -> None:
+        path, folder = self._annotations(name), self.root.folder
+        with self.root.locked():
+            files = {folder / names.folder_name(each) / metadata.NAME for each in self.names()}
+            metadata.change(path, changes, {*files, folder / metadata.ACCOUNT} - {path})
+
+    def _annotations(self, name: str) -> Path:
+        """The file of a mailbox, or of the account."""
+        return self.mailbox(name).folder / metadata.NAME if name else self.root.folder / metadata.ACCOUNT
+
     def status(self, name: str) -> Status:
         mailbox = self.mailbox(name)
         with mailbox.locked() as picture:
@@ -191,8 +204,11 @@ class FolderStore:
             return found
 
     def _rename_inbox(self, new_name: str) -> None:
-        """RFC 9051 6.3.6: its messages go to a new mailbox; INBOX stays, empty."""
+        """RFC 9051 6.3.6: its messages go to a new mailbox; INBOX stays, empty. RFC 5464 4.1: its annotations are
+        copied."""
         self.create(new_name)
+        if found := self.annotations(INBOX):
+            self.annotate(new_name, found)
         inbox = self.mailbox(INBOX)
         with inbox.locked() as picture:
             uids = [picture.uids[row] for row in picture.rows()]

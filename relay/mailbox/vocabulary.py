@@ -43,6 +43,8 @@ MAX_NAME_OCTETS: Final = 200
 MAX_DEPTH: Final = 20
 MAX_UID: Final = (1 << 32) - 1
 """RFC 9051 2.3.1.1."""
+MAX_ANNOTATIONS: Final = 100
+"""Of one mailbox, or of the account (RFC 5464 4.1: at least 10)."""
 SPECIAL_USES: Final = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Important", "\\Junk", "\\Sent", "\\Trash")
 """RFC 6154 2, RFC 8457."""
 

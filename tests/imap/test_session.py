@@ -4,8 +4,10 @@ import zlib
 
 import pytest
 
+from relay.imap import metadata
 from relay.imap.intake import HOLD_LIMIT
 from relay.imap.running import PIECE
+from relay.mailbox.vocabulary import MAX_ANNOTATIONS
 from relay.net.machine import Blocking
 from tests.imap.stand import Peer, World
 from tests.mailbox.twin import TwinView
@@ -165,6 +167,22 @@ def test_hidden_capabilities_are_neither_announced_nor_enabled():
     peer.session._state.hidden = frozenset({"QRESYNC"})
     assert b"QRESYNC" not in peer.send(b"a CAPABILITY\r\n")
     assert peer.send(b"b ENABLE QRESYNC\r\n") == b"* ENABLED\r\nb OK ENABLE done\r\n"
+
+
+def test_annotations_have_bounds():
+    """RFC 5464 4.3: MAXSIZE, TOOMANY; whatever is refused changes nothing."""
+    _, peer = stocked()
+    most, least = b"v" * metadata.MAX_VALUE, b"w" * (metadata.MAX_VALUE + 1)
+    assert peer.send(b'a SETMETADATA "" (/shared/comment {%d+}\r\n%b)\r\n' % (len(most), most)).startswith(b"a OK")
+    said = peer.send(b'b SETMETADATA "" (/private/comment "x" /shared/comment {%d+}\r\n%b)\r\n' % (len(least), least))
+    assert said == b"b NO [METADATA MAXSIZE 16384] This value is too long\r\n"
+    assert b"/private/comment NIL" in peer.send(b'c GETMETADATA "" (/private/comment)\r\n')
+    pairs = b" ".join(b'/private/n%d "x"' % number for number in range(MAX_ANNOTATIONS))
+    assert peer.send(b"d SETMETADATA INBOX (" + pairs + b")\r\n").startswith(b"d OK")
+    said = peer.send(b'e SETMETADATA INBOX (/private/n0 "y" /private/more "x")\r\n')
+    assert said == b"e NO [METADATA TOOMANY] There are as many annotations as there may be\r\n"
+    assert b'/private/n0 "x"' in peer.send(b"f GETMETADATA INBOX /private/n0\r\n")
+    assert peer.send(b'g SETMETADATA INBOX (/private/n0 NIL /private/more "x")\r\n').startswith(b"g OK")
 
 
 def test_a_fault_of_the_disk_is_told_without_its_path(monkeypatch):

@@ -7,7 +7,7 @@ For the tests of what uses a store, and for the model that the real store is com
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -18,6 +18,7 @@ from relay.mailbox.vocabulary import (
     DELETED,
     FIRST_KEYWORD,
     INBOX,
+    MAX_ANNOTATIONS,
     MAX_KEYWORDS,
     RECENT,
     SEEN,
@@ -64,6 +65,7 @@ class TwinMailbox:
     expunged: dict[int, int] = field(default_factory=dict)
     keywords: list[str] = field(default_factory=list)
     special_use: tuple[str, ...] = ()
+    annotations: dict[str, bytes] = field(default_factory=dict)
     is_deleted: bool = False
 
     def put(self, octets: bytes, flags: int, internal_date: int, save_date: int, email_id: str, modseq: int) -> int:
@@ -97,6 +99,7 @@ class Disk:
         self.count = itertools.count(1)
         self.mailboxes = {INBOX: self.made()}
         self.subscriptions: set[str] = set()
+        self.annotations: dict[str, bytes] = {}
         self.watches: list[tuple[TwinMailbox, Callable[[], None]]] = []
         self.octets_limit = self.messages_limit = 0
 
@@ -394,6 +397,7 @@ class TwinStore:
         if name == INBOX:
             inbox, new = _existing(self.disk, name), self.disk.made()
             self.disk.mailboxes[new_name] = new
+            new.annotations = dict(inbox.annotations)
             view = TwinView(self.disk, INBOX, is_read_only=True)
             moved = view.copy(view.uids, new_name).sources
             view._remove(moved)
@@ -421,6 +425,19 @@ class TwinStore:
         mailbox = _existing(self.disk, name)
         self._require_free(name, special_use)
         mailbox.special_use = tuple(sorted(special_use))
+
+    def annotations(self, name: str) -> Mapping[str, bytes]:
+        return dict(_existing(self.disk, name).annotations if name else self.disk.annotations)
+
+    def annotate(self, name: str, changes: Mapping[str, bytes | None]) -> None:
+        before = self.annotations(name)
+        after = {entry: value for entry, value in {**before, **changes}.items() if value is not None}
+        if len(after) > MAX_ANNOTATIONS:
+            raise Refused(Refusal.LIMIT, "there are as many annotations as there may be")
+        if name:
+            _existing(self.disk, name).annotations = after
+        else:
+            self.disk.annotations = after
 
     def status(self, name: str) -> Status:
         mailbox = _existing(self.disk, name)
