@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from benchmarks.results import Measurement, Run
@@ -100,6 +100,7 @@ class Comparison:
             counts: dict[str, int] = {}
             for server in list(servers):
                 self.run.doing(f"{work.name}, {server.name}, warming up")
+                self._note_dialogue(work, server)
                 try:
                     counts[server.name] = self._calibrate(work, server, sink)
                 except (ToolError, ServerError) as fault:
@@ -116,6 +117,10 @@ class Comparison:
                     self.run.doing(f"{work.name}, {server.name}, counting syncs")
                     self._syncs(work, server, sink, max(counts[server.name] // 3, _PROBE))
                     self.run.step()
+
+    def _note_dialogue(self, work: Work, server: Server) -> None:
+        if (dialogue := suited(work.load, server).dialogue) != work.load.dialogue:
+            self.run.note(f"{server.name} is spoken to in {dialogue} where others are pipelined: {server.limits}")
 
     def _calibrate(self, work: Work, server: Server, sink: Sink) -> int:
         """Warms up; how many messages the server does in ``seconds``.
@@ -165,7 +170,7 @@ class Comparison:
         if server.name != DIRECT:
             server.group.settle()
         sink_cpu, server_cpu = sink.cpu_seconds(), server.group.cpu_seconds()
-        sent = send(work.load, server.port, count)
+        sent = send(suited(work.load, server), server.port, count)
         self.run.command(sent.argv)
         if sent.accepted < count:
             raise ToolError(f"{sent.accepted} of {count} messages accepted: {sent.result.get('errors', '')}")
@@ -186,6 +191,16 @@ class Comparison:
             server.group.settle()
             values["cpu_us"] = (server.group.cpu_seconds() - server_cpu) / count * 1e6
         return values
+
+
+def suited(load: Load, server: Server | type[Server]) -> Load:
+    """The load as this server can take it: a simpler dialogue where it has to be, connections opened not too fast."""
+    if load.tool != "own":
+        return load
+    if load.dialogue == "pipelined":
+        load = replace(load, dialogue=server.dialogues[0])
+    more = ("--opening", str(server.opening)) if server.opening else ()
+    return replace(load, more=(*load.more, *more))
 
 
 def latencies(result: dict[str, Any]) -> dict[str, float]:

@@ -23,6 +23,7 @@ cdef class Client(Stream):
 cdef class Drive(Endpoint):
     # --- what is to be done (nanoseconds) ---
     cdef int64_t messages, duration, hold, timeout, time_limit, warm_up
+    cdef int at_the_door        # the most connections that are being opened at a time
     cdef double interval        # between messages; 0: as fast as possible
     cdef bint opens_first       # sessions connect before the first message is due
     # --- where it stands ---

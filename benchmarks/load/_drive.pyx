@@ -25,7 +25,6 @@ from collections import deque
 cdef enum:
     TICK = 100_000_000              # nanoseconds
     LEAVING = 2_000_000_000         # that sessions have for their goodbye
-    AT_THE_DOOR = 200               # connections that are being opened at a time
 
 cdef double SECOND = 1e9
 
@@ -59,7 +58,7 @@ cdef class Drive(Endpoint):
 
     def __init__(self, Loop loop not None, plan, Ledger ledger):
         self.loop = loop
-        self.messages = plan.messages
+        self.messages, self.at_the_door = plan.messages, plan.opening
         self.duration = nanoseconds(plan.duration)
         self.hold, self.timeout = nanoseconds(plan.hold), nanoseconds(plan.timeout)
         self.time_limit, self.warm_up = nanoseconds(plan.time_limit), nanoseconds(plan.warm_up)
@@ -228,7 +227,7 @@ cdef class Drive(Endpoint):
 
     cdef bint may_open(self, Client client) except -1:
         """Not all at once: a listener's backlog is finite. A client that has to wait is woken later by its timer."""
-        if self.opening >= AT_THE_DOOR:
+        if self.opening >= self.at_the_door:
             self.waiting.append(client)
             return False
         self.opening += 1

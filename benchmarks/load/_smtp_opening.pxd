@@ -29,7 +29,8 @@ cdef class SmtpLoad:
     cdef bint is_lmtp, uses_bdat, implicit_tls, starttls, resumes
     cdef int ring_size
     cdef int64_t per_connection
-    cdef bytes hello, mail, auth
+    cdef bytes hello, mail, mechanism
+    cdef object login               # makes a login.Login for a connection, or None
     cdef object tls_context, tls_session
     cdef str server_name
     cdef readonly object fatal      # why the run makes no sense (str), or None
@@ -48,6 +49,7 @@ cdef class Opening(Client):
     cdef bint offers_size, offers_starttls, offers_pipelining, offers_chunking
     cdef int64_t reserved_number, reserved_due      # a message that waits for its connection
     cdef int64_t opened_at, progress_at
+    cdef object login               # login.Login, while AUTH is under way
     cdef int64_t begun              # transactions on this connection
     cdef int count                  # transactions under way
     cdef bint needs_reset           # a failed transaction left the server in its middle
@@ -71,5 +73,7 @@ cdef class Opening(Client):
     cdef int drop_reserved(self) except -1
     cdef int note_outcome(self) except -1
     cdef int note_extension(self, const char* p, Py_ssize_t n) except -1
-    cdef int opening_reply(self, int code) except -1
+    cdef int opening_reply(self, int code, bytes text) except -1
+    cdef int log_in(self) except -1
+    cdef int challenged(self, bytes text) except -1
     cdef int say_hello(self) except -1

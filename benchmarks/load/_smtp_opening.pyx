@@ -19,7 +19,9 @@ from benchmarks.load._replies cimport S_AUTH, S_GREETING, S_HELO, S_TLS, Replies
 from benchmarks.load._stream cimport target_of
 
 import base64
+from functools import partial
 
+from benchmarks.load.login import MECHANISMS, LoginError
 from benchmarks.load.tls import Channel
 
 cdef extern from "<strings.h>" nogil:
@@ -47,10 +49,11 @@ cdef class SmtpLoad:
         self.per_connection = plan.messages_per_connection
         self.hello = b"%s load.test\r\n" % (b"LHLO" if self.is_lmtp else b"EHLO")
         self.mail = b"MAIL FROM:<%s>" % plan.sender.encode()
-        self.auth = None
+        self.login = None
         if plan.account is not None:
             name, _, password = plan.account.partition(":")
-            self.auth = b"AUTH PLAIN %s\r\n" % base64.b64encode(b"\0%s\0%s" % (name.encode(), password.encode()))
+            self.mechanism = plan.mechanism.upper().encode()
+            self.login = partial(MECHANISMS[plan.mechanism], name, password)
 
     cdef int give_up(self, str why) except -1:
         """Ends the run: the server cannot do what was asked for."""
@@ -214,7 +217,7 @@ cdef class Opening(Client):
             if goes_on:
                 continue
             if self.state == OPENING:
-                self.opening_reply(code)
+                self.opening_reply(code, p[at - size + 4:at].strip() if size > 4 else b"")
             else:
                 self.reply(code)
             if self.fd < 0 or self.state == CLOSED:
@@ -234,8 +237,10 @@ cdef class Opening(Client):
             self.offers_size = True
         return 0
 
-    cdef int opening_reply(self, int code) except -1:
+    cdef int opening_reply(self, int code, bytes text) except -1:
         cdef SmtpLoad load = self.load
+        if code == 334 and self.stage == S_AUTH:
+            return self.challenged(text)
         cdef int expected = 235 if self.stage == S_AUTH else 250 if self.stage == S_HELO else 220
         load.replies.count(self.stage, code)
         if code != expected:
@@ -250,9 +255,8 @@ cdef class Opening(Client):
                 return load.give_up("the server does not offer STARTTLS")
             self.stage = S_TLS
             return self.put(b"STARTTLS\r\n", 10)
-        if self.stage == S_HELO and load.auth is not None:
-            self.stage = S_AUTH
-            return self.put_bytes(load.auth)
+        if self.stage == S_HELO and load.login is not None:
+            return self.log_in()
         if load.dialogue != LOCK_STEP and not self.offers_pipelining:
             return load.give_up("the server does not offer PIPELINING: only lock-step is possible")
         if load.uses_bdat and not self.offers_chunking:
@@ -260,6 +264,21 @@ cdef class Opening(Client):
         self.state = READY
         self.drive.connection_ready(self.opened_at)
         return self.note_outcome()
+
+    cdef int log_in(self) except -1:
+        self.stage = S_AUTH
+        self.login = self.load.login()
+        initial = self.login.initial
+        if initial is None:
+            return self.put_bytes(b"AUTH %s\r\n" % self.load.mechanism)
+        return self.put_bytes(b"AUTH %s %s\r\n" % (self.load.mechanism, base64.b64encode(initial)))
+
+    cdef int challenged(self, bytes text) except -1:
+        """334: the mechanism's answer, or the end of it (RFC 4954 4: a "*" cancels)."""
+        try:
+            return self.put_bytes(base64.b64encode(self.login.answer(base64.b64decode(text))) + b"\r\n")
+        except (LoginError, ValueError) as fault:
+            return self.load.give_up(f"AUTH: {fault}")
 
     cdef int say_hello(self) except -1:
         self.stage = S_HELO

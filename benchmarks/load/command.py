@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import click
 
-from benchmarks.load.plan import Dialogue, GeneratePlan, Protocol, SinkPlan, Tls
+from benchmarks.load.plan import Dialogue, GeneratePlan, Mechanism, Protocol, SinkPlan, Tls
 
 _LONG = 86_400.0
 _Command = Callable[..., None]
@@ -52,6 +52,7 @@ def load() -> None:
     click.option("--messages", type=click.IntRange(0, 1 << 25), help="How many are offered."),
     click.option("--duration", type=click.FloatRange(0, _LONG), help="Seconds after which none is begun."),
     click.option("--sessions", type=click.IntRange(1, 100_000), help="Connections at a time."),
+    click.option("--opening", type=click.IntRange(1, 100_000), help="Connections being opened at a time."),
     click.option("--messages-per-connection", type=click.IntRange(0), help="Then QUIT; 0: never."),
     click.option("--dialogue", type=click.Choice(get_args(Dialogue)), help="How much is sent without waiting."),
     click.option("--in-flight", type=click.IntRange(1, 1000), help="Transactions under way when streamed."),
@@ -64,7 +65,8 @@ def load() -> None:
     click.option("--warm-up", type=click.FloatRange(0, _LONG), help="Seconds that do not count."),
     click.option("--resumption/--no-resumption", default=None, help="Take up an earlier TLS session."),
     click.option("--ca", type=_FILE, help="Check the server's certificate with this."),
-    click.option("--account", help="name:password for AUTH PLAIN."),
+    click.option("--account", help="name:password for AUTH."),
+    click.option("--mechanism", type=click.Choice(get_args(Mechanism)), help="Of AUTH; plain if not given."),
     click.option("--hold", type=click.FloatRange(0, _LONG), help="Seconds that sessions stay open afterwards."),
     click.option("--timeout", type=click.FloatRange(0.01, _LONG), help="Seconds that a reply may take."),
     click.option("--run", help="16 hexadecimal digits that name the run."),

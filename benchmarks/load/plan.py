@@ -13,6 +13,7 @@ from typing import Final, Literal
 Protocol = Literal["smtp", "lmtp"]
 Tls = Literal["none", "starttls", "implicit"]
 Dialogue = Literal["lock-step", "grouped", "pipelined", "streamed"]
+Mechanism = Literal["plain", "login", "scram-sha-256"]
 
 STAGES: Final = ("greeting", "helo", "mail", "rcpt", "data", "content")
 """At which a sink can be told to misbehave."""
@@ -37,6 +38,7 @@ class GeneratePlan:
     messages: int = 10_000
     duration: float | None = None
     sessions: int = 50
+    opening: int = 200
     messages_per_connection: int = 0
     dialogue: Dialogue = "pipelined"
     in_flight: int = 8
@@ -51,6 +53,7 @@ class GeneratePlan:
     resumption: bool = True
     ca: Path | None = None
     account: str | None = None
+    mechanism: Mechanism = "plain"
     hold: float = 0.0
     timeout: float = 30.0
     time_limit: float = 600.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Final
 
-from benchmarks.comparison import describe, latencies
+from benchmarks.comparison import describe, latencies, suited
 from benchmarks.results import Column, Measurement, Run
 from benchmarks.scenarios.settings import Settings
 from benchmarks.servers import SERVERS, Server, Site
@@ -82,7 +82,7 @@ def measure(run: Run, work: str, load: Load, server: Server, repetition: int) ->
     server.group.settle()
     before = server.group.cpu_seconds()
     try:
-        sent = send(load, server.port, 10_000_000)
+        sent = send(suited(load, server), server.port, 10_000_000)
     except ToolError as fault:
         run.note(f"{work}, {server.name}: {fault}")
         return

@@ -49,6 +49,12 @@ class Server(abc.ABC):
     tuning: ClassVar[tuple[str, ...]] = ()
     """How the configuration differs from the package's default, and why."""
 
+    opening: ClassVar[int | None] = None
+    """How many connections our generator may be opening at a time; None: its usual count."""
+    dialogues: ClassVar[tuple[str, ...]] = ("pipelined", "grouped", "lock-step")
+    """What it can be spoken to in, the best first; ``limits`` says why not in all."""
+    limits: ClassVar[str] = ""
+
     def __init__(self, site: Site) -> None:
         self.site = site
         self.root = site.root / self.name
@@ -110,11 +116,24 @@ class Server(abc.ABC):
             if greets(self.port):
                 return
             time.sleep(0.02)
-        raise ServerError(f"{self.name} does not greet on port {self.port}:\n{self.tail()}")
+        raise ServerError(f"{self.name} does not greet on port {self.port} within {timeout:.0f} s; {self.condition()}")
+
+    def condition(self) -> str:
+        """How it is doing, for an error message: its first process, how many there are, and what it said last."""
+        first = self.group.first
+        code = first.poll() if first else None
+        what = "was not started" if first is None else "runs" if code is None else f"ended with {code}"
+        said = self.tail() or "it said nothing"
+        return f"its first process {what}, {len(self.group.pids())} processes in all:\n{said}"
+
+    def logs(self) -> list[Path]:
+        """The files in which it says what is wrong."""
+        return [self.log]
 
     def tail(self, lines: int = 30) -> str:
-        """The end of what it printed."""
-        return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:]) if self.log.exists() else ""
+        """The end of what it said, in each of its logs."""
+        texts = [path.read_text("utf-8", "replace") for path in self.logs() if path.exists()]
+        return "\n".join(line for text in texts for line in text.splitlines()[-lines:])
 
 
 def greets(port: int) -> bool:

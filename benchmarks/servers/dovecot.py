@@ -124,7 +124,9 @@ class Dovecot(MailboxServer):
     def __init__(self, site: Site) -> None:
         super().__init__(site)
         self.config = self.root / "dovecot.conf"
-        self.log = self.root / "dovecot.log"
+
+    def logs(self) -> list[Path]:
+        return [self.log, self.root / "dovecot.log"]
 
     @property
     def mail(self) -> Path:
@@ -152,7 +154,7 @@ class Dovecot(MailboxServer):
         (self.root / "accounts").write_text("".join(f"{each}:{{PLAIN}}{PASSWORD}\n" for each in addresses()))
         self.config.write_text(self.configuration()["dovecot.conf"])
         words = [found("dovecot") or "dovecot", "-F", "-c", str(self.config)]
-        with (self.root / "output.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self.group.start(words, cwd=self.root, output=log)
         self.wait_readers()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 from typing import ClassVar, Final
 
 from benchmarks.servers.private import Unpacked
@@ -77,6 +78,9 @@ class Exim(Unpacked):
         routes = " ; ".join(f"{domain} 127.0.0.1::{port}" for domain, port in self.site.destinations.items())
         domains = " : ".join(self.site.destinations)
         return {"exim4.conf": CONFIG.format(port=self.port, domains=domains, routes=routes, more=more)}
+
+    def logs(self) -> list[Path]:
+        return [self.log, *(self.root / "queue" / "log" / f"{name}log" for name in ("main", "panic"))]
 
     def start(self) -> None:
         queue = self.root / "queue"

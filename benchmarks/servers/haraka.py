@@ -44,6 +44,8 @@ class Haraka(Server):
 
     name: ClassVar[str] = "haraka"
     durability: ClassVar[str] = "queue file fsynced before the 250 (default)"
+    dialogues: ClassVar[tuple[str, ...]] = ("grouped", "lock-step")
+    limits: ClassVar[str] = "it answers 503 to a MAIL that comes behind a content (RFC 2920 3.1 allows that)"
     tuning: ClassVar[tuple[str, ...]] = (
         "nodes=2 (cluster), outbound concurrency_max=50, no plugins besides accepting and routing; no DNS",
     )

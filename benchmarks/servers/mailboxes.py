@@ -72,7 +72,7 @@ class MailboxServer(Server):
             waiting = {port: words for port, words in waiting.items() if not _says(port, words)}
             first = self.group.first
             if time.monotonic() > until or (first and first.poll() is not None):
-                raise ServerError(f"{self.name} does not greet on {list(waiting)}:\n{self.tail()}")
+                raise ServerError(f"{self.name} does not greet on {list(waiting)}; {self.condition()}")
             time.sleep(0.02)
 
 

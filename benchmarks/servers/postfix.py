@@ -117,6 +117,9 @@ class Postfix(Server):
         )
         return {"main.cf": main, "master.cf": MASTER.format(port=self.port)}
 
+    def logs(self) -> list[Path]:
+        return [self.log, self.root / "log" / "mail.log"]
+
     def start(self) -> None:
         folder = self.root / "etc"
         for name in ("etc", "queue", "lib", "log"):

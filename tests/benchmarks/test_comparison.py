@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 import pytest
 
 from benchmarks import comparison, micro
-from benchmarks.comparison import Comparison, Work, latencies, resumption, rotated
+from benchmarks.comparison import Comparison, Work, latencies, resumption, rotated, suited
 from benchmarks.group import Group, found
 from benchmarks.results import Run, medians
 from benchmarks.scenarios import tls
 from benchmarks.scenarios.settings import Settings
-from benchmarks.servers import SERVERS, Site
+from benchmarks.servers import SERVERS, Server, Site
+from benchmarks.servers.base import ServerError
 from benchmarks.syncs import SyncCount
 from benchmarks.tools import Load, Sent, Sink, StalledError, missing
 from tests.support.needs import need
@@ -39,6 +40,9 @@ class FakeGroup:
 
 
 class FakeServer:
+    opening = None
+    dialogues = ("pipelined", "grouped", "lock-step")
+
     def __init__(self, name, rate):
         self.name, self.rate, self.group, self.port = name, rate, FakeGroup(), 25
 
@@ -122,6 +126,19 @@ def test_the_command_of_each_tool_says_what_is_sent():
     assert "r{r}@other.test" in words
 
 
+def test_a_server_that_cannot_pipeline_is_spoken_to_as_it_can():
+    pipelined = Load("own", "pipelined")
+    assert suited(pipelined, SERVERS["relay"]) == pipelined
+    haraka, opensmtpd = (SERVERS[name] for name in ("haraka", "opensmtpd"))
+    assert suited(pipelined, haraka).dialogue == "grouped"
+    assert suited(Load("own", "lock-step"), haraka).dialogue == "lock-step"
+    assert suited(pipelined, opensmtpd).dialogue == "lock-step"
+    assert suited(pipelined, opensmtpd).more == ("--opening", "4")
+    assert suited(Load("postfix", "lock-step"), opensmtpd) == Load("postfix", "lock-step")
+    assert haraka.limits
+    assert opensmtpd.limits
+
+
 def test_latencies_are_in_milliseconds():
     assert latencies({"accept_seconds": {"p50": 0.001, "p99": 0.002, "mean": 1}}) == {
         "accept_p50_ms": 1.0, "accept_p99_ms": 2.0,
@@ -133,6 +150,27 @@ def test_resumed_is_a_share_of_the_handshakes_and_missing_without_tls():
     assert resumption({"connections": {"handshakes": 10, "resumed": 4}}) == {"resumed": 0.4}
     assert resumption({"connections": {"handshakes": 0, "resumed": 0}}) == {}
     assert resumption({}) == {}
+
+
+class SilentServer(Server):
+    """Says what is wrong and ends."""
+
+    name = "silent"
+    durability = "none"
+    version = missing = configuration = classmethod(lambda _: None)  # type: ignore[assignment]  # not asked
+
+    def start(self):
+        with self.log.open("ab") as log:
+            self.group.start(["/bin/sh", "-c", "echo no such option; exit 3"], output=log)
+        self.wait_greeting()
+
+
+def test_a_server_that_does_not_greet_is_shown_with_what_it_said_and_how_it_ended(tmp_path):
+    with (
+        pytest.raises(ServerError, match=r"(?s)does not greet.*ended with 3, .*no such option"),
+        SilentServer(Site(tmp_path, 2525, {"one.test": 2526})),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "direct"])
