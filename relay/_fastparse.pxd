@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""C declarations of relay/_fastparse.pyx, for the compiled sessions and the log line builder to cimport.
+"""C declarations of relay/_fastparse.pyx, for the compiled sessions to cimport.
 
 Everything takes a pointer and offsets and returns offsets: nothing here owns, allocates or keeps a buffer, except
 the few functions that return ``bytes``. Offsets are always relative to ``p``; ``end`` and ``n`` are exclusive.
@@ -244,10 +244,3 @@ cdef Py_ssize_t next_reply_line(const char* p, Py_ssize_t at, Py_ssize_t end,
 
 # The texts of all lines of the whole reply p[start:end), statuses removed, joined with one space.
 cdef bytes reply_text(const char* p, Py_ssize_t start, Py_ssize_t end)
-
-# --- log text ---
-
-# Writes octets p[0:n) as the inside of a JSON string; ``out`` needs room for 6 * n octets; returns how many were written.
-# The result is valid UTF-8 without control characters; octets that are not UTF-8 become the text \\xNN.
-cdef Py_ssize_t json_escape_into(const char* p, Py_ssize_t n, char* out) noexcept nogil
-cpdef bytes json_escape(bytes octets)

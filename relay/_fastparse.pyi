@@ -90,6 +90,3 @@ def parse_reply(octets: bytes, start: int = 0) -> tuple[int, str, int, str, byte
 
 def reply_lines(reply: bytes) -> list[bytes]:
     """The texts of the lines of one whole reply, statuses not removed: the way to read an answer to EHLO."""
-
-def json_escape(octets: bytes) -> bytes:
-    r"""``octets`` as the inside of a JSON string: UTF-8, no control characters; octets that are not as ``\\xNN``."""

@@ -1,7 +1,7 @@
 # cython: language_level=3
 # The small classes at the end hold half-read streams, which nobody pickles:
 # cython: auto_pickle=False
-"""The byte work of mail: lines, commands, paths, content, header section, replies, log text.
+"""The byte work of mail: lines, commands, paths, content, header section, replies.
 
 Theory: each scanner takes a pointer and offsets and returns offsets; none owns, keeps or allocates a buffer, none does
 I/O, none raises. What is wrong with the input is a value (an enum of _fastparse.pxd, which describes every function).
@@ -75,7 +75,6 @@ cdef enum:
     VALUE = 8           # esmtp-value
     DCONTENT = 16
     XCHAR = 32          # of xtext
-    PLAIN = 64          # stands for itself inside a JSON string
 
 cdef unsigned char CLASS[256]
 
@@ -89,7 +88,7 @@ cdef void _fill_classes() noexcept:
         elif c in b"!#$%&'*+-/=?^_`{|}~":
             CLASS[c] |= ATEXT
         if 32 <= c <= 126 and c not in b'"\\':
-            CLASS[c] |= QTEXT | PLAIN
+            CLASS[c] |= QTEXT
         if 33 <= c <= 126 and c != b"="[0]:
             CLASS[c] |= VALUE
         if 33 <= c <= 126 and c not in b"[\\]":
@@ -1065,82 +1064,6 @@ cdef bytes reply_text(const char* p, Py_ssize_t start, Py_ssize_t end):
         if text_end > text_start:
             texts.append(PyBytes_FromStringAndSize(p + text_start, text_end - text_start))
     return b" ".join(texts)
-
-
-# --- log text ---
-
-cdef const char* HEX = b"0123456789abcdef"
-
-
-cdef inline Py_ssize_t _put_u(unsigned int character, char* out) noexcept nogil:
-    out[0] = c'\\'
-    out[1] = c'u'
-    out[2] = HEX[character >> 12 & 15]
-    out[3] = HEX[character >> 8 & 15]
-    out[4] = HEX[character >> 4 & 15]
-    out[5] = HEX[character & 15]
-    return 6
-
-
-cdef bint _is_unprintable(unsigned int c) noexcept nogil:
-    """C1 controls, zero-width and bidirectional controls, line separators: what makes a shown log line lie."""
-    return (0x80 <= c <= 0x9F or 0x200B <= c <= 0x200F or 0x2028 <= c <= 0x202E or 0x2060 <= c <= 0x206F
-            or c == 0xFEFF or c == 0x61C)
-
-
-cdef Py_ssize_t _escape_one(octets_t p, Py_ssize_t* at, Py_ssize_t n, char* out) noexcept nogil:
-    """Writes what stands for the character at *at, which is not PLAIN, and moves past it."""
-    cdef unsigned char c = p[at[0]]
-    cdef unsigned int character
-    cdef int length
-    if c < 128:
-        at[0] += 1
-        if c == c'"' or c == c'\\':
-            out[0] = c'\\'
-            out[1] = c
-            return 2
-        if c == c'\n' or c == c'\r' or c == c'\t':
-            out[0] = c'\\'
-            out[1] = c'n' if c == c'\n' else c'r' if c == c'\r' else c't'
-            return 2
-        return _put_u(c, out)
-    length = utf8_length(p, at[0], n)
-    if length == 0:
-        at[0] += 1
-        out[0] = out[1] = c'\\'
-        out[2] = c'x'
-        out[3] = HEX[c >> 4]
-        out[4] = HEX[c & 15]
-        return 5
-    character = 0
-    if length == 2:
-        character = (c & 0x1F) << 6 | (p[at[0] + 1] & 0x3F)
-    elif length == 3:
-        character = (c & 0x0F) << 12 | (p[at[0] + 1] & 0x3F) << 6 | (p[at[0] + 2] & 0x3F)
-    at[0] += length
-    if length < 4 and _is_unprintable(character):
-        return _put_u(character, out)
-    memcpy(out, p + at[0] - length, length)
-    return length
-
-
-cdef Py_ssize_t json_escape_into(const char* p, Py_ssize_t n, char* out) noexcept nogil:
-    cdef octets_t octets = <octets_t>p
-    cdef Py_ssize_t at = 0, written = 0
-    while at < n:
-        if CLASS[octets[at]] & PLAIN:
-            out[written] = octets[at]
-            written += 1
-            at += 1
-        else:
-            written += _escape_one(octets, &at, n, out + written)
-    invariant(written <= 6 * n)
-    return written
-
-
-cpdef bytes json_escape(bytes octets):
-    cdef bytes out = PyBytes_FromStringAndSize(NULL, 6 * PyBytes_GET_SIZE(octets))
-    return out[:json_escape_into(PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets), PyBytes_AS_STRING(out))]
 
 
 # --- for Python callers and the tests; documented in _fastparse.pyi ---

@@ -150,7 +150,7 @@ cdef inline int _sequence(const uint8_t* p, Py_ssize_t n, int* code) noexcept no
 cdef inline bint _is_unsafe(int code) noexcept nogil:
     # C1 controls, separators of lines, and marks that turn the direction of the text after them.
     return (code < 0xA0 or code == 0xAD or code == 0x061C or 0x200B <= code <= 0x200F or 0x2028 <= code <= 0x202E
-            or 0x2060 <= code <= 0x2069 or code == 0xFEFF or 0xFFF9 <= code <= 0xFFFB)
+            or 0x2060 <= code <= 0x206F or code == 0xFEFF or 0xFFF9 <= code <= 0xFFFB)
 
 
 cdef int _put_text(Out* out, const char* text, Py_ssize_t n, Py_ssize_t limit) except -1:

@@ -126,13 +126,6 @@ def reply(octets: bytes) -> None:
         assert _fastparse.reply_lines(octets[:after]) == expected
 
 
-def log_text(octets: bytes) -> None:
-    escaped = _fastparse.json_escape(octets)
-    assert twin_content.read_json(escaped) == twin_content.shown(octets)
-    assert not twin_content.UNPRINTABLE.search(escaped.decode())
-    assert b"\n" not in escaped
-
-
 PARSERS: Final[dict[str, Callable[[bytes], None]]] = {
     "lines": lines,
     "command": command,
@@ -145,6 +138,5 @@ PARSERS: Final[dict[str, Callable[[bytes], None]]] = {
     "dots": dots,
     "header": header,
     "reply": reply,
-    "log_text": log_text,
 }
 """All of them by name: the fuzz targets, and the folders of tests/corpus."""

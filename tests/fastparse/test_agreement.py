@@ -78,9 +78,3 @@ def test_header_scans_agree(octets: bytes) -> None:
 @given(samples.of(samples.REPLY_TOKENS))
 def test_replies_agree_however_the_input_is_cut(octets: bytes) -> None:
     agreement.reply(octets)
-
-
-@MORE
-@given(st.one_of(st.binary(max_size=40), st.text(max_size=40).map(lambda text: text.encode(errors="surrogatepass"))))
-def test_log_text_agrees(octets: bytes) -> None:
-    agreement.log_text(octets)

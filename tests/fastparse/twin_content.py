@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import NamedTuple
 
@@ -146,17 +145,3 @@ def parse_reply(octets: bytes) -> Reply:
             joined = b" ".join([text for text in texts if text])
             return Reply(after, "", int(first_code), status or first_status.decode(), text, joined)
     return Reply(-1)
-
-
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-
-
-def shown(octets: bytes) -> str:
-    """What a JSON reader gets back from json_escape."""
-    return octets.decode(errors="backslashreplace")
-
-
-def read_json(escaped: bytes) -> str:
-    text = json.loads(b'"' + escaped + b'"')
-    assert isinstance(text, str)
-    return text

@@ -9,9 +9,11 @@ from tests.fastparse.agreement import PARSERS
 from tests.imap import agreement as imap
 from tests.mime.agreement import mime
 from tests.sieve.fuzz import sieve
+from tests.telemetry.agreement import log_text
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     **PARSERS,
+    "log_text": log_text,
     "mime": mime,
     "sieve": sieve,
     "imap_tokens": imap.tokens,

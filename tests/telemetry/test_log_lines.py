@@ -1,7 +1,6 @@
 """Log lines: valid, one line each, plain to look at, whatever a peer sends."""
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +11,9 @@ from hypothesis import strategies as st
 from relay.telemetry import lines
 from relay.telemetry._lines import ALWAYS, PLAIN, SECONDS, TIME, Line, event_line
 from relay.telemetry.lines import DELIVERY, LIST_LIMIT, TEXT_LIMIT, TRANSACTION, escape, timestamp
+from tests.telemetry.agreement import RAW_CONTROL, log_text
 
 NOW = 1_767_323_045_678_901
-RAW_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -41,31 +40,23 @@ def parsed(line: bytes) -> dict[str, Any]:
     return value
 
 
-def slow_escape(octets: bytes) -> str:
-    """The slow twin of escape(): what a reader of the JSON gets, sequence by sequence."""
-    shown, at = [], 0
-    while at < len(octets):
-        for length in (1, 2, 3, 4):
-            try:
-                shown.append(octets[at : at + length].decode("utf-8", "strict"))
-            except UnicodeDecodeError:
-                continue
-            at += length
-            break
-        else:
-            shown.append(f"\\x{octets[at]:02x}")
-            at += 1
-    return "".join(shown)
-
-
 @given(st.binary(max_size=600))
 @example(b"\xed\xa0\x80 \xc0\x80 \xf4\x90\x80\x80 \xf0\x80\x80\x80 \xe0\x9f\xbf \xc2")
 @example("é€😀\u202e\x85\ufeff".encode())
 @example(bytes(range(256)))
 def test_any_octets_become_a_string_that_reads_as_the_slow_twin_says(octets):
-    body = escape(octets)
-    assert json.loads(b'"' + body + b'"') == slow_escape(octets)
-    assert not RAW_CONTROL.search(body.decode("utf-8", "strict"))
+    log_text(octets)
+
+
+def test_log_text_cannot_break_out_of_its_string_or_line():
+    """Invariant I8's neighbour: a peer must not write log records of its own."""
+    hostile = b'x","code":250}\n{"a":"\r\0\x1b[2J\x7f\xff\xc2\x9b' + "\u202e\u2028é".encode()
+    escaped = escape(hostile)
+    shown = 'x","code":250}\n{"a":"\r\0\x1b[2J\x7f\\xff\x9b\u202e\u2028é'
+    assert json.loads(b'{"text":"' + escaped + b'"}') == {"text": shown}
+    assert escaped == (
+        b'x\\",\\"code\\":250}\\n{\\"a\\":\\"\\r\\u0000\\u001b[2J\\u007f\\\\xff\\u009b\\u202e\\u2028' + "é".encode()
+    )
 
 
 @given(st.lists(st.tuples(st.text(max_size=20), VALUES), max_size=12, unique_by=lambda pair: pair[0]))
