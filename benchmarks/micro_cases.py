@@ -34,7 +34,7 @@ def line_split() -> Run:
 
 
 def address_parse() -> Run:
-    from relay._fastparse import parse_path
+    from relay.mail._paths import parse_path
 
     return repeat(lambda: parse_path("MAIL", b"FROM:<user@example.org> SIZE=1000"))
 
@@ -53,7 +53,7 @@ def header_scan() -> Run:
 
 
 def reply_parse() -> Run:
-    from relay._fastparse import parse_reply
+    from relay.delivery._replies import parse_reply
 
     return repeat(lambda: parse_reply(EHLO_REPLY))
 

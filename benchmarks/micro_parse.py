@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from relay import _fastparse
+from relay.delivery import _replies
+from relay.mail import _paths
+from relay.smtp import _parameters
 
 LINE: Final = b"The quick brown fox jumps over the lazy dog and then goes on to the next.\r\n"
 MIB: Final = 1 << 20
@@ -71,10 +74,10 @@ def main() -> None:
     calls: dict[str, Callable[[], Any]] = {
         "line": lambda: _fastparse.split_line(b"MAIL FROM:<user@example.org> SIZE=1000\r\n"),
         "command": lambda: _fastparse.parse_command(b"MAIL FROM:<user@example.org> SIZE=1000"),
-        "path": lambda: _fastparse.parse_path("MAIL", b"FROM:<user@example.org> SIZE=1000"),
-        "parameters": lambda: _fastparse.parse_params(b"SIZE=1000 BODY=8BITMIME"),
+        "path": lambda: _paths.parse_path("MAIL", b"FROM:<user@example.org> SIZE=1000"),
+        "parameters": lambda: _parameters.parse_params(b"SIZE=1000 BODY=8BITMIME"),
         f"header section, {len(HEADER)} octets": lambda: _fastparse.parse_header(HEADER),
-        "reply to EHLO, 5 lines": lambda: _fastparse.parse_reply(EHLO_REPLY),
+        "reply to EHLO, 5 lines": lambda: _replies.parse_reply(EHLO_REPLY),
     }
     for name, call in calls.items():
         print(f"{name:<40}{best_seconds(call) * 1e9:7.0f} ns")

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t
 
-from relay._fastparse cimport ReplyScan
+from relay.delivery._replies cimport ReplyScan
 from relay.delivery._delivery cimport Delivery
 from relay.delivery._transactions cimport Transactions
 

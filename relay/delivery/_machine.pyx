@@ -17,8 +17,9 @@ Not here: the transport, the clock and the reading of large contents (_client.py
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from relay._fastparse cimport C_LINE_START, ReplyScan, decimal, equals, next_reply_line, scan_reply, stuff, stuff_into
+from relay._fastparse cimport C_LINE_START, decimal, equals, stuff, stuff_into
 from relay.delivery._delivery cimport BODY_8BIT, DOTS, SMTPUTF8, Delivery, objection
+from relay.delivery._replies cimport ReplyScan, next_reply_line, scan_reply
 from relay.delivery._transactions cimport BANNER, DEAD, EHLO, HELO, QUIT, READY, Transactions
 
 from relay.mail.outcome import FAILED as _FAILED

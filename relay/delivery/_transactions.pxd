@@ -1,6 +1,6 @@
 """C declarations of relay/delivery/_transactions.pyx."""
 
-from relay._fastparse cimport ReplyScan
+from relay.delivery._replies cimport ReplyScan
 from relay.delivery._delivery cimport Delivery
 
 

@@ -17,8 +17,8 @@ Not here: reading replies and writing commands (_machine.pyx).
 
 from cpython.bytes cimport PyBytes_AS_STRING
 
-from relay._fastparse cimport ReplyScan, reply_text
 from relay.delivery._delivery cimport Delivery
+from relay.delivery._replies cimport ReplyScan, reply_text
 
 from relay.mail.outcome import DEFERRED as _DEFERRED, DELIVERED as _DELIVERED, FAILED as _FAILED, Outcome as _Outcome
 

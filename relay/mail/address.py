@@ -1,12 +1,12 @@
 """Addresses on cold paths: configuration, accounts, the command line, look-ups that need more than an equal sign.
 
 Theory: inside Relay an address is ``bytes``: local part, "@", domain (mail/envelope.py), read by the one grammar of
-relay/_fastparse.pyx. This module adds what a person's input needs: a reason and a place when it is wrong, and names of
+_paths.pyx. This module adds what a person's input needs: a reason and a place when it is wrong, and names of
 domains in the one form in which they are compared: A-labels, lower case (RFC 5890 2.3.2.1).
 
 Invariant: ``parse_address(parse_address(text)) == parse_address(text)``.
 
-Not here: paths with brackets, source routes and parameters (_fastparse), who may use an address (relay/policy).
+Not here: paths with brackets and source routes (_paths), who may use an address (relay/policy).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 
 import idna
 
-from relay import _fastparse
+from relay.mail import _paths
 
 WHY: Final[dict[str, str]] = {
     "keyword": "FROM: or TO: is missing",
@@ -35,7 +35,7 @@ WHY: Final[dict[str, str]] = {
     "domain-too-long": "the domain is longer than 255 octets",
     "path-too-long": "the path is longer than 256 octets",
 }
-"""What each path error of _fastparse means, for a person."""
+"""What each path error of _paths means, for a person."""
 
 
 class AddressError(ValueError):
@@ -54,7 +54,7 @@ def parse_address(text: str | bytes) -> bytes:
     when ``text`` is not one.
     """
     octets = text.encode(errors="surrogateescape") if isinstance(text, str) else text
-    error, _, _, _, address, _, where = _fastparse.parse_mailbox(octets)
+    error, _, _, _, address, _, where = _paths.parse_mailbox(octets)
     if error:
         raise AddressError(where, WHY[error])
     local, _, domain = address.rpartition(b"@")

@@ -7,7 +7,7 @@ peer's words; nobody spells a reply as octets.
 Invariants: the class of the status is the first digit of the code; a text never holds our paths, hosts or causes; what
 ``wire`` returns is exactly one line of at most 512 octets (RFC 5321 4.5.3.1.5), whatever the text holds.
 
-Not here: what the client reads from others (relay/_fastparse.pyx), the multi-line answer to EHLO (relay/smtp).
+Not here: what the client reads from others (relay/delivery/_replies.pyx), the multi-line answer to EHLO (relay/smtp).
 """
 
 from __future__ import annotations
@@ -147,6 +147,6 @@ PATH_REPLIES: Final[dict[str, dict[str, Reply]]] = {
     "MAIL": {error: Reply(501, "5.1.7", f"Bad sender: {why}") for error, why in WHY.items()},
     "RCPT": {error: Reply(501, "5.1.3", f"Bad recipient: {why}") for error, why in WHY.items()},
 }
-"""What an error of _fastparse.PATH_ERRORS in MAIL or RCPT is answered with (RFC 3463 3.2)."""
+"""What an error of _paths.PATH_ERRORS in MAIL or RCPT is answered with (RFC 3463 3.2)."""
 PATH_REPLIES["MAIL"]["keyword"] = Reply(501, "5.5.4", "Syntax: MAIL FROM:<address>")
 PATH_REPLIES["RCPT"]["keyword"] = Reply(501, "5.5.4", "Syntax: RCPT TO:<address>")

@@ -3,8 +3,9 @@
 
 from libc.stdint cimport int64_t
 
-from relay._fastparse cimport Param, PathArgument
+from relay.mail._paths cimport PathArgument
 from relay.smtp._login cimport Login
+from relay.smtp._parameters cimport Param
 
 cdef class Commands(Login):
     cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about

@@ -12,13 +12,13 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
 from relay._fastparse cimport (
-    F_BARE_CR, F_BARE_LF, F_NONE, HOST_NONE, K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, PATH_UTF8, P_NONE, V_AUTH, V_DATA, V_EHLO,
-    V_HELO, V_HELP, V_HTTP, V_LHLO, V_MAIL, V_NONE, V_NOOP, V_QUIT, V_RCPT, V_RSET, V_STARTTLS, V_TLS, V_VRFY,
-    command, decimal, equals, has_eight_bit, host_kind, next_param, path_address, path_argument,
-    xtext_octets,
+    F_BARE_CR, F_BARE_LF, F_NONE, V_AUTH, V_DATA, V_EHLO, V_HELO, V_HELP, V_HTTP, V_LHLO, V_MAIL, V_NONE, V_NOOP, V_QUIT,
+    V_RCPT, V_RSET, V_STARTTLS, V_TLS, V_VRFY, command, decimal, equals, has_eight_bit,
 )
+from relay.mail._paths cimport HOST_NONE, PATH_UTF8, P_NONE, host_kind, path_address, path_argument
 from relay.smtp._context cimport VERBS, ServerContext, id_text
 from relay.smtp._login cimport AT_AUTH, AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT
+from relay.smtp._parameters cimport K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, Param, is_xtext, next_param
 from relay.smtp._speaker cimport COMMAND, CONTENT, SPOOLING
 from relay.smtp._transaction cimport Transaction
 
@@ -268,7 +268,7 @@ cdef class Commands(Login):
         if param.keyword == K_AUTH and self.service.authenticator is not None:
             # Who is said to have submitted it elsewhere; that is not for us to vouch for, so it goes no further
             # (RFC 4954 5).
-            return 8 if param.value_start >= 0 and xtext_octets(p, param.value_start, param.value_end) else -1
+            return 8 if param.value_start >= 0 and is_xtext(p, param.value_start, param.value_end) else -1
         if param.keyword == K_SMTPUTF8:
             self.candidate_flags |= FLAG_SMTPUTF8
             return 4 if param.value_start < 0 else -1

@@ -121,7 +121,7 @@ PATH_ERROR_NAMES: Final = (
     "", "keyword", "no-angle", "unclosed", "after-path", "null", "local", "quoted", "no-domain", "domain", "literal",
     "route", "utf8", "local-too-long", "label-too-long", "domain-too-long", "path-too-long",
 )  # fmt: skip
-"""In the order of relay._fastparse.PathError."""
+"""In the order of relay.mail._paths.PathError."""
 
 MAIL_PATH_REPLIES: Final = (None, *(PATH_REPLIES["MAIL"][name] for name in PATH_ERROR_NAMES[1:]))
 RCPT_PATH_REPLIES: Final = (None, *(PATH_REPLIES["RCPT"][name] for name in PATH_ERROR_NAMES[1:]))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pytest
 
 from relay import _fastparse
+from relay.mail import _paths
+from relay.smtp import _parameters
 from tests.fastparse.twin_paths import Path
 
 
 def mail(argument: bytes) -> Path:
-    return Path(*_fastparse.parse_path("MAIL", argument))
+    return Path(*_paths.parse_path("MAIL", argument))
 
 
 def rcpt(argument: bytes) -> Path:
-    return Path(*_fastparse.parse_path("RCPT", argument))
+    return Path(*_paths.parse_path("RCPT", argument))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_the_percent_hack_and_bang_paths_are_plain_local_parts() -> None:
 )
 def test_parameters_are_read(octets: bytes, expected: list[tuple[str, bytes, bytes | None]] | None) -> None:
     """RFC 5321 4.1.2: esmtp-param."""
-    assert _fastparse.parse_params(octets) == expected
+    assert _parameters.parse_params(octets) == expected
 
 
 def test_a_huge_size_is_a_large_number_not_a_small_one() -> None:

@@ -66,8 +66,6 @@ def parse_decimal(octets: bytes) -> int:
     return min(int(octets), 2**63 - 1) if re.fullmatch(rb"[0-9]{1,20}", octets) else -1
 
 
-def parse_xtext(octets: bytes) -> bytes | None:
+def has_only_xtext(octets: bytes) -> bool:
     """RFC 3461 4."""
-    if not re.fullmatch(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*", octets):
-        return None
-    return re.sub(rb"\+(..)", lambda found: bytes.fromhex(found[1].decode()), octets)
+    return re.fullmatch(rb"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*", octets) is not None

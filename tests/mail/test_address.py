@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from relay import _fastparse
+from relay.mail import _paths
 from relay.mail.address import (
     WHY,
     AddressError,
@@ -107,4 +107,4 @@ def test_domains_are_shown_as_people_write_them() -> None:
 
 
 def test_every_path_error_has_its_words() -> None:
-    assert set(WHY) == set(_fastparse.PATH_ERRORS) - {""}
+    assert set(WHY) == set(_paths.PATH_ERRORS) - {""}

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from relay import _fastparse
-from relay.mail import reply
+from relay.delivery import _replies
+from relay.mail import _paths, reply
 from relay.mail.reply import COMMAND_FAULTS, CONTENT_FAULTS, PATH_REPLIES, REPLIES, Reply
 
 ALL = [
@@ -32,7 +33,7 @@ def test_a_reply_has_a_code_a_status_of_its_class_and_a_text(name: str, value: R
 @pytest.mark.parametrize(("name", "value"), ALL, ids=[name for name, _ in ALL])
 def test_our_own_client_reads_what_the_server_says(name: str, value: Reply) -> None:
     wire = value.wire()
-    after, fault, code, status, text, _ = _fastparse.parse_reply(wire)
+    after, fault, code, status, text, _ = _replies.parse_reply(wire)
     assert (after, fault) == (len(wire), "")
     assert (code, status, text.decode()) == (value.code, value.status, value.text)
 
@@ -52,7 +53,7 @@ def test_every_fault_of_the_parsers_has_its_reply() -> None:
     assert set(COMMAND_FAULTS) == set(_fastparse.FAULTS) - {""}
     assert set(CONTENT_FAULTS) == set(_fastparse.FAULTS) - {"", "not-ascii"}
     for verb in ("MAIL", "RCPT"):
-        assert set(PATH_REPLIES[verb]) == set(_fastparse.PATH_ERRORS) - {""}
+        assert set(PATH_REPLIES[verb]) == set(_paths.PATH_ERRORS) - {""}
 
 
 def test_what_is_our_own_trouble_is_temporary() -> None:
