@@ -9,6 +9,7 @@ Not here: literals themselves (reader.py, session.py).
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Final
 
 from relay.imap import urls
@@ -43,17 +44,25 @@ class Append:
         self._is_begun = self._is_catenating = self._is_utf8 = False
         self._replaced: int | None = None
 
-    def line(self, tokens: Tokens, literal: Literal | None) -> Done | None:
-        """Reads the command up to ``literal``, or to its end. None: go on; else how the command ends, at once when
-        the client waits at a literal, else when all of it has come."""
+    def line(self, tokens: Tokens, literal: Literal | None, octets: bytes = b"") -> Done | None:
+        """Reads the command up to ``literal``, or to its end, and writes what there is of the literal. None: go on;
+        else how the command ends, at once when the client waits at a literal, else when all of it has come."""
         if self._how is None:
             try:
                 if not self._is_begun:
                     self._begin(tokens)
-                return self._rest(tokens, literal)
+                how = self._rest(tokens, literal)
             except Exception as fault:  # noqa: BLE001 - ending() raises again what is not an answer
                 self._refuse(self._named(fault))
+            else:
+                self.write(octets)
+                return how or self._how
         return self._how
+
+    def last(self, tokens: Tokens) -> Generator[bytes, None, Done | None]:
+        """The end of the command, as other commands are carried out (commands.py)."""
+        yield b""  # a generator, like the others
+        return self.line(tokens, None)
 
     def write(self, octets: bytes) -> None:
         """Octets of the literal."""

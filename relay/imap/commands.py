@@ -97,12 +97,6 @@ def is_append(tokens: Tokens, state: State) -> bool:
         return False
 
 
-def ending_with(how: Done) -> Running:
-    """A command that is carried out already, and ends so."""
-    yield b""  # a generator, like the others
-    return how
-
-
 def _simple(state: State, tokens: Tokens) -> Running:
     del state
     tokens.end()

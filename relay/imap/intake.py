@@ -151,20 +151,24 @@ class Intake(Speaker):
             self._tag = tokens.octets.partition(b" ")[0]
             self._command = commands.APPEND
         append = self._append
-        self._work(lambda: append.line(tokens, literal), lambda result: self._append_ready(literal, result))
+        if literal is None:
+            self._execute(commands.APPEND, append.last(tokens))
+            return
+        octets = b"" if literal.is_sync else self._reader.take(min(literal.size, HOLD_LIMIT))
+        left = literal.size - len(octets)
+        self._work(
+            lambda: append.line(tokens, literal, octets), lambda result: self._append_ready(literal, left, result)
+        )
 
-    def _append_ready(self, literal: Literal | None, result: Done | None) -> None:
+    def _append_ready(self, literal: Literal, left: int, result: Done | None) -> None:
+        """``left``: octets of the literal that were not there yet."""
         append = self._append
         assert append is not None
-        if literal is None:
-            self._append = None
-            self._execute(commands.APPEND, commands.ending_with(result or Done()))
-            return
         if result is not None and literal.is_sync:
             self._append = None
             self._failed(self._tag, f"{result.kind} ".encode() + with_code(result.text, result.code))
             return
-        append.left = literal.size
+        append.left = left
         if literal.is_sync:
             self._say(b"+ Go on\r\n")
 

@@ -145,7 +145,7 @@ class Session(Intake):
     def _stepped(self, made: Made) -> None:
         self._say(made.octets)
         if made.how is not None:
-            self._execution = None
+            self._execution = self._append = None
             self._ends(made.how)
 
     def _capabilities(self) -> str:

@@ -1,7 +1,8 @@
 """Messages that come into a mailbox by APPEND or COPY: files in ``tmp`` first, then all of them at once.
 
 Here lines become LF, as delivery has it (relay/mailbox/maildir.py); the internal date becomes the file's modification
-time, where every program finds it.
+time, where every program finds it. A short message is held until all of it is there, and then written in one go under
+the name that it keeps; a longer one goes to disk as it comes.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import os
 import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Final
 
-from relay.mailbox import change, filename
+from relay.mailbox import _disk, change, filename
 from relay.mailbox.change import Draft
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.maildir import LineFeeds, make_maildir, unique_name
 from relay.mailbox.quota import Usage
 from relay.mailbox.vocabulary import Appended, Copied, Refusal, Refused, system_flags
+
+HELD: Final = 1 << 16
+"""Octets of a message that are held in memory before they go to disk."""
 
 
 class FileAppending:
@@ -44,8 +49,12 @@ class FileAppending:
         self._usage.require_room(self._octets, len(self._drafts) + 1)
 
     def commit(self) -> Appended:
-        self._finish()
-        appended = change.add(self._mailbox, self._drafts)
+        try:
+            self._finish()
+            appended = change.add(self._mailbox, self._drafts)
+        except BaseException:
+            self.abort()
+            raise
         self._drafts = []
         return appended
 
@@ -87,42 +96,67 @@ class _Open:
     """The message that is being written."""
 
     def __init__(self, folder: Path, flags: tuple[str, ...], date: int) -> None:
-        self._folder = folder / "tmp"
+        self._folder = folder
         self._name = unique_name()
         self._flags = flags
         self._date = date
         self._lines = LineFeeds()
         self._size = self._sent = 0
-        make_maildir(folder)
-        how = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-        self._descriptor = os.open(self._folder / self._name, how, 0o600)
+        self._held: list[bytes] = []
+        self._descriptor = -1
+        """Of the file, once it is more than is held."""
 
     def write(self, octets: bytes) -> int:
-        """How many octets went to disk."""
+        """How many octets more there are."""
         return self._put(self._lines.take(octets))
 
     def finish(self) -> Draft:
         """*Synced* in ``tmp`` under its base."""
         self._put(self._lines.end())
-        os.utime(self._descriptor, (self._date, self._date))
-        os.fsync(self._descriptor)
-        os.close(self._descriptor)
         base = f"{self._name},S={self._size},W={self._sent}"
-        os.rename(self._folder / self._name, self._folder / base)
+        path = self._folder / "tmp" / base
+        if self._descriptor < 0:
+            self._write_whole(os.fsencode(path))
+        else:
+            os.utime(self._descriptor, (self._date, self._date))
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            os.rename(self._folder / "tmp" / self._name, path)
         return Draft(base, self._flags, self._date, filename.email_id(base))
 
     def abort(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
         with contextlib.suppress(OSError):
-            os.unlink(self._folder / self._name)
+            os.unlink(self._folder / "tmp" / self._name)
 
     def _put(self, octets: bytes) -> int:
-        view = memoryview(octets)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
         self._size += len(octets)
         self._sent += len(octets) + octets.count(b"\n")
+        self._held.append(octets)
+        if self._size > HELD:
+            self._spill()
         return len(octets)
+
+    def _spill(self) -> None:
+        """What is held goes to disk."""
+        if self._descriptor < 0:
+            make_maildir(self._folder)
+            how = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            self._descriptor = os.open(self._folder / "tmp" / self._name, how, 0o600)
+        view = memoryview(b"".join(self._held))
+        self._held.clear()
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def _write_whole(self, path: bytes) -> None:
+        octets = b"".join(self._held)
+        try:
+            _disk.write_file(path, octets, self._date)
+        except FileNotFoundError:  # somebody removed ``tmp``
+            make_maildir(self._folder)
+            _disk.write_file(path, octets, self._date)
 
 
 def _linked(source: Mailbox, uid: int, folder: Path) -> Draft:

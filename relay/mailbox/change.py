@@ -9,10 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from relay.mailbox import deleted, filename
+from relay.mailbox import _disk, deleted, filename
 from relay.mailbox.look import expected
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.maildir import sync_directory
@@ -97,12 +96,38 @@ def add(mailbox: Mailbox, drafts: Sequence[Draft]) -> Appended:
             records += made
             items.append(Item(picture.uidnext + len(items), mask, draft.email_id, draft.internal_date, now, draft.base))
         if items:
-            mailbox.commit([*records, Added(picture.highestmodseq + 1, items)])
-            for item in items:
-                _publish(mailbox.folder, item)
-            sync_directory(mailbox.folder / "cur")
-            mailbox.commit([])
+            records.append(Added(picture.highestmodseq + 1, items))
+            (_add_one if len(items) == 1 else _add_many)(mailbox, records, items)
         return Appended(picture.uidvalidity, [item.uid for item in items])
+
+
+def _add_one(mailbox: Mailbox, records: Sequence[Record], items: Sequence[Item]) -> None:
+    """Publishes, then logs: a crash in between leaves a message that a look gives a UID; nobody was told another."""
+    (item,) = items
+    target = os.fsencode(mailbox.folder / _place(item))
+    _disk.move(os.fsencode(mailbox.folder / "tmp" / item.base), target)
+    try:
+        mailbox.commit(records)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(target)
+        raise
+    _disk.sync_directory(os.fsencode(mailbox.folder / "cur"))
+
+
+def _add_many(mailbox: Mailbox, records: Sequence[Record], items: Sequence[Item]) -> None:
+    """Logs, then publishes: a look rolls forward what a crash kept from it, so all of them appear together."""
+    mailbox.commit(records)
+    for item in items:
+        with contextlib.suppress(FileNotFoundError):  # a look has rolled it forward
+            os.rename(mailbox.folder / "tmp" / item.base, mailbox.folder / _place(item))
+    _disk.sync_directory(os.fsencode(mailbox.folder / "cur"))
+    mailbox.commit([], durable=False)
+
+
+def _place(item: Item) -> str:
+    """A name without flags that have no letter; a look after a crash gives the same."""
+    return filename.in_cur(item.base, item.flags & ~IN_NEW)
 
 
 def _present(picture: Picture, uids: Iterable[int]) -> tuple[list[int], list[int], list[int]]:
@@ -186,12 +211,6 @@ def _remove(mailbox: Mailbox, uid: int, keep: bool) -> None:
         deleted.keep(root.folder, folder, mailbox.folder / path, int(root.now()))
     else:
         os.unlink(mailbox.folder / path)
-
-
-def _publish(folder: Path, item: Item) -> None:
-    """A name without flags that have no letter; a look after a crash does the same."""
-    with contextlib.suppress(FileNotFoundError):  # a look has rolled it forward
-        os.rename(folder / "tmp" / item.base, folder / filename.in_cur(item.base, item.flags & ~IN_NEW))
 
 
 def names_of(picture: Picture, uid: int) -> tuple[str, ...]:

@@ -10,13 +10,12 @@ Not here: what records mean (relay/mailbox/picture.py), their octets (relay/mail
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from pathlib import Path
 from typing import Final
 
-from relay.mailbox import uidlog
+from relay.mailbox import _disk, uidlog
 from relay.mailbox.maildir import sync_directory
 from relay.mailbox.uidlog import Head, Parsed, Record
 from relay.mailbox.vocabulary import Refusal, Refused
@@ -30,6 +29,8 @@ class LogFile:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / NAME
+        self._name = os.fsencode(self.path)
+        self._folders = os.fsencode(folder / "new"), os.fsencode(folder / "cur")
         self._descriptor = -1
         self.end = 0
         """How far it was read or written: whole records end here."""
@@ -46,16 +47,15 @@ class LogFile:
             if self._descriptor < 0:
                 self._open()
                 is_other = True
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-            if self._is_current():
+            if _disk.lock(self._descriptor, self._name):
                 if is_other:
                     self.end, self.last, self.damaged = 0, b"", 0
                 return is_other
             self.close()
 
-    def unlock(self) -> None:
-        if self._descriptor >= 0:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+    def unlock(self) -> tuple[int, int]:
+        """Gives the lock back; (inode, size) of the file, (0, 0) when none is open."""
+        return _disk.unlock(self._descriptor) if self._descriptor >= 0 else (0, 0)
 
     def close(self) -> None:
         """Also gives back the lock."""
@@ -76,6 +76,14 @@ class LogFile:
 
     def size(self) -> int:
         return os.fstat(self._descriptor).st_size
+
+    def look(self) -> tuple[int, int, int]:
+        """The log's size, and ``modified``."""
+        return _disk.look(self._descriptor, *self._folders)
+
+    def modified(self) -> tuple[int, int]:
+        """Modification times (ns) of ``new`` and ``cur`` beside the log; 0 for one that is not there."""
+        return _disk.modified(*self._folders)
 
     def head(self) -> Head | None:
         """None: the log is new, or its beginning is damaged."""
@@ -101,16 +109,7 @@ class LogFile:
         """Writes one transaction at ``end``, over a torn tail; *synced* when ``durable``. OSError: nothing was
         appended."""
         octets = uidlog.encode_all(records)
-        if self.size() != self.end:
-            os.ftruncate(self._descriptor, self.end)
-        try:
-            _write(self._descriptor, octets, self.end)
-            if durable:
-                os.fdatasync(self._descriptor)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self.end)
-            raise
+        _disk.append(self._descriptor, octets, self.end, durable)
         self.end += len(octets)
         self.last = uidlog.parse(uidlog.encode(records[-1])).last
 
@@ -133,24 +132,11 @@ class LogFile:
         self.end = len(octets)
         self.last = uidlog.parse(uidlog.encode(records[-1])).last
 
-    def identity(self) -> tuple[int, int]:
-        """(Inode, size) of the open file."""
-        found = os.fstat(self._descriptor)
-        return found.st_ino, found.st_size
-
     def _open(self) -> None:
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except (FileNotFoundError, NotADirectoryError):
             raise Refused(Refusal.NONEXISTENT, "there is no such mailbox") from None
-
-    def _is_current(self) -> bool:
-        mine = os.fstat(self._descriptor)
-        try:
-            there = os.stat(self.path)
-        except OSError:
-            return False
-        return (mine.st_ino, mine.st_dev) == (there.st_ino, there.st_dev)
 
     def _read_from(self, offset: int) -> bytes:
         pieces = []

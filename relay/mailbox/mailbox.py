@@ -4,7 +4,8 @@ Theory: a transaction holds the log's lock, reads what others have logged, looks
 times are not those that the log has seen, renames files, and appends records. What is logged as ``Looked`` lets every
 other process skip the look. Order of things, so that a crash at any point loses and repeats nothing:
 
-- an addition is logged and synced while the file is in ``tmp``, then renamed (a look rolls it forward);
+- an addition of one message is renamed, then logged and synced; of several it is logged and synced while the files are
+  in ``tmp``, then they are renamed (a look rolls them forward);
 - flags are renamed, then logged: a look finds them as a foreign change;
 - a removal is renamed away and synced, then logged: a look finds it gone.
 
@@ -27,7 +28,7 @@ from typing import Final
 from relay.mailbox import dovecot, index
 from relay.mailbox.facts import Facts
 from relay.mailbox.logfile import LogFile
-from relay.mailbox.look import expected, look, look_at_new, modified
+from relay.mailbox.look import expected, look, look_at_new
 from relay.mailbox.picture import IN_NEW, Picture, packed
 from relay.mailbox.root import Root
 from relay.mailbox.uidlog import Added, Claimed, Expunged, Flagged, Head, Keyword, Looked, Record
@@ -85,8 +86,7 @@ class Mailbox:
             finally:
                 self._depth -= 1
                 if self._depth == 0:
-                    self._known = self.log.identity()
-                    self.log.unlock()
+                    self._known = self.log.unlock()
 
     def is_current(self) -> bool:
         """Whether nothing has changed since the last transaction, as far as three modification times tell."""
@@ -94,7 +94,7 @@ class Mailbox:
         if picture is None or self.log.fingerprint() != self._known:
             return False
         new, cur, dirty_since = picture.looked
-        return (new, cur) == modified(self.folder) and not (dirty_since and time.time_ns() - dirty_since > TRUST)
+        return (new, cur) == self.log.modified() and not (dirty_since and time.time_ns() - dirty_since > TRUST)
 
     def commit(self, records: Sequence[Record], *, durable: bool = True) -> None:
         """Appends ``records`` of changes that this transaction made to the files, and applies them."""
@@ -216,12 +216,12 @@ class Mailbox:
 
     def _catch_up(self, force: bool) -> None:
         picture = self.picture
-        if self.log.size() != self.log.end:
+        size, new, cur = self.log.look()
+        if size != self.log.end:
             for record in self.log.read():
                 picture.apply(record)
             if self.log.damaged:
                 self._picture = picture = self._replace(picture)
-        new, cur = modified(self.folder)
         now = time.time_ns()
         dirty_since = picture.looked[2]
         if force or (new, cur) != picture.looked[:2] or (dirty_since and now - dirty_since > TRUST):
@@ -265,7 +265,7 @@ class Mailbox:
 
     def _looked_after_own(self) -> tuple[int, int, int]:
         """What to trust of the modification times after changes of our own."""
-        new, cur = modified(self.folder)
+        new, cur = self.log.modified()
         known_new, known_cur, dirty_since = self.picture.looked
         if cur != known_cur:
             if known_cur and len(self.picture) >= LARGE:

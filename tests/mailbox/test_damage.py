@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import resource
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mailbox import uidlog
+from relay.mailbox.appending import HELD
 from relay.mailbox.picture import Picture, packed
 from relay.mailbox.store import FolderStore
 from relay.mailbox.uidlog import Added, Claimed, Expunged, Flagged, Head, Item, Keyword, Looked, Uidl
@@ -141,22 +146,51 @@ def test_damage_in_the_middle_of_a_log_uses_no_uid_twice(tmp_path):
     assert [read(view, index) for index in range(3)] == [b"one", b"three", b"two"]
 
 
-def test_a_full_disk_changes_nothing(tmp_path, monkeypatch):
+@contextlib.contextmanager
+def full_from(size):
+    """No file of this process can grow past ``size`` octets: writing there fails as on a full disk (EFBIG)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_changes_nothing(tmp_path):
     store = FolderStore(tmp_path / "ann")
     put(store, b"one")
     view = store.open("INBOX")
     mailbox = store.mailbox("INBOX")
-
-    def full(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("relay.mailbox.logfile._write", full)
-        with pytest.raises(OSError, match="space"):
-            view.store_flags([1], How.ADD, ["\\Seen"])
-        with pytest.raises(OSError, match="space"):
-            put(store, b"two")
-    assert mailbox.log.end == (tmp_path / "ann" / "relay-uids").stat().st_size
+    log = tmp_path / "ann" / "relay-uids"
+    for room in (0, 10):  # the write fails, or only its end does
+        with full_from(log.stat().st_size + room):
+            with pytest.raises(OSError, match="File too large"):
+                view.store_flags([1], How.ADD, ["\\Seen"])
+            with pytest.raises(OSError, match="File too large"):
+                put(store, b"two")
+            with pytest.raises(OSError, match="File too large"):
+                put(store, b"two", b"three")
+        assert mailbox.log.end == log.stat().st_size
     view = FolderStore(tmp_path / "ann").open("INBOX")
     assert list(view.uids) == [1]
     assert put(store, b"three") == [2]
+
+
+@pytest.mark.parametrize("size", [10, HELD + 10])
+def test_a_message_that_the_disk_has_no_room_for_leaves_no_file(tmp_path, size):
+    """Also one that is too long to be held in memory."""
+    store = FolderStore(tmp_path / "ann")
+    put(store, b"one")
+    appending = store.begin_append("INBOX")
+    appending.add()
+
+    def rest():
+        appending.write(b"x" * size)
+        appending.commit()
+
+    with full_from(size - 1), pytest.raises(OSError, match="File too large"):
+        rest()
+    appending.abort()
+    assert os.listdir(tmp_path / "ann" / "tmp") == []
+    assert list(store.open("INBOX").uids) == [1]
