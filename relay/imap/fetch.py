@@ -96,9 +96,12 @@ def which(tokens: Tokens) -> Ranges | None:
 
 
 def _see(view: View, run: list[int]) -> frozenset[int]:
-    """Marks messages as seen; the UIDs that were not."""
-    unseen = [view.uids[index] for index in run if not view.flags[index] & SEEN]
-    return frozenset(view.store_flags(unseen, How.ADD, ["\\Seen"]).changed) if unseen else frozenset()
+    """Marks messages as seen; the UIDs of those whose flags are not those before, also because of somebody else."""
+    unseen = {index: view.flags[index] for index in run if not view.flags[index] & SEEN}
+    if not unseen:
+        return frozenset()
+    view.store_flags([view.uids[index] for index in unseen], How.ADD, ["\\Seen"])
+    return frozenset(view.uids[index] for index, before in unseen.items() if view.flags[index] != before)
 
 
 def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Mapping
 
 from relay.imap import responses
 from relay.imap._tokens import Tokens
@@ -11,7 +11,8 @@ from relay.imap.faults import Bad, No
 from relay.imap.fetch import which
 from relay.imap.grammar import CLOSE, OPEN, flag_list, mailbox
 from relay.imap.state import State
-from relay.mailbox.vocabulary import Copied, How, Refusal, Refused
+from relay.mailbox.ports import View
+from relay.mailbox.vocabulary import RECENT, Copied, How, Refusal, Refused
 
 _HOW = {b"FLAGS": How.REPLACE, b"+FLAGS": How.ADD, b"-FLAGS": How.REMOVE}
 Running = Generator[bytes, None, Done | None]
@@ -42,26 +43,46 @@ def store(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     if unchanged_since is not None:
         state.enabled.add("CONDSTORE")
     chosen = state.set_of(ranges, by_uid=by_uid)
-    uids = [view.uids[index] for index in chosen]
+    before = {view.uids[index]: view.flags[index] for index in chosen}
     flags = [flag for flag in flags if flag.lower() != "\\recent"]
-    stored = view.store_flags(uids, how, flags, unchanged_since)
-    failed, gone = set(stored.failed), set(stored.gone)
-    shown = uids if not is_silent else list(stored.changed) if state.has_modseqs else []
-    for uid in shown:
-        if uid in failed or uid in gone:
+    stored = view.store_flags(before, how, flags, unchanged_since)
+    changed, left = set(stored.changed), {*stored.failed, *stored.gone}
+    surprises = _surprises(view, before, how, flags) if is_silent else before.keys()
+    for uid in before:
+        if uid in left:
             continue
         index = view.index_of(uid)
-        if is_silent:
+        if uid in surprises:
+            yield state.flags_of(index, with_uid=by_uid)
+        elif state.has_modseqs and uid in changed:
             own = b"UID %d " % uid if by_uid or state.has_vanished else b""
             yield b"* %d FETCH (%bMODSEQ (%d))\r\n" % (index + 1, own, view.modseqs[index])
-        else:
-            yield state.flags_of(index, with_uid=by_uid)
     if stored.failed:
         numbers = stored.failed if by_uid else [view.index_of(uid) + 1 for uid in stored.failed]
         return Done("Changed by somebody else meanwhile", f"MODIFIED {responses.number_set(numbers).decode()}")
     if stored.gone and not by_uid:
         return Done("Some of the messages are gone", "EXPUNGEISSUED", "NO")
     return None
+
+
+def _surprises(view: View, before: Mapping[int, int], how: How, flags: Collection[str]) -> set[int]:
+    """The messages whose flags now are not what a client makes of those that it knew (``before``, by UID): somebody
+    else has changed them meanwhile, and must not be passed over in silence (RFC 9051 6.4.6)."""
+    wanted = {flag.lower() for flag in flags}
+    known: dict[tuple[int, int], bool] = {}
+
+    def is_one(old: int, new: int) -> bool:
+        was, are = ({name.lower() for name in view.flag_names(mask & ~RECENT)} for mask in (old, new))
+        return are != {How.REPLACE: wanted, How.ADD: was | wanted, How.REMOVE: was - wanted}[how]
+
+    found: set[int] = set()
+    for uid, old in before.items():
+        pair = old, view.flags[view.index_of(uid)]
+        if pair not in known:
+            known[pair] = is_one(*pair)
+        if known[pair]:
+            found.add(uid)
+    return found
 
 
 def _bare_flags(tokens: Tokens) -> list[str]:

@@ -8,6 +8,8 @@ import re
 from relay.auth import Accepted, Challenge, CheckPassword, Client, Door, Login
 from relay.auth.steps import Refused, Trouble
 from relay.imap import Session, State
+from relay.imap.idle import Watches
+from relay.mailbox.ports import Store
 from relay.net.machine import Blocking
 from tests.mailbox.twin import Disk, TwinStore, TwinWatcher
 
@@ -59,9 +61,9 @@ class World:
         self.append_limit = append_limit
         self.now = float(NOW)
         self.disks: dict[str, Disk] = {}
-        self.watcher = TwinWatcher()
+        self.watcher: Watches = TwinWatcher()
 
-    def store(self, account: str) -> TwinStore:
+    def store(self, account: str) -> Store:
         return TwinStore(self.disk(account))
 
     def disk(self, account: str = "anna@local.test") -> Disk:
