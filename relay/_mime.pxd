@@ -6,19 +6,13 @@ All offsets count from the start of the content; ends are exclusive. Nothing her
 
 from libc.stdint cimport int32_t, int64_t, uint32_t
 
+from relay._mime_values cimport Slice
+
 cdef enum Kind:             # the body types of RFC 9051 9
     KIND_BASIC = 0
     KIND_TEXT
     KIND_MULTIPART          # its delimiters were looked for; its children are its parts
     KIND_MESSAGE            # message/rfc822, message/global; its one child is the message in it
-
-cdef enum Encoding:         # RFC 2045 6.1; without the field it is 7bit
-    ENCODING_7BIT = 0
-    ENCODING_8BIT
-    ENCODING_BINARY
-    ENCODING_BASE64
-    ENCODING_QUOTED_PRINTABLE
-    ENCODING_OTHER
 
 cdef enum PartFlag:
     PART_CLOSED = 1         # a multipart whose end delimiter was seen
@@ -52,10 +46,6 @@ cdef enum FieldName:
     FIELD_REFERENCES
     FIELD_COUNT
 
-cdef struct Slice:
-    uint32_t start
-    uint32_t end
-
 cdef struct PartInfo:
     Slice type              # the token before "/" in Content-Type as written; empty without one that can be used
     Slice subtype
@@ -81,22 +71,6 @@ cdef class Structure:
     cdef readonly int count
     cdef readonly bint is_truncated
     cdef readonly int64_t steps
-
-# One parameter of a structured field value (RFC 2045 5.1, RFC 2183 2).
-cdef struct Parameter:
-    Py_ssize_t name_start
-    Py_ssize_t name_end
-    Py_ssize_t value_start  # inside the quotes
-    Py_ssize_t value_end
-    bint is_quoted          # unquote() is needed
-
-# The next parameter of the value p[start:end), searched from ``at`` (begin with the value's start). Returns where to go
-# on, -1 when there is none. All calls for one value together look at each octet a bounded number of times.
-cdef Py_ssize_t next_parameter(const char* p, Py_ssize_t at, Py_ssize_t end, Parameter* out) noexcept nogil
-
-# Copies the value without escapes and folds to ``out``, which has room for value_end - value_start octets; returns how
-# many were written.
-cdef Py_ssize_t unquote(const char* p, const Parameter* parameter, char* out) noexcept nogil
 
 # Raises ValueError for a content of 4 GiB or more, MemoryError.
 cpdef Structure scan(bytes content, int max_parts=?, int max_depth=?, Py_ssize_t max_header=?)

@@ -110,11 +110,5 @@ def scan(content: bytes, max_parts: int = 10_000, max_depth: int = 100, max_head
     content of 4 GiB or more and for bounds out of range.
     """
 
-def parse_value(value: bytes) -> tuple[bytes, list[tuple[bytes, bytes]]]:
-    """Reads a structured field value: (``type/subtype`` or first token, [(name, value)]), RFC 2045 5.1, RFC 2183 2.
-
-    The word and the names are in lower case; quotes, escapes, folds and comments are removed; RFC 2231 forms are left.
-    """
-
 def find_candidate(content: bytes, at: int, vectors: str) -> tuple[int, int, int]:
     """(Next line that begins with "--" after offset ``at``, LFs up to there, how many of them are CRLF); for tests."""

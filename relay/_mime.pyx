@@ -19,17 +19,20 @@ Invariants: no octet outside the content is read; parts come in the order in whi
 parent's body, and siblings do not overlap; time is linear in the content, with depth as the factor for lines that
 begin with "--" (``steps`` counts the work); memory is bounded by ``max_parts``.
 
-Not here: decoding of bodies, encoded words, addresses and RFC 2231 values (but for boundaries); IMAP's way of writing
+Not here: how a field's value is read (_mime_values.pyx), decoding of bodies, encoded words, addresses and RFC 2231 values (but for boundaries); IMAP's way of writing
 structures down; part numbers.
 """
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport UINT32_MAX, int64_t, uint32_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcmp, memset
 
-from relay._fastparse cimport equals
+from relay._fastparse cimport equals, invariant, octets_t
+from relay._mime_values cimport (
+    BOUNDARY_LIMIT, ENCODING_BASE64, ENCODING_QUOTED_PRINTABLE, Slice, is_space, media_type, read_boundary, transfer_encoding,
+)
 
 cdef extern from *:
     """
@@ -116,16 +119,11 @@ cdef extern from *:
     size_t relay_skip_plain(const unsigned char* p, size_t at, size_t n, relay_lines* count) noexcept nogil
     size_t relay_skip_avx2(const unsigned char* p, size_t at, size_t n, relay_lines* count) noexcept nogil
     bint relay_has_avx2() noexcept nogil
-    # Checked in the debug build only.
-    void invariant "assert"(bint statement) noexcept nogil
 
-ctypedef const unsigned char* octets_t
 ctypedef size_t (*skip_t)(const unsigned char*, size_t, size_t, relay_lines*) noexcept nogil
 
 cdef enum:
     DEPTH_LIMIT = 100           # the most that ``max_depth`` can be: there is one Frame for each
-    BOUNDARY_LIMIT = 250        # octets; RFC 2046 5.1.1 allows 70
-    SECTION_LIMIT = 10          # sections of one RFC 2231 boundary
     WITHOUT_GIL_FROM = 1 << 20  # octets: below, taking the GIL again may cost more than the scan
     MESSAGE_FIELDS = FIELD_DATE
 
@@ -201,216 +199,11 @@ cdef Py_ssize_t _next_candidate(octets_t p, Py_ssize_t at, Py_ssize_t n, skip_t 
     return n
 
 
-# --- structured values ---
-
-cdef bint IS_TOKEN[256]         # RFC 2045 5.1: any CHAR but SPACE, CTLs and tspecials
-IS_TOKEN[:] = [33 <= c <= 126 and c not in b"()<>@,;:\\\"/[]?=" for c in range(256)]
-
-
-cdef inline bint _is_space(unsigned char c) noexcept nogil:
-    return c == c' ' or c == c'\t' or c == c'\r' or c == c'\n'
-
-
-cdef Py_ssize_t _skip_comment(octets_t p, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
-    """Past the comment that begins at ``at``; ``end`` when it is not closed (RFC 5322 3.2.2)."""
-    cdef Py_ssize_t depth = 0
-    while at < end:
-        if p[at] == c'\\':
-            at += 1
-        elif p[at] == c'(':
-            depth += 1
-        elif p[at] == c')':
-            depth -= 1
-            if depth == 0:
-                return at + 1
-        at += 1
-    return end
-
-
-cdef Py_ssize_t _skip_space(octets_t p, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
-    """Past white space, folds and comments."""
-    while at < end:
-        if _is_space(p[at]):
-            at += 1
-        elif p[at] == c'(':
-            at = _skip_comment(p, at, end)
-        else:
-            break
-    return at
-
-
-cdef Py_ssize_t _skip_token(octets_t p, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
-    while at < end and IS_TOKEN[p[at]]:
-        at += 1
-    return at
-
-
-cdef Py_ssize_t _read_value(octets_t p, Py_ssize_t at, Py_ssize_t end, Parameter* out) noexcept nogil:
-    """The value of a parameter, at its first octet. Without quotes it may hold what a token may not: many do."""
-    out.is_quoted = at < end and p[at] == c'"'
-    if not out.is_quoted:
-        out.value_start = at
-        while at < end and p[at] != c';' and not _is_space(p[at]):
-            at += 1
-        out.value_end = at
-        return at
-    at += 1
-    out.value_start = at
-    while at < end and p[at] != c'"':
-        at += 2 if p[at] == c'\\' else 1
-    out.value_end = at if at < end else end
-    return at + 1 if at < end else end
-
-
-cdef Py_ssize_t next_parameter(const char* p, Py_ssize_t at, Py_ssize_t end, Parameter* out) noexcept nogil:
-    cdef octets_t octets = <octets_t>p
-    while True:
-        while at < end and octets[at] != c';':      # what is left of the one before
-            at = _skip_comment(octets, at, end) if octets[at] == c'(' else at + 1
-        if at >= end:
-            return -1
-        out.name_start = _skip_space(octets, at + 1, end)
-        out.name_end = _skip_token(octets, out.name_start, end)
-        at = _skip_space(octets, out.name_end, end)
-        if at < end and octets[at] == c'=' and out.name_end > out.name_start:
-            return _read_value(octets, _skip_space(octets, at + 1, end), end, out)
-
-
-cdef Py_ssize_t unquote(const char* p, const Parameter* parameter, char* out) noexcept nogil:
-    cdef Py_ssize_t at = parameter.value_start, written = 0
-    while at < parameter.value_end:
-        if parameter.is_quoted:
-            if p[at] == c'\\' and at + 1 < parameter.value_end:
-                at += 1
-            elif p[at] == c'\r' or p[at] == c'\n':
-                at += 1
-                continue
-        out[written] = p[at]
-        written += 1
-        at += 1
-    return written
-
-
-cdef bint _media_type(octets_t p, Slice value, Slice* type, Slice* subtype) noexcept nogil:
-    """Reads ``type "/" subtype`` at the start of a Content-Type; False, and both slices empty, when it is malformed."""
-    cdef Py_ssize_t start = _skip_space(p, value.start, value.end)
-    cdef Py_ssize_t stop = _skip_token(p, start, value.end)
-    cdef Py_ssize_t slash = _skip_space(p, stop, value.end)
-    cdef Py_ssize_t sub_start, sub_stop
-    if stop == start or slash == value.end or p[slash] != c'/':
-        return False
-    sub_start = _skip_space(p, slash + 1, value.end)
-    sub_stop = _skip_token(p, sub_start, value.end)
-    if sub_stop == sub_start:
-        return False
-    type.start, type.end = <uint32_t>start, <uint32_t>stop
-    subtype.start, subtype.end = <uint32_t>sub_start, <uint32_t>sub_stop
-    return True
-
-
 cdef inline bint _is_word(octets_t p, Slice word, const char* upper) noexcept nogil:
     return equals(<const char*>p, word.start, word.end, upper)
 
 
-cdef int _encoding(octets_t p, Slice value) noexcept nogil:
-    cdef Slice word
-    word.start = <uint32_t>_skip_space(p, value.start, value.end)
-    word.end = <uint32_t>_skip_token(p, word.start, value.end)
-    if word.start == word.end or _is_word(p, word, b"7BIT"): return ENCODING_7BIT
-    if _is_word(p, word, b"BASE64"): return ENCODING_BASE64
-    if _is_word(p, word, b"QUOTED-PRINTABLE"): return ENCODING_QUOTED_PRINTABLE
-    if _is_word(p, word, b"8BIT"): return ENCODING_8BIT
-    if _is_word(p, word, b"BINARY"): return ENCODING_BINARY
-    return ENCODING_OTHER
-
-
 # --- boundaries ---
-
-cdef int _section(octets_t p, const Parameter* parameter, bint* is_encoded) noexcept nogil:
-    """Which section of an RFC 2231 boundary the parameter is: 0 to SECTION_LIMIT-1; -1 for none of them.
-
-    ``boundary*0*``, ``boundary*0`` and ``boundary*`` are its first.
-    """
-    cdef Py_ssize_t star = parameter.name_start + 8, end = parameter.name_end
-    if end <= star or p[star] != c'*' or not equals(<const char*>p, parameter.name_start, star, b"BOUNDARY"):
-        return -1
-    is_encoded[0] = p[end - 1] == c'*'
-    if end - star == 1:
-        return 0
-    if c'0' <= p[star + 1] <= c'9' and end - star == 2 + is_encoded[0]:
-        return p[star + 1] - c'0'
-    return -1
-
-
-cdef inline int _hex(unsigned char c) noexcept nogil:
-    if c'0' <= c <= c'9': return c - c'0'
-    c |= 32
-    return c - c'a' + 10 if c'a' <= c <= c'f' else -1
-
-
-cdef Py_ssize_t _percent_decode(char* text, Py_ssize_t length, bint has_charset) noexcept nogil:
-    """Decodes an extended value in place (RFC 2231 4); with ``has_charset`` charset'language' stands before it."""
-    cdef Py_ssize_t at = 0, written = 0
-    cdef int quotes = 0, high, low
-    if has_charset:
-        while at < length and quotes < 2:
-            quotes += text[at] == c"'"
-            at += 1
-        if quotes < 2:
-            at = 0
-    while at < length:
-        high = _hex(text[at + 1]) if text[at] == c'%' and length - at > 2 else -1
-        low = _hex(text[at + 2]) if high >= 0 else -1
-        text[written] = <char>(high << 4 | low) if low >= 0 else text[at]
-        written += 1
-        at += 3 if low >= 0 else 1
-    return written
-
-
-cdef Py_ssize_t _put_section(octets_t p, const Parameter* parameter, char* out, Py_ssize_t room,
-                             bint is_encoded, bint is_first) noexcept nogil:
-    """Writes one section; returns the octets written, -1 when there is no room for them as they stand."""
-    if parameter.value_end - parameter.value_start > room:
-        return -1
-    cdef Py_ssize_t length = unquote(<const char*>p, parameter, out)
-    return _percent_decode(out, length, is_first) if is_encoded else length
-
-
-cdef int _read_boundary(octets_t p, Slice value, char* out) noexcept nogil:
-    """Writes the boundary of a Content-Type to ``out`` (BOUNDARY_LIMIT octets); its length, 0 when none can be used.
-
-    A plain parameter counts before an RFC 2231 one, the first one of a name before others.
-    """
-    cdef Parameter parameter
-    cdef Parameter sections[SECTION_LIMIT]
-    cdef bint encoded[SECTION_LIMIT]
-    cdef bint is_encoded = False
-    cdef int seen = 0, section
-    cdef Py_ssize_t length = 0, more, at = next_parameter(<const char*>p, value.start, value.end, &parameter)
-    while at >= 0:
-        if equals(<const char*>p, parameter.name_start, parameter.name_end, b"BOUNDARY"):
-            sections[0] = parameter
-            encoded[0] = False
-            seen = 1
-            break
-        section = _section(p, &parameter, &is_encoded)
-        if section >= 0 and not seen & 1 << section:
-            sections[section] = parameter
-            encoded[section] = is_encoded
-            seen |= 1 << section
-        at = next_parameter(<const char*>p, at, value.end, &parameter)
-    section = 0
-    while seen & 1 << section:
-        more = _put_section(p, &sections[section], out + length, BOUNDARY_LIMIT - length, encoded[section],
-                            is_first=section == 0)
-        if more < 0:
-            return 0
-        length += more
-        section += 1
-    while length and (out[length - 1] == c' ' or out[length - 1] == c'\t'):     # no delimiter line could end with them
-        length -= 1
-    return <int>length
-
 
 cdef int _match(Scan* s, Py_ssize_t start, Py_ssize_t text_end, bint* is_end) noexcept nogil:
     """The innermost frame for which the line p[start:text_end), which begins with "--", is a delimiter; -1 for none."""
@@ -476,9 +269,9 @@ cdef void _trim_fields(octets_t p, PartInfo* part) noexcept nogil:
         if not part.seen >> name & 1:
             continue
         value = &part.fields[name]
-        while value.start < value.end and _is_space(p[value.start]):
+        while value.start < value.end and is_space(p[value.start]):
             value.start += 1
-        while value.start < value.end and _is_space(p[value.end - 1]):
+        while value.start < value.end and is_space(p[value.end - 1]):
             value.end -= 1
 
 
@@ -565,7 +358,7 @@ cdef void _push_frame(Scan* s, PartInfo* part) noexcept nogil:
         part.flags |= PART_TOO_DEEP
         return
     s.steps += part.fields[<int>FIELD_CONTENT_TYPE].end - part.fields[<int>FIELD_CONTENT_TYPE].start
-    frame.length = _read_boundary(s.p, part.fields[<int>FIELD_CONTENT_TYPE], frame.boundary)
+    frame.length = read_boundary(s.p, part.fields[<int>FIELD_CONTENT_TYPE], frame.boundary)
     if frame.length == 0:
         part.flags |= PART_NO_BOUNDARY
         return
@@ -578,14 +371,14 @@ cdef void _judge_type(Scan* s, PartInfo* part, bint is_in_digest) noexcept nogil
     """Sets kind and encoding by the fields that were noted; a multipart gets its frame."""
     cdef octets_t p = s.p
     cdef bint is_message = False
-    part.encoding = <unsigned char>_encoding(p, part.fields[<int>FIELD_CONTENT_TRANSFER_ENCODING])
+    part.encoding = <unsigned char>transfer_encoding(p, part.fields[<int>FIELD_CONTENT_TRANSFER_ENCODING])
     if is_in_digest:
         part.flags |= PART_DIGEST
     if not part.seen & 1 << FIELD_CONTENT_TYPE:
         part.flags |= PART_NO_TYPE
         part.kind = KIND_TEXT
         is_message = is_in_digest
-    elif not _media_type(p, part.fields[<int>FIELD_CONTENT_TYPE], &part.type, &part.subtype):
+    elif not media_type(p, part.fields[<int>FIELD_CONTENT_TYPE], &part.type, &part.subtype):
         part.flags |= PART_BAD_TYPE
         part.kind = KIND_TEXT
     elif _is_word(p, part.type, b"TEXT"):
@@ -845,27 +638,6 @@ cpdef Structure scan(bytes content, int max_parts=10_000, int max_depth=DEPTH_LI
     if s.is_out_of_memory:
         raise MemoryError
     return structure
-
-
-def parse_value(bytes value):
-    cdef const char* p = PyBytes_AS_STRING(value)
-    cdef Py_ssize_t end = PyBytes_GET_SIZE(value)
-    cdef Py_ssize_t start = _skip_space(<octets_t>p, 0, end), stop = _skip_token(<octets_t>p, start, end), at
-    cdef Slice whole, type, subtype
-    cdef Parameter parameter
-    cdef bytes text
-    cdef list found = []
-    whole.start, whole.end = 0, <uint32_t>end
-    word = value[start:stop].lower()
-    if _media_type(<octets_t>p, whole, &type, &subtype):
-        word = (value[type.start:type.end] + b"/" + value[subtype.start:subtype.end]).lower()
-    at = next_parameter(p, 0, end, &parameter)
-    while at >= 0:
-        text = PyBytes_FromStringAndSize(NULL, parameter.value_end - parameter.value_start)
-        stop = unquote(p, &parameter, PyBytes_AS_STRING(text))
-        found.append((value[parameter.name_start:parameter.name_end].lower(), text[:stop]))
-        at = next_parameter(p, at, end, &parameter)
-    return word, found
 
 
 VECTORS = ("plain", "avx2") if relay_has_avx2() else ("plain",)

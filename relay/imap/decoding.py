@@ -12,7 +12,7 @@ import html
 import re
 from typing import Final
 
-from relay import _mime
+from relay import _mime_values
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import Part
 
@@ -73,7 +73,7 @@ def part_text(view: View, index: int, part: Part) -> str:
     size = min(part.end - part.body_start, TEXT_LIMIT)
     with view.content(index) as content:
         octets = content.read(part.body_start, size)
-    _, parameters = _mime.parse_value(part.fields.get("content-type", b""))
+    _, parameters = _mime_values.parse_value(part.fields.get("content-type", b""))
     charset = dict(parameters).get(b"charset", b"utf-8").decode("latin-1")
     return text(body(octets, part.encoding), charset)
 

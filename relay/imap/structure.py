@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from relay import _mime
+from relay import _mime_values
 from relay.imap.addresses import addresses
 from relay.imap.responses import nstring, string
 from relay.mailbox.vocabulary import Part
@@ -97,7 +97,7 @@ def _content_type(part: Part) -> tuple[bytes, bytes]:
     value = part.fields.get("content-type")
     if value is None:
         return part.type, b'("CHARSET" "US-ASCII")' if part.kind == "text" else b"NIL"
-    _, parameters = _mime.parse_value(value)
+    _, parameters = _mime_values.parse_value(value)
     if not parameters and part.kind == "text" and part.type == b"text/plain":
         return part.type, b'("CHARSET" "US-ASCII")'
     return part.type, _parameters(parameters)
@@ -114,7 +114,7 @@ def _extension(part: Part) -> list[bytes]:
     value = part.fields.get("content-disposition")
     disposition = b"NIL"
     if value:
-        word, parameters = _mime.parse_value(value)
+        word, parameters = _mime_values.parse_value(value)
         disposition = b"(" + string(word.upper() or b"ATTACHMENT") + b" " + _parameters(parameters) + b")"
     languages = [word.strip() for word in (_value(part.fields, "content-language") or b"").split(b",") if word.strip()]
     language = b"NIL" if not languages else b"(" + b" ".join(string(word) for word in languages) + b")"

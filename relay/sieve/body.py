@@ -7,7 +7,7 @@ import binascii
 import quopri
 from collections.abc import Iterator, Sequence
 
-from relay import _mime
+from relay import _mime, _mime_values
 from relay.sieve import limits
 from relay.sieve.message import MessageView, to_text
 
@@ -55,7 +55,9 @@ def _octets(content: bytes, part: _mime.Part) -> bytes:
 
 def _around(content: bytes, part: _mime.Part) -> bytes:
     """Prologue and epilogue of a multipart; found by its boundary."""
-    boundary = dict(_mime.parse_value(content[part.field("content-type") or slice(0, 0)])[1]).get(b"boundary", b"")
+    boundary = dict(_mime_values.parse_value(content[part.field("content-type") or slice(0, 0)])[1]).get(
+        b"boundary", b""
+    )
     body = b"\r\n" + content[part.body]
     mark = b"\r\n--" + boundary
     prologue, _, rest = body.partition(mark)
@@ -77,5 +79,5 @@ def _decoded(octets: bytes, encoding: str) -> bytes:
 
 def _text(part: _mime.Part, content: bytes, octets: bytes) -> str:
     place = part.field("content-type")
-    parameters = dict(_mime.parse_value(content[place])[1]) if place is not None else {}
+    parameters = dict(_mime_values.parse_value(content[place])[1]) if place is not None else {}
     return to_text(octets, parameters.get(b"charset", b"utf-8").decode("latin-1"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay import _mime
+from relay import _mime, _mime_values
 from tests.mime import twin_structure, twin_values
 
 BOUNDS = [(10_000, 100, 1 << 20), (3, 2, 40), (1, 0, 0), (6, 1, 10)]
@@ -51,7 +51,7 @@ def structure(content: bytes) -> None:
 
 
 def value(octets: bytes) -> None:
-    assert _mime.parse_value(octets) == twin_values.parse_value(octets)
+    assert _mime_values.parse_value(octets) == twin_values.parse_value(octets)
 
 
 def candidates(content: bytes, starts: list[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay import _mime
+from relay import _mime, _mime_values
 
 
 def outline(content: bytes) -> list[tuple[int, str, bytes]]:
@@ -198,7 +198,7 @@ def test_misuse_is_an_error_and_no_crash() -> None:
 )
 def test_structured_values(value: bytes, word: bytes, parameters: list[tuple[bytes, bytes]]) -> None:
     """RFC 2045 5.1, RFC 2183 2, and what is often sent."""
-    assert _mime.parse_value(value) == (word, parameters)
+    assert _mime_values.parse_value(value) == (word, parameters)
 
 
 @pytest.mark.parametrize(
