@@ -23,12 +23,11 @@ from relay.imap.login import Login
 from relay.imap.reader import Command, Literal, Reader
 from relay.imap.speaker import Speaker
 from relay.imap.state import State
+from relay.mail.spoken import spoken
 from relay.net.machine import Blocking
 
 HOLD_LIMIT: Final = 262_144
 """Octets of input held while a job is out; above it the client is not read from."""
-_STRANGERS: Final = {b"GET ": "http", b"POST": "http", b"EHLO": "smtp", b"HELO": "smtp", b"USER": "pop3"}
-"""First words of clients that wanted another port."""
 
 
 class Intake(Speaker):
@@ -135,9 +134,10 @@ class Intake(Speaker):
             command = commands.find(tokens, self._state, self._login)
             self._begin(command, tokens)
         except Bad as fault:
-            if self.report.commands == 1 and octets[:4] in _STRANGERS:
-                self.report.mixup = _STRANGERS[octets[:4]]
-                self._bye("This is an IMAP server")
+            other = spoken(octets) if self.report.commands == 1 else ""
+            if other not in ("", "imap"):
+                self.report.mixup = other
+                self._bye(f"This port speaks IMAP. {self._state.ports}")
                 return
             self._failed(self._tag, b"BAD " + with_code(fault.text, fault.code))
 

@@ -101,8 +101,8 @@ class Session(Intake):
 
     def mixed_up(self, protocol: str) -> None:
         """See Machine."""
-        port = "one that begins with TLS (993)" if protocol == "tls" else "one that does not begin with TLS (143)"
-        self._bye(f"This is an IMAP port for other clients: try {port}")
+        what = "begins without TLS" if protocol == "tls" else "begins with TLS"
+        self._bye(f"This port speaks IMAP and {what}. {self._state.ports}")
 
     def release(self) -> Job | None:
         """See Machine."""

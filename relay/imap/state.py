@@ -27,8 +27,11 @@ class State:
         append_limit: int,
         now: Callable[[], float],
         hidden_of: Callable[[str], frozenset[str]] = lambda _account: frozenset(),
+        ports: str = "",
     ) -> None:
         self.hostname: Final = hostname
+        self.ports: Final = ports
+        """Which ports are for what, for a client that speaks another protocol."""
         self.append_limit: Final = append_limit
         self.now: Final = now
         """Seconds since 1970."""

@@ -58,6 +58,9 @@ TOO_MANY_COMMANDS: Final = Reply(421, "4.7.0", "Too many commands in one session
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors in one session")
 SPOKE_TOO_EARLY: Final = Reply(554, "5.5.1", "You spoke before the greeting")
 HTTP_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not HTTP")
+IMAP_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not IMAP")
+POP3_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not POP3")
+MANAGESIEVE_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not ManageSieve")
 TLS_WANTED: Final = Reply(421, "4.7.0", "This port begins with TLS; STARTTLS is for the other ports")
 TLS_SPOKEN: Final = Reply(421, "4.7.0", "This port does not begin with TLS")
 

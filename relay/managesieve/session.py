@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from relay.auth import TEMPORARY, Accepted, Challenge, Door, Doorway, Exchange, Login, Refused, Step, Trouble
+from relay.mail.spoken import spoken
 from relay.mailbox.scripts import ScriptRefused, Scripts
 from relay.managesieve.arguments import arguments_of, check_script, script_name
 from relay.managesieve.syntax import BrokenError, Command, Reader, string
@@ -31,11 +32,6 @@ _GOODBYES: Final = {
     "idle_timeout": b'BYE "You have said nothing for too long"\r\n',
 }
 _TOO_MANY: Final = b'BYE (TRYLATER) "Too many connections"\r\n'
-_OTHERS: Final = {
-    "GET": "http", "HEAD": "http", "POST": "http", "OPTIONS": "http", "EHLO": "smtp", "HELO": "smtp", "CAPA": "pop3",
-    "USER": "pop3",
-}  # fmt: skip
-"""First words of clients that wanted another port."""
 _BEFORE_LOGIN: Final = ("AUTHENTICATE", "STARTTLS", "LOGOUT", "CAPABILITY", "NOOP")
 
 
@@ -47,6 +43,8 @@ class Limits(NamedTuple):
     idle_timeout: float
     max_script_size: int
     max_redirects: int
+    ports: str
+    """Which ports are for what, for a client that speaks another protocol."""
 
 
 class Session(Turns):
@@ -118,7 +116,7 @@ class Session(Turns):
     def mixed_up(self, protocol: str) -> None:
         """See Machine."""
         text = "begins with TLS only after STARTTLS" if protocol == "tls" else "begins with TLS"
-        self._end(f'BYE "This is a ManageSieve port, which {text}"\r\n'.encode())
+        self._end(f'BYE "This is a ManageSieve port, which {text}. {self._limits.ports}"\r\n'.encode())
 
     def release(self) -> Job | None:
         """See Machine."""
@@ -152,9 +150,10 @@ class Session(Turns):
         name = (command.words[0] or b"").decode("latin-1").upper()
         known = self._commands.get(name) if not command.strings[0] else None
         if known is None:
-            if self.report.commands == 1 and name in _OTHERS:
-                self.report.mixup = _OTHERS[name]
-                self._bye("This is a ManageSieve port, for filter scripts")
+            other = spoken(b" ".join(word or b"" for word in command.words)) if self.report.commands == 1 else ""
+            if other:
+                self.report.mixup = other
+                self._bye(f"This is a ManageSieve port, for filter scripts. {self._limits.ports}")
                 return
             self._no("This command is not known here")
             return

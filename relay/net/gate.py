@@ -86,7 +86,7 @@ class Gate:
             cause: metrics.index("relay_reader_sessions_closed_total", cause) for cause in metrics.READER_CLOSED
         }
         self._mixups: Final = {
-            protocol: metrics.index("relay_reader_mixups_total", protocol) for protocol in metrics.MIXUPS
+            protocol: metrics.index("relay_reader_mixups_total", protocol) for protocol in metrics.READER_MIXUPS
         }
 
     @property
@@ -126,7 +126,7 @@ class Gate:
         self._tell_when_empty()
 
     def mixed_up(self, protocol: str) -> None:
-        """A peer spoke ``protocol`` (one of ``MIXUPS``) to a port of ours that speaks another."""
+        """A peer spoke ``protocol`` (one of ``READER_MIXUPS``) to a port of ours that speaks another."""
         self.row[self._mixups[protocol]] += 1
 
     def turn(self) -> None:

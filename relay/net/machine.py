@@ -55,7 +55,7 @@ class Report:
     added: int = 0
     removed: int = 0
     mixup: str = ""
-    """The protocol that the client speaks when it is not ours (one of ``MIXUPS`` of relay/telemetry/metrics.py)."""
+    """The protocol that the client speaks when it is not ours (``READER_MIXUPS`` of relay/telemetry/metrics.py)."""
 
 
 class Machine(Protocol):

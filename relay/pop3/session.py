@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.auth import Door
+from relay.mail.spoken import spoken
 from relay.mailbox.ports import Store
 from relay.mailbox.vocabulary import Refused
 from relay.net.machine import Blocking, Job
@@ -40,13 +41,6 @@ _GOODBYES: Final = {
 }
 _TOO_MANY: Final = b"-ERR [SYS/TEMP] Too many connections\r\n"
 _NO_ARGUMENT: Final = frozenset({b"STAT", b"NOOP", b"RSET", b"QUIT", b"CAPA", b"STLS", b"UTF8"})
-_OTHERS: Final = {
-    b"GET": "http", b"POST": "http", b"HEAD": "http", b"PUT": "http", b"OPTIONS": "http", b"CONNECT": "http",
-    b"EHLO": "smtp", b"HELO": "smtp", b"LHLO": "smtp", b"MAIL": "smtp",
-}  # fmt: skip
-"""First words of other protocols."""
-_IMAP: Final = frozenset({b"CAPABILITY", b"LOGIN", b"AUTHENTICATE", b"STARTTLS", b"ID", b"SELECT"})
-"""Second words of IMAP."""
 
 
 class Rules(NamedTuple):
@@ -138,8 +132,6 @@ class Session(Turns):
         word, has_argument, argument = line.partition(b" ")
         verb = word.upper()
         self.report.commands += 1
-        if self.report.commands == 1 and self._is_another_protocol(verb, argument):
-            return
         if has_argument and verb in _NO_ARGUMENT:
             self._refuse("takes no argument")
         elif verb == b"QUIT":
@@ -153,15 +145,14 @@ class Session(Turns):
         else:
             self._transact(self._maildrop, verb, argument)
 
-    def _is_another_protocol(self, verb: bytes, argument: bytes) -> bool:
+    def _unknown(self, line: bytes) -> None:
         """A client that is at the wrong port is told where the right one is, once."""
-        other = _OTHERS.get(verb, "")
-        if not other and argument.partition(b" ")[0].upper() in _IMAP:
-            other = "imap"
+        other = spoken(line) if self.report.commands == 1 else ""
         if other:
             self.report.mixup = other
             self._end(f"-ERR This port speaks POP3. {self._rules.ports}\r\n".encode())
-        return bool(other)
+        else:
+            self._refuse("this command is not known here")
 
     def _capabilities(self) -> list[bytes]:
         """RFC 2449 5, 6."""
@@ -206,7 +197,7 @@ class Session(Turns):
             case b"STAT" | b"LIST" | b"UIDL" | b"RETR" | b"TOP" | b"DELE" | b"RSET" | b"NOOP":
                 self._refuse("log in first")
             case _:
-                self._refuse("this command is not known here")
+                self._unknown(verb + b" " + argument)
 
     def _follow(self, way: Way) -> None:
         """Goes on with the login."""

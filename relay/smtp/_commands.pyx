@@ -25,6 +25,7 @@ from relay.smtp._transaction cimport Transaction
 from relay.mail import reply as words
 from relay.mail.address import AddressError, ascii_domain
 from relay.mail.envelope import BODY_8BIT, SMTPUTF8, SUBMISSION
+from relay.mail.spoken import spoken
 from relay.policy.verdict import ANNOTATE, DEFER, Verdict
 from relay.smtp.replies import MAIL_PATH_REPLIES, RCPT_PATH_REPLIES, REFUSALS, shown, worded
 
@@ -80,6 +81,9 @@ cdef class Commands(Login):
         if fault != F_NONE:
             return self.refuse("bare_cr" if fault == F_BARE_CR else "bare_lf" if fault == F_BARE_LF else "nul")
         if verb == V_NONE:
+            other = spoken(octets[at:line_end]) if self.commands == 1 else ""
+            if other in self.context.mixups:
+                return self.end_as_mixup(other)
             return self.refuse("unknown_command", shown(octets[at:line_end], 20))
         if verb != V_MAIL and verb != V_RCPT and verb != V_VRFY and has_eight_bit(p, at, line_end):
             return self.refuse("not_ascii")
@@ -97,9 +101,10 @@ cdef class Commands(Login):
         return 0
 
     cdef int end_as_mixup(self, str protocol) except -1:
-        """Tells a peer that speaks another protocol so, once (RFC 5321 knows no better way)."""
+        """Tells a peer that speaks another protocol so, and where the right port is, once (RFC 5321 knows no better
+        way)."""
         self.context.count(<Py_ssize_t>self.context.mixups[protocol])
-        return self.end(protocol, "mixup")
+        return self.end(protocol, "mixup", self.service.directions)
 
     cdef bint is_refused_by_order(self, int verb) except -1:
         """Refuses a command that may not come now."""

@@ -103,6 +103,7 @@ cdef class Service:
     cdef readonly ServerContext context
     cdef readonly str name
     cdef readonly bint is_submission
+    cdef str directions             # which ports are for what, for a peer that speaks another protocol
     cdef int kind
     cdef bytes greeting
     cdef bytes helo_reply

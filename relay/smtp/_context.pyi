@@ -98,9 +98,11 @@ class Service:
         is_implicit: bool = False,
         authenticator: Authenticator | None = None,
         allows_plaintext_login: bool = False,
+        directions: str = "",
     ) -> None:
         """``kind`` is "mx" or "submission". With ``tls`` STARTTLS is offered or, when ``is_implicit``, the first octet
-        begins TLS. With ``authenticator`` accounts can log in, in the clear only when that is allowed."""
+        begins TLS. With ``authenticator`` accounts can log in, in the clear only when that is allowed. ``directions``
+        say which ports are for what."""
 
 def rfc5322_date(second: int) -> bytes:
     """A time since the epoch as RFC 5322 3.3 writes it, in UTC."""

@@ -108,7 +108,7 @@ cdef class ServerContext:
             reason: find("relay_smtp_connections_refused_total", reason)
             for reason in ("limit", "client_limit", "memory", "draining", "policy")
         }
-        self.mixups = {name: find("relay_smtp_mixups_total", name) for name in ("http", "tls", "plain", "other")}
+        self.mixups = {name: find("relay_smtp_mixups_total", name) for name in metrics.SMTP_MIXUPS}
 
     @property
     def open_sessions(self):
@@ -232,9 +232,10 @@ cdef class Service:
     """One listener as the sessions see it: its name, its kind, its TLS and its prepared replies."""
 
     def __init__(self, ServerContext context not None, str name not None, str kind not None, *, tls=None,
-                 bint is_implicit=False, authenticator=None, bint allows_plaintext_login=False):
+                 bint is_implicit=False, authenticator=None, bint allows_plaintext_login=False, str directions=""):
         self.context = context
         self.name = name
+        self.directions = directions
         self.is_submission = kind == "submission"
         self.kind = metrics.KINDS.index(kind)
         hostname = context.hostname.decode()

@@ -51,7 +51,7 @@ cdef class Speaker:
     cdef int say(self, bytes wire) except -1
     cdef int say_reply(self, object reply, str reason) except -1
     cdef int refuse(self, str name, str detail=*) except -1
-    cdef int end(self, str name, str cause) except -1
+    cdef int end(self, str name, str cause, str directions=*) except -1
     cdef int over(self, str cause) except -1
     cdef bint begin_handshake(self) except -1
     cdef int handshake_over(self, str reason) except -1

@@ -19,7 +19,7 @@ from relay.telemetry._lines cimport Line
 from relay.telemetry.cells cimport observe
 
 from relay.mail.envelope import SMTPUTF8
-from relay.smtp.replies import REFUSALS, worded
+from relay.smtp.replies import REFUSALS, directed, worded
 from relay.telemetry.lines import TRANSACTION
 
 cdef enum:
@@ -115,13 +115,14 @@ cdef class Speaker:
 
     # --- ends ---
 
-    cdef int end(self, str name, str cause) except -1:
-        """Says the refusal ``name`` as the last thing; the session is over because of ``cause``."""
+    cdef int end(self, str name, str cause, str directions="") except -1:
+        """Says the refusal ``name`` as the last thing, with ``directions`` to the right port behind its words; the
+        session is over because of ``cause``."""
         if self.state >= OVER:
             return 0
         refusal = REFUSALS[name]
         self.count_reason(<str>refusal.reason)
-        self.say(<bytes>refusal.reply.wire())
+        self.say(<bytes>directed(refusal.reply, directions).wire())
         if self.transaction is None:
             self.log_refusal("connect" if self.state == GREETING else "session", refusal.reply, cause, None)
         else:

@@ -94,6 +94,9 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "drained": Refusal(words.DRAINING, "draining"),
     "internal": Refusal(INTERNAL, "internal"),
     "http": Refusal(words.HTTP_SPOKEN, ""),
+    "imap": Refusal(words.IMAP_SPOKEN, ""),
+    "pop3": Refusal(words.POP3_SPOKEN, ""),
+    "managesieve": Refusal(words.MANAGESIEVE_SPOKEN, ""),
     "tls": Refusal(words.TLS_SPOKEN, ""),
     "plain": Refusal(words.TLS_WANTED, ""),
     "early_talker": Refusal(words.SPOKE_TOO_EARLY, "sequence"),
@@ -130,6 +133,11 @@ RCPT_PATH_REPLIES: Final = (None, *(PATH_REPLIES["RCPT"][name] for name in PATH_
 def worded(reply: Reply, detail: str) -> Reply:
     """``reply`` with what was wrong behind its words."""
     return reply._replace(text=f"{reply.text}: {detail}") if detail else reply
+
+
+def directed(reply: Reply, directions: str) -> Reply:
+    """``reply`` with which ports are for what behind its words."""
+    return reply._replace(text=f"{reply.text}. {directions}") if directions else reply
 
 
 def ehlo_reply(

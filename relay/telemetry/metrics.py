@@ -75,7 +75,9 @@ READER_CLOSED: Final = _words(
     "unselected internal",
 )
 """Why a reader's session ended."""
-MIXUPS: Final = _words("http tls plain smtp imap pop3 other")
+SMTP_MIXUPS: Final = _words("http tls plain imap pop3 managesieve")
+READER_MIXUPS: Final = _words("http tls plain smtp imap pop3 managesieve")
+"""What clients at a wrong port spoke."""
 TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
@@ -131,7 +133,7 @@ _SMTP = (
     counter("relay_smtp_refusals_total", "Commands, recipients and messages refused, by reason.", _reason),
     counter("relay_smtp_mixups_total", "Connections that spoke another protocol to an SMTP listener; plain: without "
             "TLS where it begins with TLS.",
-            Label("protocol", ("http", "tls", "plain", "other"))),
+            Label("protocol", SMTP_MIXUPS)),
     counter("relay_smtp_large_contents_total", "Contents that were streamed to a file of their own."),
     counter("relay_smtp_read_bytes_total", "Octets read from peers."),
     counter("relay_smtp_written_bytes_total", "Octets written to peers."),
@@ -169,8 +171,8 @@ _READERS = (
               scale=MICROSECONDS),
     counter("relay_reader_read_bytes_total", "Octets read from clients, without TLS.", _reader),
     counter("relay_reader_written_bytes_total", "Octets written to clients, without TLS.", _reader),
-    counter("relay_reader_mixups_total", "Connections that spoke another protocol to an IMAP or POP3 listener; plain: "
-            "without TLS where it begins with TLS.", Label("protocol", MIXUPS)),
+    counter("relay_reader_mixups_total", "Connections that spoke another protocol to an IMAP, POP3 or ManageSieve "
+            "listener; plain: without TLS where it begins with TLS.", Label("protocol", READER_MIXUPS)),
 )  # fmt: skip
 
 _AUTH = (

@@ -42,6 +42,7 @@ class Rooms:
         self.config: Final = worker.config
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
+        self.directions: Final = directions(worker.config.listeners)
         self._stores: Final = Stores()
         self._limits: Final = limits_of(worker.config.mailbox)
         self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
@@ -70,7 +71,7 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
             allows_plaintext=listener.plaintext_login,
         )
         return imap.Session(
-            imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden),
+            imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden, rooms.directions),
             door,
             rooms.store,
             rooms.watcher,
@@ -86,7 +87,7 @@ def make_pop3(rooms: Rooms, listener: Listener) -> Make:
     config = rooms.config
     rules = pop3.Rules(
         config.hostname,
-        directions(config.listeners),
+        rooms.directions,
         config.run_dir / "pop3" if config.readers.pop3_exclusive else None,
         config.readers.login_timeout,
         config.readers.idle_timeout,

@@ -11,6 +11,7 @@ from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, Scripts
 from relay.net.dialogue import Listening
 from relay.net.machine import Machine
+from relay.workers.ports import directions
 
 
 def maker(config: Config, authenticator: Authenticator, listener: Listener) -> Callable[[Listening, str, str], Machine]:
@@ -21,6 +22,7 @@ def maker(config: Config, authenticator: Authenticator, listener: Listener) -> C
         config.readers.idle_timeout,
         config.sieve.max_script_size,
         config.sieve.max_redirects,
+        directions(config.listeners),
     )
     quota = Quota(config.sieve.max_scripts, config.sieve.max_script_size)
 

@@ -7,7 +7,10 @@ from typing import Final
 
 from relay.config.model import Listener
 
-_WORDS: Final = (("imap", "IMAP"), ("pop3", "POP3"), ("submission", "sending mail (SMTP)"))
+_WORDS: Final = (("imap", "IMAP"), ("pop3", "POP3"), ("submission", "sending mail (SMTP)"),
+          ("managesieve", "filter scripts (ManageSieve)"))  # fmt: skip
+MOST: Final = 3
+"""Ports told of each kind: a reply is one line of 512 octets (RFC 5321 4.5.3.1.5, RFC 1939 3)."""
 
 
 def directions(listeners: Iterable[Listener]) -> str:
@@ -18,7 +21,7 @@ def directions(listeners: Iterable[Listener]) -> str:
         ports = [_port(each) for each in everything if each.kind == kind and each.tls == "implicit"]
         ports += [_port(each) for each in everything if each.kind == kind and each.tls != "implicit"]
         if ports:
-            parts.append(f"{name}: port {', '.join(dict.fromkeys(ports))}")
+            parts.append(f"{name}: port {', '.join(list(dict.fromkeys(ports))[:MOST])}")
     return "; ".join(parts)
 
 

@@ -20,6 +20,7 @@ from relay.smtp import ServerContext, Service, SmtpAcceptor
 from relay.telemetry.sink import LogSink
 from relay.workers import parts
 from relay.workers.links import LogLinks
+from relay.workers.ports import directions
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
@@ -72,6 +73,7 @@ async def main(worker: Worker) -> None:
             is_implicit=listener.tls == "implicit",
             authenticator=authenticator if listener.kind == "submission" else None,
             allows_plaintext_login=listener.plaintext_login,
+            directions=directions(config.listeners),
         )
         acceptors.open(worker, listener.name, service)
     worker.ready()

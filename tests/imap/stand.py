@@ -75,7 +75,8 @@ class World:
             allows_plaintext=allows_plaintext,
         )  # fmt: skip
         return Session(
-            State("mx.relay.example", self.append_limit, lambda: self.now), door, self.store, self.watcher,
+            State("mx.relay.example", self.append_limit, lambda: self.now, ports="Mail is sent on port 587."),
+            door, self.store, self.watcher,
             login_timeout=60, idle_timeout=1800,
         )  # fmt: skip
 

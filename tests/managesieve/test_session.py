@@ -59,7 +59,7 @@ class Talk:
         self.folder = tmp_path / "ann"
         self.door = Logins()
         self.session = Session(
-            Limits("mx.test", 60, 1800, 1000, 4),
+            Limits("mx.test", 60, 1800, 1000, 4, "IMAP: port 993 with TLS"),
             Door(self.door, Client("192.0.2.1", "managesieve", "sieve", "1"), offers_tls, allows_plaintext),
             lambda _account: Scripts(self.folder, Quota(3, 1000)),
         )
@@ -224,6 +224,9 @@ def test_too_many_errors_end_the_session(talk):
 
 
 def test_a_client_that_wanted_another_port_is_told_and_counted(tmp_path):
-    talk = Talk(tmp_path)
-    assert talk.say(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") == 'BYE "This is a ManageSieve port, for filter scripts"\r\n'
-    assert (talk.session.is_over, talk.session.report.mixup) == (True, "http")
+    http = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    for said, protocol in ((http, "http"), (b"a1 CAPABILITY\r\n", "imap"), (b"USER a\r\n", "pop3")):
+        talk = Talk(tmp_path)
+        told = 'BYE "This is a ManageSieve port, for filter scripts. IMAP: port 993 with TLS"\r\n'
+        assert talk.say(said) == told
+        assert (talk.session.is_over, talk.session.report.mixup) == (True, protocol)

@@ -218,3 +218,9 @@ def test_random_contents_come_out_as_they_are_and_top_is_their_beginning():
         wanted = source.randrange(0, len(lines) + 2)
         expected = b"".join(line + b"\r\n" for line in [*header, b"", *lines[:wanted]])
         assert unstuffed(peer.send(b"TOP 1 %d\r\n" % wanted)) == expected, (header, lines, wanted)
+
+
+def test_an_account_whose_name_is_a_word_of_imap_is_no_client_of_imap() -> None:
+    peer = World().connect()
+    assert peer.send(b"USER login\r\n").startswith(b"+OK")
+    assert not peer.session.report.mixup

@@ -242,6 +242,7 @@ class Stand:
         tls: Any = None,
         is_implicit: bool = False,
         plaintext_login: bool = False,
+        directions: str = "",
         **settings: Any,
     ) -> None:
         self.config = configured(**settings)
@@ -270,6 +271,7 @@ class Stand:
             is_implicit=is_implicit,
             authenticator=self.logins if kind == "submission" else None,
             allows_plaintext_login=plaintext_login,
+            directions=directions,
         )
         self.pass_time(0)
 

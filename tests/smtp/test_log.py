@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from relay.telemetry import metrics
 from tests.smtp.stand import MESSAGE, Stand
 
@@ -146,8 +148,16 @@ def test_mixups_are_counted() -> None:
     stand = Stand()
     stand.connect().say("GET / HTTP/1.1")
     stand.connect().send(b"\x16\x03\x01")
-    assert total(stand, "relay_smtp_mixups_total") == {"http": 1, "tls": 1}
-    assert total(stand, "relay_smtp_sessions_closed_total") == {"mixup": 2}
+    for line in ("a1 CAPABILITY", "CAPA", 'AUTHENTICATE "PLAIN"'):
+        stand.connect().say(line)
+    assert total(stand, "relay_smtp_mixups_total") == {"http": 1, "tls": 1, "imap": 1, "pop3": 1, "managesieve": 1}
+    assert total(stand, "relay_smtp_sessions_closed_total") == {"mixup": 5}
+
+
+@pytest.mark.parametrize("line", ["GET / HTTP/1.1", "\x16\x03", "a1 CAPABILITY", "USER anna"])
+def test_who_is_at_the_wrong_port_is_told_the_right_one(line: str) -> None:
+    stand = Stand(directions="IMAP: port 993 with TLS")
+    assert stand.connect().say(line)[-1].endswith(". IMAP: port 993 with TLS")
 
 
 def test_octets_read_and_written_are_counted() -> None:
