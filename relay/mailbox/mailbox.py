@@ -11,6 +11,7 @@ other process skip the look. Order of things, so that a crash at any point loses
 
 Modification times have the grain of a clock tick, and our own renames change them too. A time that is only just past
 is not trusted; in a large folder the times after our own changes are, but only for TRUST, and then a look follows.
+Where a watcher listens, what it hears betrays a foreign change that they hide (heard.py).
 
 Not here: what views show (relay/mailbox/view.py), the changes themselves (relay/mailbox/change.py).
 """
@@ -27,6 +28,7 @@ from typing import Final
 
 from relay.mailbox import dovecot, index
 from relay.mailbox.facts import Facts
+from relay.mailbox.heard import Heard
 from relay.mailbox.logfile import LogFile
 from relay.mailbox.look import expected, look, look_at_new
 from relay.mailbox.picture import IN_NEW, Picture, packed
@@ -36,8 +38,10 @@ from relay.mailbox.vocabulary import MAX_UID, Refusal, Refused
 
 GRAIN: Final = 20_000_000
 """ns; a folder that was modified so recently may be modified again under the same time."""
-TRUST: Final = 10_000_000_000
-"""ns; how long changes of our own may hide a foreign one in a large folder."""
+TRUST: Final = 1_000_000_000
+"""ns; how long changes of our own may hide a foreign one in a large folder that nobody watches: so long, or for
+TRUSTED_LOOKS times what a look takes."""
+TRUSTED_LOOKS: Final = 10
 LARGE: Final = 2_000
 """Messages from which on a look is not for free."""
 INDEX_AFTER: Final = 1 << 16
@@ -52,12 +56,15 @@ class Mailbox:
         self.folder = folder
         self.log = LogFile(folder)
         self.facts = Facts(folder)
+        self.heard = Heard()
+        """For the watcher to fill."""
         self._thread_lock = threading.RLock()
         self._depth = 0
         self._picture: Picture | None = None
         self._generation = 0
         self._indexed = 0
         self._odd: dict[int, str] = {}
+        self._trust = TRUST
         self._known: tuple[int, int] = (0, 0)
         self._identity: tuple[int, int] | None = None
         self.is_replaced = False
@@ -94,7 +101,10 @@ class Mailbox:
         if picture is None or self.log.fingerprint() != self._known:
             return False
         new, cur, dirty_since = picture.looked
-        return (new, cur) == self.log.modified() and not (dirty_since and time.time_ns() - dirty_since > TRUST)
+        if dirty_since and self.heard:
+            return False
+        is_trusted = not dirty_since or time.time_ns() - dirty_since <= self._trust
+        return is_trusted and (new, cur) == self.log.modified()
 
     def commit(self, records: Sequence[Record], *, durable: bool = True) -> None:
         """Appends ``records`` of changes that this transaction made to the files, and applies them."""
@@ -224,21 +234,27 @@ class Mailbox:
                 self._picture = picture = self._replace(picture)
         now = time.time_ns()
         dirty_since = picture.looked[2]
-        if force or (new, cur) != picture.looked[:2] or (dirty_since and now - dirty_since > TRUST):
+        if dirty_since:
+            force = self.heard.betrays(self.folder, picture, self._odd) or force
+        else:
+            self.heard.clear()
+        if force or (new, cur) != picture.looked[:2] or (dirty_since and now - dirty_since > self._trust):
             self._look(new, cur, now, force=force)
 
     def _look(self, new: int, cur: int, now: int, *, force: bool) -> None:
         picture = self.picture
         modseq, second = picture.highestmodseq + 1, int(self.root.now())
         _, known_cur, dirty_since = picture.looked
-        is_trusted = bool(dirty_since) and now - dirty_since <= TRUST
+        is_trusted = bool(dirty_since) and now - dirty_since <= self._trust
         seen = None
         if not force and cur == known_cur and (is_trusted or not dirty_since):
             seen = look_at_new(self.folder, picture, modseq, second)
         is_whole = seen is None
         if seen is None:
+            began = time.monotonic_ns()
             seen = look(self.folder, picture, modseq, second)
             self._odd = seen.odd
+            self._trust = max(TRUST, TRUSTED_LOOKS * (time.monotonic_ns() - began))
         self._require_uids(seen.records)
         looked = (new if now - new > GRAIN else 0, cur, dirty_since)
         if is_whole:

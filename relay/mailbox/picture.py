@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -114,6 +114,18 @@ class Picture:
         if not self.gone:
             return iter(range(len(self.uids)))
         return (row for row, flags in enumerate(self.flags) if not flags & GONE)
+
+    def row_named(self, base: str) -> int:
+        """The row of the message that has this unique name and is there; -1 when there is none."""
+        wanted = os.fsencode(base)
+        at = self.names.rfind(wanted)
+        while at >= 0:
+            row = bisect_right(self.ends, at)
+            is_whole = at == (self.ends[row - 1] if row else 0) and self.ends[row] == at + len(wanted)
+            if is_whole and not self.flags[row] & GONE:
+                return row
+            at = self.names.rfind(wanted, 0, at + len(wanted) - 1)
+        return -1
 
     def bases(self) -> dict[str, int]:
         """The rows of all messages that are there, by their unique names. Large: made for one look."""

@@ -18,6 +18,7 @@ from typing import TypeVar
 from relay.mailbox import appending, change, structure
 from relay.mailbox.content import FileContent, crlf_size
 from relay.mailbox.facts import PARTS
+from relay.mailbox.heard import Heard
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.picture import GONE, MARKS, UNKNOWN, Picture
 from relay.mailbox.quota import Usage
@@ -76,6 +77,11 @@ class FolderView:
             self._add_new()
             self._take_numbers()
             self._gone = picture.gone
+
+    @property
+    def heard(self) -> Heard:
+        """What the watcher hears of the mailbox's files."""
+        return self._mailbox.heard
 
     @property
     def folder(self) -> Path:

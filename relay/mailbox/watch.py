@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from relay.mailbox.heard import Heard
 from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.look import modified
 from relay.mailbox.ports import View
@@ -48,9 +49,21 @@ class _Watched:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.callbacks: list[Callable[[], None]] = []
+        self.heard: list[Heard] = []
+        """Of each callback's mailbox: mostly one and the same."""
         self.descriptors: list[int] = []
         self.is_polled = False
         self.seen: tuple[int, ...] = ()
+
+    def hear(self, name: str) -> None:
+        """An event named a file of ``cur``."""
+        for each in set(self.heard):
+            each.name(name)
+
+    def lost(self) -> None:
+        """Events were lost."""
+        for each in set(self.heard):
+            each.lost()
 
     def state(self) -> tuple[int, ...]:
         try:
@@ -80,10 +93,12 @@ class FolderWatcher:
             watched = self._watched[folder] = _Watched(folder)
             self._begin(watched)
         watched.callbacks.append(changed)
+        watched.heard.append(view.heard)
 
         def end() -> None:
             if changed in watched.callbacks:
                 watched.callbacks.remove(changed)
+                watched.heard.remove(view.heard)
                 if not watched.callbacks:
                     self._end(watched)
 
@@ -151,7 +166,10 @@ class FolderWatcher:
 
     def _event(self, descriptor: int, mask: int, name: bytes) -> set[_Watched]:
         if mask & _Q_OVERFLOW:
-            return set(self._by_descriptor.values())
+            told = set(self._by_descriptor.values())
+            for each in told:
+                each.lost()
+            return told
         watched = self._by_descriptor.get(descriptor)
         if watched is None:
             return set()
@@ -161,6 +179,8 @@ class FolderWatcher:
         is_folder = watched.descriptors and descriptor == watched.descriptors[-1]
         if is_folder and mask & (_MODIFY | _MOVED_TO) and name != os.fsencode(LOG):
             return set()
+        if name and watched.descriptors[1:2] == [descriptor]:
+            watched.hear(os.fsdecode(name))
         return {watched}
 
 
