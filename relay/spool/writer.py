@@ -6,6 +6,8 @@ loop's thread only appends to a deque and answers the waiters of a whole batch i
 lock per message. A second thread does what may take long: it fills segments with zeroes, recycles finished ones,
 watches the room on the disk and, after failures, tries whether it writes again.
 
+It is on the way of every message, so it is compiled (writer.pxd, log.pxd); it says the same without.
+
 Invariant: every waiter is told exactly once, and told None only when its record is synced.
 Not here: what is written (log.py), which segments are finished (reports.py).
 """
@@ -113,7 +115,7 @@ class LogWriter:
         self._batch: list[Item] = []
         """What the present and the next writings are made of; longer than one when a segment ends."""
         self._writing: Writing | None = None
-        self._told: deque[tuple[Sequence[Item], Commit, float]] = deque()
+        self._told: deque[tuple[list[Item], Commit, float]] = deque()
         self._is_begun = False
         """Whether a batch is being written, or will be without another append()."""
         self._needs_segment = False
@@ -250,7 +252,7 @@ class LogWriter:
         for segment in segments:
             self._tasks.put(partial(self._give_back, segment, self._segments.pop(segment).large))
 
-    def _committed(self, items: Sequence[Item], commit: Commit, seconds: float) -> None:
+    def _committed(self, items: list[Item], commit: Commit, seconds: float) -> None:
         error = commit.error
         for item in items:
             self._tell(item[4], error)
@@ -331,7 +333,8 @@ class LogWriter:
 
     def _tell_all(self) -> None:
         while self._told:
-            self._committed(*self._told.popleft())
+            items, commit, seconds = self._told.popleft()
+            self._committed(items, commit, seconds)
 
     def _gather(self) -> bool:
         waiting, batch = self._waiting, self._batch
