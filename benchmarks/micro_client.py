@@ -1,9 +1,7 @@
 """What the client session costs per message of 1 KiB: python -m benchmarks.micro_client
 
-1. The machine alone, in memory, pipelined: one read with four replies in, one write out. A trivial owner included. 2.
-One write on uvloop three ways, into a Unix socket pair drained by a thread: joined to one ``bytes``, ``writelines``,
-one ``write`` per part. The parts are those of a real transaction (content, end of data, next envelope). 3. A whole
-session on uvloop against a sink that only counts octets and answers (same loop: its cost is included).
+1. The machine alone, in memory, pipelined: one read with four replies in, one write out. A trivial owner included.
+2. A whole session on its socket against a sink on uvloop that only answers (same loop: its cost is included).
 
 CPU time of this process, best of five.
 """
@@ -12,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import threading
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import uvloop
@@ -23,7 +19,9 @@ import uvloop
 from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
 from relay.delivery._machine import ClientMachine
+from relay.delivery.connect import begin_connecting
 from relay.delivery.owner import Limits
+from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 
 CONTENT = b"Subject: benchmark\r\n\r\n" + b"x" * 76 + b"\r\n" + b"y" * 922 + b"\r\n"
@@ -64,39 +62,6 @@ def machine(count: int) -> float:
     return time.process_time() - begin
 
 
-def writes(how: str, count: int) -> float:
-    """Seconds of CPU of this thread for ``count`` writes of one transaction's parts, one per turn of the loop."""
-    client = ClientMachine(b"bench.test", LIMITS, Source(10), "sink")
-    client.receive(b"220 sink\r\n")
-    envelope = client.receive(HELLO).split(b"bench.test")
-    parts = [CONTENT, b".\r\n", envelope[0], b"bench.test", *envelope[1:]]
-
-    async def run() -> float:
-        loop = asyncio.get_running_loop()
-        ours, theirs = socket.socketpair()
-        drain = threading.Thread(target=lambda: [None for _ in iter(lambda: theirs.recv(1 << 20), b"")])
-        drain.start()
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
-        begin = time.thread_time()
-        for _ in range(count):
-            if how == "join":
-                transport.write(b"".join(parts))
-            elif how == "writelines":
-                transport.writelines(parts)
-            else:
-                for part in parts:
-                    transport.write(part)
-            await asyncio.sleep(0)
-        spent = time.thread_time() - begin
-        transport.close()
-        await loop.run_in_executor(None, drain.join)
-        theirs.close()
-        return spent
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(run())
-
-
 class Sink(asyncio.Protocol):
     """Answers a pipelining client, one read per message."""
 
@@ -122,12 +87,16 @@ def session(count: int) -> float:
         done = asyncio.Event()
         source = Source(count, done.set)
         wheel: TimingWheel[ClientSession] = TimingWheel(1.0, 1024, loop.time())
+        poll = Poll()
+        loop.add_reader(poll.fileno, poll.turn)
+        client = ClientSession(b"bench.test", LIMITS, source, wheel, loop, "sink")
         begin = time.process_time()
-        make: Any = lambda: ClientSession(b"bench.test", LIMITS, source, wheel, loop, "sink")  # noqa: E731
-        transport, _ = await loop.create_connection(make, *server.sockets[0].getsockname()[:2])
+        client.connect(poll, begin_connecting(socket.AF_INET, server.sockets[0].getsockname()[:2]))
         await done.wait()
         spent = time.process_time() - begin
-        transport.close()
+        client.abort()
+        loop.remove_reader(poll.fileno)
+        poll.close()
         server.close()
         return spent
 
@@ -140,8 +109,6 @@ def main() -> None:
         return min(run() for _ in range(5)) / count * 1e6
 
     print(f"machine, in memory        {best(lambda: machine(50_000), 50_000):6.2f} us per message")
-    for how in ("join", "writelines", "write"):
-        print(f"uvloop, {how:<17} {best(partial(writes, how, 20_000), 20_000):6.2f} us per message")
     print(f"session and sink over TCP {best(lambda: session(20_000), 20_000):6.2f} us per message")
 
 

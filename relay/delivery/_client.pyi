@@ -8,17 +8,25 @@ from typing_extensions import disjoint_base
 from relay.delivery._machine import ClientMachine
 from relay.delivery.owner import Limits, Owner
 from relay.mail.outcome import Outcome
+from relay.net._poll import Poll
+from relay.net._stream import Stream
 from relay.net.wheel import TimingWheel
 
 @disjoint_base
+class Wire(Stream):
+    """The socket under a session."""
+
+@disjoint_base
 class ClientSession(ClientMachine):
-    """An SMTP or LMTP client session on a uvloop connection; made by relay.delivery.connect.
+    """An SMTP or LMTP client session on a socket of its own; made by relay.delivery.connect.
 
     Pull model: it takes deliveries from ``owner`` (relay.delivery.owner.Owner) for as long as there are any.
     """
 
-    is_writing_paused: bool
+    is_choked: bool
     """Whether the peer takes our octets more slowly than we have them."""
+    connected_at: float
+    """When the peer accepted the connection (loop time); 0.0 before."""
     octets_waiting: int
     """Octets written that the kernel has not taken yet."""
     def __init__(
@@ -35,6 +43,9 @@ class ClientSession(ClientMachine):
     ) -> None:
         """``on_greeted`` is called once: with None when EHLO was answered (before the first ``take``), or with why
         the session never came to it; in that case the owner hears nothing of this session."""
+    def connect(self, poll: Poll, descriptor: int) -> None:
+        """Takes over a socket that is being connected, or is; called once, before anything else. A connection that does
+        not come about is told to ``on_greeted`` like a refused greeting."""
     def wake(self) -> None:  # type: ignore[override]  # the session writes by itself
         """The owner has work: an idle session takes it now; any other ignores this (it will ask by itself)."""
     def quit(self) -> None:  # type: ignore[override]  # the same
@@ -46,9 +57,3 @@ class ClientSession(ClientMachine):
         Whether it did."""
     def expire(self, now: float) -> None:  # type: ignore[override]  # the same
         """The timing wheel found ``deadline`` passed at ``now`` (loop time): the stage has timed out."""
-    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
-    def data_received(self, octets: bytes) -> None: ...
-    def eof_received(self) -> bool | None: ...
-    def connection_lost(self, fault: BaseException | None) -> None: ...
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...

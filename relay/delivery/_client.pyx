@@ -1,16 +1,14 @@
 # cython: language_level=3, auto_pickle=False, autotestdict=False
 # (a session is not for pickling; the stub describes the module, and neither directive leaves names in it)
-"""The client session on a uvloop connection: the machine of _machine.pyx with a transport, a clock and a wheel.
+"""The client session on a socket: the machine of _machine.pyx with a wire, a clock and a wheel.
 
-Theory: one call per read, one write per call. The machine's output goes to ``writelines`` in its parts: for a content
-of 1 KiB that costs as much as joining them first (3.25 us against 3.24 us, a write per part 3.63 us:
-benchmarks/micro_client.py), and a larger one is not copied.
-A content that lives in a file is read piece by piece and written under the transport's back-pressure: from the page cache
-at once, and only what is not there in a thread (a piece from the cache takes 15 us, the way to the thread and back more).
+Theory: one call per read, one write per call, of the machine's output in its parts, so that no content is copied.
+A content that lives in a file is read piece by piece as the peer takes it: from the page cache at once, and only what is
+not there in a thread (a piece from the cache takes 15 us, the way to the thread and back more).
 
-Invariants: the owner hears ``closed`` from ``connection_lost`` only, so when it hears it the socket is gone. At most
-one piece of a file is in memory, twice its size when it must be stuffed. A fault in the owner's code ends this
-session, not the worker.
+Invariants: the owner hears ``closed`` once the socket is closed, never before; that may be inside ``abort``,
+``withdraw`` and ``expire``. At most one piece of a file is in memory, twice its size when it must be stuffed. A fault in
+the owner's code ends this session, not the worker.
 
 Not here: SMTP (_machine.pyx), opening the connection (connect.py).
 """
@@ -22,7 +20,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t
 
 from relay.delivery._machine cimport ClientMachine
-from relay.delivery._transactions cimport DEAD
+from relay.delivery._transactions cimport BANNER, CONNECT, DEAD
+from relay.net._poll cimport Poll
+from relay.net._stream cimport Stream
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -46,15 +46,49 @@ cdef bytes _read_cached(int descriptor, Py_ssize_t offset):
     return None if size < 0 else octets if size == PIECE else octets[:size]
 
 
+cdef class ClientSession(ClientMachine)
+
+
+cdef class Wire(Stream):
+    """The socket under a session."""
+
+    cdef ClientSession session
+
+    def __cinit__(self, ClientSession session not None):
+        self.session = session
+
+    cdef int connected(self) except -1:
+        return self.session.connected()
+
+    cdef int received(self, bytes octets) except -1:
+        return self.session.received(octets)
+
+    cdef int ended(self) except -1:
+        return self.abort()             # who sends no more answers nothing any more
+
+    cdef int drained(self) except -1:
+        return self.session.drained()
+
+    cdef int lost(self, int error) except -1:
+        return self.session.disconnected(error)
+
+    cdef int failed(self, object fault) except -1:
+        """A fault in the owner's code, or in ours."""
+        self.session.loop.call_exception_handler({"message": "client session failed", "exception": fault})
+        self.session.is_calling = False
+        return self.abort()
+
+
 cdef class ClientSession(ClientMachine):
     """See the stub."""
 
     cdef:
-        object loop, transport, wheel, timer
+        Wire wire                   # None: not connected yet, or the socket is closed
+        object loop, wheel, timer
         bint is_timer_pending
         double timer_placed_at, timer_deadline
-        readonly bint is_writing_paused
-        object drained, task
+        readonly double connected_at
+        object drained_future, task
         object __weakref__
 
     def __init__(self, bytes hostname not None, limits, owner, wheel, loop, str next_hop, *, bint lmtp=False,
@@ -63,49 +97,53 @@ cdef class ClientSession(ClientMachine):
                                now=loop.time())
         self.loop = loop
         self.wheel = wheel
-
-    # --- asyncio's protocol ---
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self.now = self.loop.time()
+        self.phase = CONNECT
         self.arm()
-        self.flush()
 
-    def data_received(self, bytes octets not None):
+    def connect(self, Poll poll not None, int descriptor):
+        self.wire = Wire.__new__(Wire, self)
+        self.wire.attach(poll, descriptor, True)
+        self.set_timer()
+
+    # --- told by the wire ---
+
+    cdef int connected(self) except -1:
+        self.now = self.connected_at = self.loop.time()
+        self.phase = BANNER
+        self.arm()
+        return self.flush()
+
+    cdef int received(self, bytes octets) except -1:
         self.now = self.loop.time()
-        try:
-            self.feed(octets)
-            self.flush()
-        except BaseException:
-            self.give_up()
-            raise
+        self.feed(octets)
+        return self.flush()
 
-    def eof_received(self):
-        return False
+    cdef int drained(self) except -1:
+        if self.drained_future is not None and not self.drained_future.done():
+            self.drained_future.set_result(None)
+        return 0
 
-    def connection_lost(self, fault):
+    cdef int disconnected(self, int error) except -1:
+        """The socket is closed, by whomever; ``error`` is 0 or why."""
         self.now = self.loop.time()
-        self.transport = None
+        self.wire = None
         if self.is_timer_pending:
             self.is_timer_pending = False
             self.wheel.cancel(self.timer)
-        self.resume_writing()
-        self.lost()
-
-    def pause_writing(self):
-        self.is_writing_paused = True
-
-    def resume_writing(self):
-        self.is_writing_paused = False
-        if self.drained is not None and not self.drained.done():
-            self.drained.set_result(None)
+        self.drained()
+        if self.phase == CONNECT and error:
+            self.fail(self.own_fault("4.4.1", f"cannot connect: {_os.strerror(error)}"), False)
+        return self.lost()
 
     # --- for the owner and the wheel ---
 
     @property
+    def is_choked(self):
+        return self.wire is not None and self.wire.is_choked()
+
+    @property
     def octets_waiting(self):
-        return 0 if self.transport is None else self.transport.get_write_buffer_size()
+        return 0 if self.wire is None else self.wire.count_unsent()
 
     def wake(self):
         self.now = self.loop.time()
@@ -139,15 +177,14 @@ cdef class ClientSession(ClientMachine):
     cdef int flush(self) except -1:
         """Writes what the machine has to say, starts a stream, sets the timer; ends the connection when it is over."""
         cdef list out
-        if self.is_calling or self.transport is None:
+        if self.is_calling or self.wire is None:
             return 0
         if self.phase >= DEAD:
-            self.transport.abort()
-            return 0
+            return self.wire.abort()
         if self.out:
             out = self.out
             self.out = []
-            self.transport.writelines(out)
+            self.wire.write_parts(out)
         if self.streaming and self.task is None:
             self.task = self.loop.create_task(self._stream_file(self.current.path))
         return self.set_timer()
@@ -170,8 +207,8 @@ cdef class ClientSession(ClientMachine):
     cdef int give_up(self) except -1:
         """A fault on this side: the session must not go on in an unknown state."""
         self.is_calling = False
-        if self.transport is not None:
-            self.transport.abort()
+        if self.wire is not None:
+            self.wire.abort()
         return 0
 
     async def _stream_file(self, path):
@@ -185,18 +222,18 @@ cdef class ClientSession(ClientMachine):
                     octets = _read_cached(descriptor, offset)
                     if octets is None:
                         octets = await self.loop.run_in_executor(None, _os.pread, descriptor, PIECE, offset)
-                    elif self.transport is not None and not self.is_writing_paused:
+                    elif not self.is_choked:
                         await _sleep(0)         # the other sessions have their turn between two pieces
                     if not octets or not self.streaming:
                         break
                     offset += len(octets)
                     self.now = self.loop.time()
-                    self.transport.write(self.stream_chunk(octets))
+                    self.wire.write_parts([self.stream_chunk(octets)])
                     self.set_timer()
-                    if self.is_writing_paused:
-                        self.drained = self.loop.create_future()
-                        await self.drained
-                        self.drained = None
+                    if self.is_choked:
+                        self.drained_future = self.loop.create_future()
+                        await self.drained_future
+                        self.drained_future = None
             finally:
                 if descriptor is not None:
                     _os.close(descriptor)

@@ -20,7 +20,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from relay._fastparse cimport C_LINE_START, decimal, equals, stuff, stuff_into
 from relay.delivery._delivery cimport BODY_8BIT, DOTS, SMTPUTF8, Delivery, objection
 from relay.delivery._replies cimport ReplyScan, next_reply_line, scan_reply
-from relay.delivery._transactions cimport BANNER, DEAD, EHLO, HELO, QUIT, READY, Transactions
+from relay.delivery._transactions cimport BANNER, CONNECT, DEAD, EHLO, HELO, QUIT, READY, Transactions
 
 from relay.mail.outcome import FAILED as _FAILED
 
@@ -393,6 +393,8 @@ cdef class ClientMachine(Transactions):
             return 0
         if self.phase == QUIT:
             self.phase = DEAD
+        elif self.phase == CONNECT:
+            self.fail(self.own_fault("4.4.1", "no answer to the connection attempt in time"), False)
         elif self.idle():
             self.quitting = True
             self.move_on()

@@ -5,6 +5,7 @@ from relay.delivery._delivery cimport Delivery
 
 
 cdef enum Phase:
+    CONNECT     # only of a session that has a socket: the peer has not accepted yet
     BANNER
     EHLO
     HELO

@@ -63,8 +63,8 @@ cdef class Transactions:
 
     cdef str stage(self):
         """What the peer is asked for at present (Outcome.stage)."""
-        if self.phase == BANNER:
-            return "banner"
+        if self.phase <= BANNER:
+            return "connect" if self.phase == CONNECT else "banner"
         if self.phase <= HELO:
             return "helo"
         if self.streaming or self.content_due:

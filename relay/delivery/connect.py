@@ -11,7 +11,10 @@ Not here: the decision what an MX answer means (mx.py), DNS itself (relay/net/dn
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import os
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +27,7 @@ from relay.net.dns import FOUND, Addresses, Resolver
 if TYPE_CHECKING:
     from relay.config.model import Config
     from relay.mail.next_hop import NextHop
+    from relay.net._poll import Poll
     from relay.net.wheel import TimingWheel
 
 
@@ -33,8 +37,6 @@ class ConnectSettings(NamedTuple):
     hostname: str
     """Our own name: said in EHLO, and the one that makes an MX list a loop."""
     limits: Limits = Limits()
-    connect_timeout: float = 30.0
-    """Seconds for each address."""
     mx_port: int = 25
     own_names: frozenset[str] = frozenset()
     """Further names of this host (lower case): an MX list that holds one is a loop."""
@@ -51,7 +53,6 @@ class ConnectSettings(NamedTuple):
         return cls(
             hostname=config.hostname,
             limits=Limits.of(config.delivery),
-            connect_timeout=config.delivery.connect_timeout,
             mx_port=config.delivery.mx_port,
             source_address=config.delivery.source_address,
             allows_loopback=config.delivery.mx_port != 25,
@@ -67,17 +68,20 @@ class Connector:
         settings: ConnectSettings,
         resolver: Resolver,
         wheel: TimingWheel[ClientSession],
+        poll: Poll,
         *,
         shuffle: Callable[[list[Any]], object],
         on_opened: Callable[[float, float], None] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """``on_opened(connect_seconds, greeting_seconds)`` is called for each session that was greeted."""
+        """``poll`` is what the sessions' sockets are on. ``on_opened(connect_seconds, greeting_seconds)`` is called for
+        each session that was greeted."""
         self._settings = settings
         self._hostname = settings.hostname.encode("ascii")
         self._own_names = settings.own_names | {settings.hostname.lower()}
         self._resolver = resolver
         self._wheel = wheel
+        self._poll = poll
         self._shuffle = shuffle
         self._on_opened = on_opened
         self._loop = loop or asyncio.get_running_loop()
@@ -145,23 +149,15 @@ class Connector:
         """One address, or the Unix socket at ``host`` when there is none."""
         name = f"{host}[{address}]:{port}" if address and address != host else f"{host}:{port}" if address else host
         greeted: asyncio.Future[Outcome | None] = self._loop.create_future()
-
-        def session() -> ClientSession:
-            return ClientSession(
-                self._hostname, self._settings.limits, owner, self._wheel, self._loop, name, lmtp=lmtp,
-                on_greeted=lambda why: None if greeted.done() else greeted.set_result(why),
-            )  # fmt: skip
-
+        client = ClientSession(
+            self._hostname, self._settings.limits, owner, self._wheel, self._loop, name, lmtp=lmtp,
+            on_greeted=lambda why: None if greeted.done() else greeted.set_result(why),
+        )  # fmt: skip
         began = self._loop.time()
         try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                client = await self._connect(session, host, address, port)
-        except TimeoutError:
-            return deferred("4.4.1", "no answer to the connection attempt in time", "connect", next_hop=name)
+            client.connect(self._poll, self._begin(host, address, port))
         except OSError as fault:
-            cause = os.strerror(fault.errno) if fault.errno else str(fault)
-            return deferred("4.4.1", f"cannot connect: {cause}", "connect", next_hop=name)
-        connected = self._loop.time()
+            return deferred("4.4.1", f"cannot connect: {fault.strerror or fault}", "connect", next_hop=name)
         try:
             why = await greeted  # bounded by the session's own deadlines
         except BaseException:
@@ -170,20 +166,31 @@ class Connector:
         if why is not None:
             return why
         if self._on_opened is not None:
-            self._on_opened(connected - began, self._loop.time() - connected)
+            self._on_opened(client.connected_at - began, self._loop.time() - client.connected_at)
         return client
 
-    async def _connect(self, session: Callable[[], ClientSession], host: str, address: str, port: int) -> ClientSession:
-        # The session has the methods of asyncio.Protocol without its base class, which a compiled class cannot have.
-        factory: Any = session
-        client: ClientSession
+    def _begin(self, host: str, address: str, port: int) -> int:
+        """A socket that is being connected. OSError when that is known to fail at once."""
         if not address:
-            _, client = await self._loop.create_unix_connection(factory, host)
-            return client
+            return begin_connecting(socket.AF_UNIX, host)
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        family, _, _, _, peer = found[0]
         source = self._settings.source_address
-        local = (source, 0) if source and (":" in source) == (":" in address) else None
-        _, client = await self._loop.create_connection(factory, address, port, local_addr=local)
-        return client
+        return begin_connecting(family, peer, source if (":" in source) == (":" in address) else "")
+
+
+def begin_connecting(family: int, peer: Any, source: str = "") -> int:
+    """A non-blocking socket, the caller's, that is connected to ``peer`` or will say how that ended when it becomes
+    writable. OSError when that is known to fail at once."""
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)) as opened:
+        if family != socket.AF_UNIX:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a content's last segment waits for no ACK
+        if source:
+            opened.bind((source, 0))
+        error = opened.connect_ex(peer)
+        if error not in {0, errno.EINPROGRESS}:
+            raise OSError(error, os.strerror(error))
+        return opened.detach()
 
 
 class _Attempt:

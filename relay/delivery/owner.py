@@ -48,6 +48,8 @@ class Owner(Protocol):
 class Limits(NamedTuple):
     """How long a session waits for its peer, and how much it does. Durations are seconds (RFC 5321 4.5.3.2)."""
 
+    connect: float = 30.0
+    """For each address."""
     banner: float = 300.0
     helo: float = 300.0
     mail: float = 300.0
@@ -68,6 +70,7 @@ class Limits(NamedTuple):
     def of(cls, settings: DeliverySettings) -> Limits:
         """The limits that the configuration sets."""
         return cls(
+            connect=settings.connect_timeout,
             banner=settings.helo_timeout,
             helo=settings.helo_timeout,
             mail=settings.mail_timeout,

@@ -6,6 +6,10 @@ class Stream(Watched):
     """A connected socket; to be subclassed in Cython."""
 
     @property
+    def is_connecting(self) -> bool:
+        """The peer has not accepted yet."""
+
+    @property
     def has_ended(self) -> bool:
         """The peer sends no more."""
 

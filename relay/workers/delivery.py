@@ -15,6 +15,7 @@ from typing import Any, Final
 from relay.auth import AccountFile
 from relay.delivery.connect import Connector, ConnectSettings
 from relay.mail.outcome import FAILED, Outcome, deferred
+from relay.net._poll import Poll
 from relay.net.dns import Resolver
 from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.net.wheel import TimingWheel
@@ -101,6 +102,8 @@ class DeliveryWorker:
         self._foreign = ForeignEntries(self._scheduler, self._reader, row)
         self._remote = RemoteFeeds(self._scheduler, self._links, self._settler.settled, self._changed)
         self._wheel: TimingWheel[Any] = TimingWheel(0.1, 4096, worker.loop.time())
+        self._poll = Poll()
+        worker.loop.add_reader(self._poll.fileno, self._poll.turn)
         self._resolver = Resolver(
             servers=config.delivery.dns_servers,
             timeout=config.delivery.dns_timeout,
@@ -111,6 +114,7 @@ class DeliveryWorker:
             ConnectSettings.of(config),
             self._resolver,
             self._wheel,
+            self._poll,
             shuffle=random.shuffle,
             on_opened=self._settler.connected,
             loop=worker.loop,
@@ -199,6 +203,8 @@ class DeliveryWorker:
         self._intake.close()
         self._links.close()
         self._reader.close()
+        self._worker.loop.remove_reader(self._poll.fileno)
+        self._poll.close()
 
     def _open_journal(self) -> Journal:
         context = self._worker.context

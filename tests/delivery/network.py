@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 from relay.delivery._client import ClientSession
+from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from tests.delivery.peer import Peer
 
@@ -84,21 +86,31 @@ async def cutting(port: int, after: int, *, stalls: bool = False) -> AsyncIterat
         await server.wait_closed()
 
 
+class Ground(NamedTuple):
+    """What sessions need of a worker."""
+
+    wheel: TimingWheel[ClientSession]
+    poll: Poll
+
+
 @contextlib.asynccontextmanager
-async def turning() -> AsyncIterator[TimingWheel[ClientSession]]:
-    """A timing wheel of 10 ms that is turned by the loop."""
+async def turning() -> AsyncIterator[Ground]:
+    """A timing wheel of 10 ms that is turned by the loop, and a poll. All sessions must be closed at the end."""
     loop = asyncio.get_running_loop()
-    wheel: TimingWheel[ClientSession] = TimingWheel(0.01, 64, loop.time())
+    ground = Ground(TimingWheel(0.01, 64, loop.time()), Poll())
+    loop.add_reader(ground.poll.fileno, ground.poll.turn)
 
     async def turn() -> None:
         while True:
             await asyncio.sleep(0.01)
-            for session in wheel.expire(loop.time()):
+            for session in ground.wheel.expire(loop.time()):
                 session.expire(loop.time())
 
     task = asyncio.ensure_future(turn())
     try:
-        yield wheel
+        yield ground
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        loop.remove_reader(ground.poll.fileno)
+        ground.poll.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
+import socket
 import subprocess
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,7 @@ from relay.mail.envelope import DOTS
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
 from relay.net.dns import Resolver
-from tests.delivery.network import cutting, serving, turning
+from tests.delivery.network import Ground, cutting, serving, turning
 from tests.delivery.peer import CUT, STALL, Peer, RecordingOwner, message
 
 
@@ -37,17 +40,17 @@ class Owner(RecordingOwner):
         return delivery
 
 
-def connector(wheel, limits: Limits | None = None, **settings) -> Connector:
+def connector(ground: Ground, limits: Limits | None = None, **settings) -> Connector:
     shared = ConnectSettings("relay.test", limits or Limits(), **settings)
-    return Connector(shared, Resolver(servers=[("127.0.0.1", 1)]), wheel, shuffle=random.shuffle)
+    return Connector(shared, Resolver(servers=[("127.0.0.1", 1)]), *ground, shuffle=random.shuffle)
 
 
 async def deliver(port: int, owner: Owner, limits: Limits | None = None) -> ClientSession | Outcome:
-    async with turning() as wheel:
-        client = await connector(wheel, limits).open(NextHop("smtp", "127.0.0.1", port), owner)
+    async with turning() as ground:
+        client = await connector(ground, limits).open(NextHop("smtp", "127.0.0.1", port), owner)
         if isinstance(client, ClientSession):
             await asyncio.wait_for(owner.is_closed.wait(), 30)
-        assert len(wheel) == 0, "a timer was left behind"
+        assert len(ground.wheel) == 0, "a timer was left behind"
     owner.greetings.append(client if isinstance(client, Outcome) else None)
     owner.check_all_came_back()
     return client
@@ -71,27 +74,41 @@ async def test_messages_go_over_one_connection(extensions):
     assert all(d.taken_at <= d.content_at <= d.finished_at for d in owner.taken)
 
 
+async def test_an_envelope_of_more_parts_than_one_call_sends_arrives_whole():
+    names = tuple(b"r%d@peer.test" % number for number in range(1000))
+    content = b"Subject: many\r\n\r\n"
+    owner = Owner([Delivery(b"a@b", names, 0, len(content), content)])
+    peer = Peer()
+    async with serving(lambda: peer) as port:
+        await deliver(port, owner)
+    assert peer.delivered == [(b"a@b", names, content)]
+
+
 async def test_lmtp_over_a_unix_socket(tmp_path):
     path = str(tmp_path / "lmtp")
     owner = Owner([message(1, 3)])
-    async with serving(lambda: Peer({("reply", 1): b"550 5.2.2 full"}, lmtp=True), path), turning() as wheel:
-        client = await connector(wheel).open(NextHop("lmtp", path=path), owner)
+    async with serving(lambda: Peer({("reply", 1): b"550 5.2.2 full"}, lmtp=True), path), turning() as ground:
+        client = await connector(ground).open(NextHop("lmtp", path=path), owner)
         assert isinstance(client, ClientSession)
         await asyncio.wait_for(owner.is_closed.wait(), 10)
     assert [outcome.kind for outcome in owner.of(0)] == [DELIVERED, FAILED, DELIVERED]
     assert owner.of(0)[0].next_hop == path
 
 
-@pytest.mark.parametrize("kind", ["file", "memory"])
+@pytest.mark.parametrize("kind", ["file", "memory", "borrowed"])
 @pytest.mark.parametrize("flags", [0, DOTS])
 async def test_a_large_content_arrives_whole_whatever_it_lies_in(tmp_path, kind, flags):
     line = b".dots and more\r\n" if flags else b"no dots at all here\r\n"
     content = b"Subject: large\r\n\r\n" + line * 200_000
     path = tmp_path / "content"
     path.write_bytes(content)
-    where = {"path": str(path)} if kind == "file" else {"content": content}
+    places: dict[str, dict[str, Any]] = {
+        "file": {"path": str(path)},
+        "memory": {"content": content},
+        "borrowed": {"content": memoryview(content)},
+    }
     peer = Peer()
-    owner = Owner([Delivery(b"a@b", (b"c@d",), flags, len(content), **where), message(2, 1)])
+    owner = Owner([Delivery(b"a@b", (b"c@d",), flags, len(content), **places[kind]), message(2, 1)])
     async with serving(lambda: peer) as port:
         await deliver(port, owner)
     assert [outcome.kind for d in owner.taken for outcome in owner.outcomes[id(d)]] == [DELIVERED] * 2
@@ -124,11 +141,11 @@ async def test_a_stream_waits_for_a_peer_that_does_not_read_and_its_memory_is_bo
 
     server = await asyncio.start_server(talk, "127.0.0.1", 0, limit=1 << 16)
     owner = Owner([Delivery(b"a@b", (b"c@d",), 0, size, path=str(path))])
-    async with server, turning() as wheel:
+    async with server, turning() as ground:
         port = server.sockets[0].getsockname()[1]
-        client = await connector(wheel).open(NextHop("smtp", "127.0.0.1", port), owner)
+        client = await connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner)
         assert isinstance(client, ClientSession)
-        while not client.is_writing_paused:
+        while not client.is_choked:
             await asyncio.sleep(0.001)
         for _ in range(50):
             await asyncio.sleep(0.001)
@@ -194,8 +211,7 @@ async def test_a_stalling_proxy_in_the_middle_of_a_streamed_content_is_given_up(
 
 async def test_each_address_is_tried_until_one_greets():
     """A host that refuses the connection or the greeting is passed over."""
-    async with serving(lambda: Peer({("banner", 0): b"554 no"})) as refusing, serving(Peer) as good, turning() as wheel:
-        del refusing
+    async with serving(Peer) as good, turning() as ground:
         owner = Owner([message(1, 1)])
         tries: list[str] = []
 
@@ -210,7 +226,7 @@ async def test_each_address_is_tried_until_one_greets():
                     addresses=("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4")
                 )
 
-        connect = Three(ConnectSettings("relay.test"), Names(), wheel, shuffle=random.shuffle)
+        connect = Three(ConnectSettings("relay.test"), Names(), *ground, shuffle=random.shuffle)
         client = await connect.open(NextHop("smtp", "host.test", good), owner)
         assert isinstance(client, ClientSession)
         await asyncio.wait_for(owner.is_closed.wait(), 10)
@@ -218,9 +234,71 @@ async def test_each_address_is_tried_until_one_greets():
     assert owner.of(0)[0].kind == DELIVERED
 
 
+async def test_a_connection_attempt_without_answer_ends_in_time():
+    """I10. A listening socket whose queue is full answers no SYN."""
+    with contextlib.ExitStack() as held, socket.create_server(("127.0.0.1", 0), backlog=0) as deaf:
+        for _ in range(3):
+            waiting = held.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        await asyncio.sleep(0.05)
+        why = await deliver(deaf.getsockname()[1], Owner(), Limits(connect=0.1))
+    assert isinstance(why, Outcome)
+    assert why[:2] == (DEFERRED, 0)
+    assert (why.status, why.stage) == ("4.4.1", "connect")
+    assert why.text == "no answer to the connection attempt in time"
+
+
+async def test_an_attempt_that_is_given_up_leaves_no_socket_and_no_timer_behind():
+    async with serving(lambda: Peer({("banner", 0): STALL})) as port, turning() as ground:
+        owner = Owner([message(1, 1)])
+        opening = asyncio.ensure_future(connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner))
+        while not ground.poll.watched:
+            await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        assert (ground.poll.watched, len(ground.wheel)) == (0, 0)
+        assert not owner.taken
+
+
+async def test_connections_come_from_the_source_address():
+    async with turning() as ground:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            opening = asyncio.ensure_future(
+                connector(ground, source_address="127.0.0.7").open(
+                    NextHop("smtp", "127.0.0.1", listening.getsockname()[1]), Owner()
+                )
+            )
+            await asyncio.sleep(0.01)
+            accepted, peer = listening.accept()
+            with accepted:
+                assert peer[0] == "127.0.0.7"
+        assert isinstance(await opening, Outcome)
+
+
+async def test_a_unix_path_that_is_too_long_is_temporary_too():
+    async with turning() as ground:
+        why = await connector(ground).open(NextHop("lmtp", path="/" + "x" * 200), Owner())
+    assert isinstance(why, Outcome)
+    assert (why.kind, why.text) == (DEFERRED, "cannot connect: AF_UNIX path too long")
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_unix_socket_that_nobody_listens_on_is_temporary(tmp_path, there):
+    path = str(tmp_path / "lmtp")
+    if there:
+        with socket.socket(socket.AF_UNIX) as left_behind:
+            left_behind.bind(path)
+    async with turning() as ground:
+        why = await connector(ground).open(NextHop("lmtp", path=path), Owner())
+    assert isinstance(why, Outcome)
+    assert (why.kind, why.status, why.stage, why.next_hop) == (DEFERRED, "4.4.1", "connect", path)
+    assert why.text == f"cannot connect: {'Connection refused' if there else 'No such file or directory'}"
+
+
 async def test_a_refused_connection_is_temporary_and_says_so():
-    async with turning() as wheel:
-        why = await connector(wheel).open(NextHop("smtp", "127.0.0.1", 1), Owner())
+    async with turning() as ground:
+        why = await connector(ground).open(NextHop("smtp", "127.0.0.1", 1), Owner())
     assert isinstance(why, Outcome)
     assert (why.kind, why.status, why.stage) == (DEFERRED, "4.4.1", "connect")
     assert "Connection refused" in why.text
@@ -241,8 +319,8 @@ async def test_a_refused_greeting_is_the_outcome_of_the_attempt(greeting, kind):
 
 async def test_abort_settles_what_is_in_hand():
     owner = RecordingOwner([message(1, 1)])
-    async with serving(lambda: Peer({("reply", 0): STALL})) as port, turning() as wheel:
-        client = await connector(wheel).open(NextHop("smtp", "127.0.0.1", port), owner)
+    async with serving(lambda: Peer({("reply", 0): STALL})) as port, turning() as ground:
+        client = await connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner)
         assert isinstance(client, ClientSession)
         while not owner.taken[0].content_at:
             await asyncio.sleep(0.001)
@@ -258,15 +336,15 @@ async def test_abort_settles_what_is_in_hand():
 
 async def test_an_idle_session_is_woken_and_later_quits_by_itself():
     owner = RecordingOwner()
-    async with serving(Peer) as port, turning() as wheel:
-        client = await connector(wheel, Limits(idle=0.2)).open(NextHop("smtp", "127.0.0.1", port), owner)
+    async with serving(Peer) as port, turning() as ground:
+        client = await connector(ground, Limits(idle=0.2)).open(NextHop("smtp", "127.0.0.1", port), owner)
         assert isinstance(client, ClientSession)
         assert client.is_idle
         owner.waiting = [message(1, 1)]
         client.wake()
         while not owner.closings:
             await asyncio.sleep(0.001)
-        assert len(wheel) == 0
+        assert len(ground.wheel) == 0
     assert owner.of(0)[0].kind == DELIVERED
     assert owner.closings == [(None, None)]
 
@@ -281,8 +359,8 @@ async def test_a_fault_in_the_owners_code_ends_the_session_and_reaches_the_loop(
             raise ZeroDivisionError
 
     owner = Faulty([message(1, 1), message(2, 1)])
-    async with serving(Peer) as port, turning() as wheel:
-        await connector(wheel).open(NextHop("smtp", "127.0.0.1", port), owner)
+    async with serving(Peer) as port, turning() as ground:
+        await connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner)
         while not owner.closings:
             await asyncio.sleep(0.001)
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
@@ -312,8 +390,8 @@ async def test_smtp_sink_takes_what_is_sent(options, unused_tcp_port):
                 await asyncio.sleep(0.01)
         owner = Owner(message(number, 2) for number in range(50))
         next_hop = NextHop("lmtp" if "-L" in options else "smtp", "127.0.0.1", unused_tcp_port)
-        async with turning() as wheel:
-            client = await connector(wheel).open(next_hop, owner)
+        async with turning() as ground:
+            client = await connector(ground).open(next_hop, owner)
             assert isinstance(client, ClientSession), client
             await asyncio.wait_for(owner.is_closed.wait(), 20)
         kinds = [outcome.kind for outcomes in owner.outcomes.values() for outcome in outcomes]

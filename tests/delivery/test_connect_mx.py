@@ -26,11 +26,11 @@ async def attempt(records: dict, domain: str, *, peer=Peer, **settings):
             return await super()._try(owner, host, address, port, lmtp=lmtp)
 
     owner = RecordingOwner([message(1, 1)])
-    async with dns_server.serving(dns_server.Zone(records)) as server, serving(peer) as port, turning() as wheel:
+    async with dns_server.serving(dns_server.Zone(records)) as server, serving(peer) as port, turning() as ground:
         shared = ConnectSettings(
             "relay.test", mx_port=port, **{"allows_loopback": True, "max_addresses": 5, **settings}
         )
-        connector = Watched(shared, Resolver(servers=[server], timeout=0.5), wheel, shuffle=list.sort)
+        connector = Watched(shared, Resolver(servers=[server], timeout=0.5), *ground, shuffle=list.sort)
         client = await connector.open_mx(domain, owner)
         if isinstance(client, ClientSession):
             client.quit()
