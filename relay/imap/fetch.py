@@ -76,13 +76,12 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     for begin in range(0, len(chosen), RUN):
         run = chosen[begin : begin + RUN]
         seen = _see(view, run) if sees else frozenset[int]()
-        known = _known(state, run, wanted) if not seen else [None] * len(run)
-        for index, row in zip(run, known, strict=True):
-            if row is not None:
-                yield row
+        for known in _known(state, run, wanted) if not seen else run:
+            if isinstance(known, bytes):
+                yield known
                 continue
             try:
-                yield from _message(state, index, wanted, is_seen=view.uids[index] in seen)
+                yield from _message(state, known, wanted, is_seen=view.uids[known] in seen)
             except Refused as fault:
                 if fault.why is not Refusal.EXPUNGED:
                     raise
@@ -104,17 +103,15 @@ def _see(view: View, run: list[int]) -> frozenset[int]:
     return frozenset(view.uids[index] for index, before in unseen.items() if view.flags[index] != before)
 
 
-def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | None]:
-    """The responses that can be written without looking at messages."""
+def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | int]:
+    """The responses that can be written without looking at messages; the index of each message that has none."""
     wanted_columns = [item.column for item in wanted.items if item.column is not None]
     if len(wanted_columns) < len(wanted.items):
-        return [None] * len(run)
-    rows = columns.rows(state, run, wanted_columns)
+        return list[bytes | int](run)
+    known = columns.rows(state, run, wanted_columns)
     if any(item.is_content for item in wanted.items):
-        for row in rows:
-            if row is not None:
-                state.on_fetched()
-    return rows
+        state.on_fetched(len(run) - sum(isinstance(each, int) for each in known))
+    return known
 
 
 def _message(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iterator[bytes]:
@@ -136,7 +133,7 @@ def _message(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iter
             short.append(b" MODSEQ (%d)" % state.view.modseqs[index])
     short.append(b")\r\n")
     if any(item.is_content for item in wanted.items):
-        state.on_fetched()
+        state.on_fetched(1)
     yield b"".join(short)
 
 

@@ -68,8 +68,8 @@ class Speaker(Turns):
         if not self.is_over:
             self._end(b"* BYE %b\r\n" % text.encode())
 
-    def _count_fetched(self) -> None:
-        self.report.fetched += 1
+    def _count_fetched(self, count: int) -> None:
+        self.report.fetched += count
 
     def _count_added(self, count: int) -> None:
         self.report.added += count

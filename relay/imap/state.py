@@ -45,7 +45,7 @@ class State:
         """IMAP4REV2, UTF8=ACCEPT, CONDSTORE, QRESYNC."""
         self.saved: list[int] = []
         """UIDs of the last SEARCH RETURN (SAVE): ``$`` (RFC 5182)."""
-        self.on_fetched: Callable[[], None] = lambda: None
+        self.on_fetched: Callable[[int], None] = lambda _count: None
         self.on_added: Callable[[int], None] = lambda _count: None
         self.on_removed: Callable[[int], None] = lambda _count: None
 

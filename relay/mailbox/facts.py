@@ -22,6 +22,8 @@ from typing import Final
 
 import google_crc32c
 
+from relay.mailbox import _runs
+
 NAME: Final = "relay-facts"
 MAX_VALUE: Final = 1 << 16
 PARTS: Final = 1
@@ -35,9 +37,6 @@ _MERGE: Final = 4_096
 _PIECE: Final = 1 << 22
 _OFTEN: Final = 2048
 """Octets of a record that nearly all of them have at most."""
-_BLOCK: Final = 1 << 15
-_NOTHING: Final = (0, 0, 0, MAX_VALUE)
-"""A head behind the block: as long as can be, so that the record is looked at alone."""
 
 
 class Facts:
@@ -75,10 +74,11 @@ class Facts:
         """``get`` for each of ``uids``. What was written one after the other is read together."""
         with self._lock, contextlib.suppress(OSError):
             if self._opened(create=False):
-                places = [self._place(uid << 8 | kind) for uid in uids]
+                wanted = list(uids)
+                places = _runs.places(self._keys, self._places, self._recent, wanted, kind)
                 if min(places, default=0) < 0 and self._read_on():
-                    places = [self._place(uid << 8 | kind) for uid in uids]
-                return self._values(places, uids, kind)
+                    places = _runs.places(self._keys, self._places, self._recent, wanted, kind)
+                return _runs.values(self._descriptor, places, wanted, kind)
         return [None] * len(uids)
 
     def put(self, uid: int, kind: int, value: bytes) -> None:
@@ -144,25 +144,6 @@ class Facts:
             return self._recent[key]
         at = bisect_left(self._keys, key)
         return self._places[at] if at < len(self._keys) and self._keys[at] == key else -1
-
-    def _values(self, places: Sequence[int], uids: Sequence[int], kind: int) -> list[bytes | None]:
-        """The values at ``places``; None where there is none (-1)."""
-        values: list[bytes | None] = []
-        start, block = 0, b""
-        for place, uid in zip(places, uids, strict=True):
-            if place < 0:
-                values.append(None)
-                continue
-            if not start <= place <= start + len(block) - _RECORD.size:
-                start, block = place, os.pread(self._descriptor, _BLOCK, place)
-            at = place - start
-            _, crc, _, length = _RECORD.unpack_from(block, at) if len(block) >= at + _RECORD.size else _NOTHING
-            value = block[at + _RECORD.size : at + _RECORD.size + length]
-            if len(value) < length:  # it goes on behind the block, or the file was cut
-                values.append(self._value(place, uid, kind))
-            else:
-                values.append(value if _crc(uid, kind, value) == crc else None)
-        return values
 
     def _value(self, place: int, uid: int, kind: int) -> bytes | None:
         octets = os.pread(self._descriptor, _OFTEN, place)

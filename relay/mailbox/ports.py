@@ -113,6 +113,12 @@ class View(Protocol):
     def size(self, index: int) -> int:
         """RFC822.SIZE: octets with CRLF lines."""
 
+    def sizes(self, run: Sequence[int]) -> list[int]:
+        """``size`` for each of ``run``, indexes; much cheaper than one by one."""
+
+    def internal_dates(self, run: Sequence[int]) -> list[int]:
+        """``internal_date`` for each of ``run``."""
+
     def email_id(self, index: int) -> str:
         """RFC 8474: the same for copies of one message."""
 
@@ -158,7 +164,7 @@ class View(Protocol):
         """What ``cache`` was given for this message. A cache: may be None at any time. ``kind`` is a number from 16
         to 255 that the caller has chosen (relay/imap: ENVELOPE, BODYSTRUCTURE ready to send)."""
 
-    def cached_run(self, run: Sequence[int], kind: int) -> Sequence[bytes | None]:
+    def cached_run(self, run: Sequence[int], kind: int) -> list[bytes | None]:
         """``cached`` for each of ``run``, indexes; much cheaper than one by one."""
 
     def cache(self, index: int, kind: int, octets: bytes) -> None:

@@ -15,7 +15,7 @@ from itertools import compress
 from pathlib import Path
 from typing import TypeVar
 
-from relay.mailbox import appending, change, structure
+from relay.mailbox import _runs, appending, change, structure
 from relay.mailbox.content import FileContent, crlf_size
 from relay.mailbox.facts import PARTS
 from relay.mailbox.heard import Heard
@@ -118,6 +118,14 @@ class FolderView:
             self._picture.sizes[row] = self._reading(index, lambda path: crlf_size(self._mailbox.folder / path))
         return self._picture.sizes[row]
 
+    def sizes(self, run: Sequence[int]) -> list[int]:
+        found = _runs.gather(self._picture.sizes, self._rows, list(run))
+        return [self.size(index) for index in run] if found is None or UNKNOWN in found else found
+
+    def internal_dates(self, run: Sequence[int]) -> list[int]:
+        found = _runs.gather(self._picture.internal_dates, self._rows, list(run))
+        return [self.internal_date(index) for index in run] if found is None else found
+
     def email_id(self, index: int) -> str:
         return f"M{self._picture.email_ids[self._row(index)]:016x}"
 
@@ -207,7 +215,7 @@ class FolderView:
     def cached(self, index: int, kind: int) -> bytes | None:
         return self._mailbox.facts.get(self.uids[index], kind)
 
-    def cached_run(self, run: Sequence[int], kind: int) -> Sequence[bytes | None]:
+    def cached_run(self, run: Sequence[int], kind: int) -> list[bytes | None]:
         return self._mailbox.facts.get_run([self.uids[index] for index in run], kind)
 
     def cache(self, index: int, kind: int, octets: bytes) -> None:

@@ -215,6 +215,12 @@ class TwinView:
     def size(self, index: int) -> int:
         return len(self._messages[index].octets)
 
+    def sizes(self, run: Sequence[int]) -> list[int]:
+        return [self.size(index) for index in run]
+
+    def internal_dates(self, run: Sequence[int]) -> list[int]:
+        return [self.internal_date(index) for index in run]
+
     def email_id(self, index: int) -> str:
         return self._messages[index].email_id
 
@@ -310,7 +316,7 @@ class TwinView:
     def cached(self, index: int, kind: int) -> bytes | None:
         return self._caches.get((self.uids[index], kind))
 
-    def cached_run(self, run: Sequence[int], kind: int) -> Sequence[bytes | None]:
+    def cached_run(self, run: Sequence[int], kind: int) -> list[bytes | None]:
         return [self.cached(index, kind) for index in run]
 
     def cache(self, index: int, kind: int, octets: bytes) -> None:
