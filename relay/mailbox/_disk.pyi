@@ -23,6 +23,9 @@ def append(descriptor: int, octets: bytes, offset: int, durable: bool) -> None:
 def write_file(path: bytes, octets: bytes, modified: int) -> None:
     """A new file with this modification time, *synced*; its name is not. After a fault there is none."""
 
+def read_message(path: bytes, limit: int) -> bytes | None:
+    """The octets of a file with CRLF for each LF that has no CR before it; None when they are more than ``limit``."""
+
 def move(old: bytes, new: bytes) -> None:
     """Renames."""
 

@@ -11,10 +11,46 @@ interrupts is made again.
 Not here: what the calls are for, and in which order steps come (logfile.py, mailbox.py, change.py, appending.py).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_SetFromErrno
 from libc cimport errno
 from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+cdef extern from *:
+    """
+    #include <string.h>
+
+    /* Line feeds without a CR before them. Counted in octets, which compilers do many at a time. */
+    static Py_ssize_t relay_bare(const char *octets, Py_ssize_t size) {
+        Py_ssize_t total = size > 0 && octets[0] == '\\n', at = 1;
+        while (at < size) {
+            Py_ssize_t end = size - at > 255 ? at + 255 : size;
+            unsigned char count = 0;
+            for (; at < end; at++)
+                count += (octets[at] == '\\n') & (octets[at - 1] != '\\r');
+            total += count;
+        }
+        return total;
+    }
+
+    /* Copies with CRLF for each of them. */
+    static void relay_send(char *to, const char *octets, Py_ssize_t size) {
+        const char *at = octets, *end = octets + size, *found;
+        while (at < end && (found = memchr(at, '\\n', (size_t)(end - at))) != NULL) {
+            memcpy(to, at, (size_t)(found - at));
+            to += found - at;
+            if (found == octets || found[-1] != '\\r')
+                *to++ = '\\r';
+            *to++ = '\\n';
+            at = found + 1;
+        }
+        memcpy(to, at, (size_t)(end - at));
+    }
+    """
+    Py_ssize_t relay_bare(const char* octets, Py_ssize_t size) noexcept nogil
+    void relay_send(char* to, const char* octets, Py_ssize_t size) noexcept nogil
 
 cdef extern from "<fcntl.h>" nogil:
     enum:
@@ -53,6 +89,7 @@ cdef extern from "<unistd.h>" nogil:
     int fdatasync(int descriptor)
     int fsync(int descriptor)
     int ftruncate(int descriptor, int64_t size)
+    ssize_t read(int descriptor, char* octets, size_t count)
     ssize_t pwrite(int descriptor, const char* octets, size_t count, int64_t offset)
     int unlink(const char* path)
 
@@ -158,6 +195,31 @@ def write_file(bytes path not None, bytes octets not None, int64_t modified):
         PyErr_SetFromErrno(OSError)
 
 
+def read_message(bytes path not None, Py_ssize_t limit):
+    cdef const char* name = PyBytes_AS_STRING(path)
+    cdef char* octets = NULL
+    cdef Py_ssize_t size = 0, more = 0
+    cdef bytes sent
+    cdef int failed
+    with nogil:
+        failed = _read(name, limit, &octets, &size)
+        if not failed and octets != NULL:
+            more = relay_bare(octets, size)
+    if failed:
+        PyErr_SetFromErrno(OSError)
+    if octets == NULL:
+        return None
+    try:
+        sent = PyBytes_FromStringAndSize(NULL, size + more)
+        if more:
+            relay_send(PyBytes_AS_STRING(sent), octets, size)
+        else:
+            memcpy(PyBytes_AS_STRING(sent), octets, size)
+    finally:
+        free(octets)
+    return sent
+
+
 def move(bytes old not None, bytes new not None):
     cdef const char* source = PyBytes_AS_STRING(old)
     cdef const char* target = PyBytes_AS_STRING(new)
@@ -181,6 +243,35 @@ def sync_directory(bytes path not None):
             errno.errno = cause
     if failed:
         PyErr_SetFromErrno(OSError)
+
+
+cdef int _read(const char* path, Py_ssize_t limit, char** octets, Py_ssize_t* size) noexcept nogil:
+    """Reads a file of at most ``limit`` octets into memory that is the caller's to free; leaves NULL for a longer one."""
+    cdef Stat found
+    cdef ssize_t count
+    cdef int failed, cause
+    cdef int descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    if descriptor < 0:
+        return -1
+    failed = fstat(descriptor, &found)
+    if not failed and found.st_size <= limit:
+        octets[0] = <char*>malloc(found.st_size + 1)
+        if octets[0] == NULL:
+            failed = -1
+        while not failed and size[0] < found.st_size:
+            count = read(descriptor, octets[0] + size[0], found.st_size - size[0])
+            if count == 0:
+                break
+            if count > 0:
+                size[0] += count
+            elif errno.errno != errno.EINTR:
+                failed = -1
+    cause = errno.errno
+    close(descriptor)
+    if failed:
+        free(octets[0])
+    errno.errno = cause
+    return failed
 
 
 cdef int _lock(int descriptor) noexcept nogil:

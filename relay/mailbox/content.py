@@ -2,7 +2,8 @@
 
 Theory: a line feed without a CR before it becomes CRLF. Where an offset of the wire lies in the file is known only by
 counting the line feeds before it, so places that were counted are remembered: the end of each block that was read, and
-the beginnings of parts (from the index). Memory: one block, and a pair of numbers for each that was read.
+the beginnings of parts (from the index). Memory: one block, and a pair of numbers for each that was read. A file no
+longer than a block is read in one go (open, read, close), and is then such octets already.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+
+from relay.mailbox import _disk
 
 BLOCK: Final = 1 << 16
 
@@ -28,7 +31,13 @@ class FileContent:
     ) -> None:
         """``size``: octets with CRLF, when that is known; ``places``: (offset on the wire, offset in the file) of
         beginnings of lines, asked for when reading begins elsewhere than at the beginning. FileNotFoundError."""
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = -1
+        self._whole = _disk.read_message(os.fsencode(path), BLOCK)
+        """What is sent, of a short one."""
+        if self._whole is not None:
+            size = len(self._whole)
+        else:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._places: list[tuple[int, int]] = [(0, 0)]
         self._more: Callable[[], Iterable[tuple[int, int]]] | None = places
         self._size = size
@@ -43,6 +52,11 @@ class FileContent:
         return self._size
 
     def read(self, offset: int, count: int) -> bytes:
+        if self._whole is not None:
+            return self._whole[offset : offset + count]
+        return self._read_on(offset, count)
+
+    def _read_on(self, offset: int, count: int) -> bytes:
         pieces = []
         if self._more is not None and offset > self._places[-1][0]:
             self._places, self._more = sorted({*self._places, *self._more()}), None

@@ -1,0 +1,61 @@
+"""What is sent of a message's file: CRLF for each LF, wherever blocks and reads begin."""
+
+import os
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay.mailbox import _disk
+from relay.mailbox.content import BLOCK, FileContent
+
+OCTETS = st.lists(st.sampled_from([b"\n", b"\r", b"\r\n", b"a", b".", b"\n\n", b"word" * 80])).map(b"".join)
+
+
+def sent(octets):
+    """The slow way."""
+    return octets.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("content") / "message"
+
+
+@given(OCTETS)
+def test_a_short_message_is_sent_with_crlf(path, octets):
+    path.write_bytes(octets)
+    assert _disk.read_message(os.fsencode(path), len(octets)) == sent(octets)
+    with FileContent(path, 12345) as content:
+        assert content.size == len(sent(octets))
+        assert content.read(0, 1 << 20) == sent(octets)
+
+
+def test_a_longer_message_is_left_to_be_read_in_blocks(path):
+    path.write_bytes(b"1234\n")
+    assert _disk.read_message(os.fsencode(path), 4) is None
+    assert _disk.read_message(os.fsencode(path), 5) == b"1234\r\n"
+
+
+@pytest.mark.parametrize("length", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])
+@given(data=st.data())
+@settings(max_examples=20, deadline=None)
+def test_any_part_of_a_message_is_that_part_of_what_is_sent(path, length, data):
+    """Short ones and long ones, read in pieces from any place."""
+    some = data.draw(OCTETS) + b"x\r\ny\nz"
+    octets = (some * (length // len(some) + 1))[:length]
+    path.write_bytes(octets)
+    expected = sent(octets)
+    with FileContent(path) as content:
+        for _ in range(3):
+            offset = data.draw(st.integers(0, len(expected) + 2))
+            count = data.draw(st.integers(0, 2 * BLOCK))
+            assert content.read(offset, count) == expected[offset : offset + count]
+        assert content.size == len(expected)
+
+
+def test_a_message_that_is_not_there_or_cannot_be_read_raises(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        FileContent(tmp_path / "nothing")
+    with pytest.raises(IsADirectoryError):
+        FileContent(tmp_path)
