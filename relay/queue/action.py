@@ -25,20 +25,30 @@ class Notice(NamedTuple):
     """When the message is given up (for the text of a delay notice); microseconds since the epoch."""
 
 
-class Settled(NamedTuple):
+class Settled:
     """What follows from the outcomes of one entry.
 
     The worker appends ``journal``. With a bounce ``notice`` it then syncs the journal, reads the record, spools the
     DSN, and once that is spooled appends ``Scheduler.notice_spooled(notice)``. A delay notice needs no sync first.
     """
 
-    entry: Entry
-    journal: list[JournalEntry]
-    notice: Notice | None
-    outcomes: tuple[Outcome, ...]
-    """One per recipient the entry had, in order; for the log."""
-    indexes: tuple[int, ...] | None
-    """Those recipients: indexes into the record's envelope; None: all of them."""
+    __slots__ = ("entry", "indexes", "journal", "notice", "outcomes")
+
+    def __init__(
+        self,
+        entry: Entry,
+        journal: list[JournalEntry],
+        notice: Notice | None,
+        outcomes: tuple[Outcome, ...],
+        indexes: tuple[int, ...] | None,
+    ) -> None:
+        self.entry = entry
+        self.journal = journal
+        self.notice = notice
+        self.outcomes = outcomes
+        """One per recipient the entry had, in order; for the log."""
+        self.indexes = indexes
+        """Those recipients: indexes into the record's envelope; None: all of them."""
 
 
 class Connect(NamedTuple):

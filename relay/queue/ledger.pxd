@@ -22,3 +22,4 @@ cdef class Ledger:
     cpdef object opened(self, _Entry entry, int64_t now)
     cpdef object closed(self, _Entry entry, int64_t now)
     cdef object _close(self, int64_t log, int64_t number, int64_t size, int64_t now)
+    cpdef object finished(self, object journal)

@@ -4,6 +4,7 @@
 from libc.stdint cimport int64_t
 
 from relay.queue._entry cimport Entry as _Entry
+from relay.queue.action cimport Settled
 from relay.queue.group cimport Connection
 from relay.queue.ledger cimport Ledger
 from relay.queue.places cimport Places
@@ -24,4 +25,5 @@ cdef class Scheduler:
     cpdef _Entry take(self, Connection connection, int64_t now)
     cpdef object put_back(self, Connection connection, _Entry entry, int64_t now)
     cdef object _given_back(self, Connection connection, int64_t now)
-    cpdef object done(self, Connection connection, _Entry entry, object outcomes, int64_t now, double draw)
+    cpdef Settled done(self, Connection connection, _Entry entry, object outcomes, int64_t now, double draw)
+    cdef object _follow(self, Settled settled, int64_t now)

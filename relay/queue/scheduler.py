@@ -42,8 +42,6 @@ from relay.queue.settle import delay, end, expire, settle
 
 _BUDGET: Final = 2_000
 """Entries moved in one call of actions() by each cause, so that one call never takes long."""
-_new: Final = tuple.__new__
-"""Makes a named tuple without a Python call, where every message needs one."""
 _SILENCE: Final = (0, 421)
 _NOTICES_AHEAD: Final = 500
 """DSNs asked for and not spooled: above it deadlines wait, so that a million messages that expire together are
@@ -142,7 +140,7 @@ class Scheduler:
         if len(outcomes) == 1 and entry.count == 1 and outcomes[0].kind == DELIVERED:
             self.pool.succeeded(connection.group)
             journal: list[JournalEntry] = [("finished", entry.log, entry.segment, entry.offset, entry.indexes)]
-            settled = _new(Settled, (entry, journal, None, tuple(outcomes), entry.indexes))
+            settled = Settled(entry, journal, None, tuple(outcomes), entry.indexes)
             entry.count = 0
         else:
             if len(outcomes) != entry.count:

@@ -89,15 +89,16 @@ class LogSink:
         return self._buffered
 
     def append(self, line: bytes) -> None:
-        """Takes one whole line (a missing LF is added); never waits and never raises.
+        """Takes one whole line (a missing LF is added), or several; never waits and never raises.
 
-        It is written later, and never synced. When the buffer is full or the sink closed, it is dropped and counted.
+        They are written later, and never synced. When the buffer is full or the sink closed, they are dropped and
+        counted.
         """
         if not line.endswith(b"\n"):
             line += b"\n"
         with self._lock:
             if self._is_closed or self._buffered + len(line) > self._limit:
-                self._count_lost(1)
+                self._count_lost(line.count(b"\n"))
                 return
             self._buffered += len(line)
             self._lines.append(line)
@@ -138,7 +139,7 @@ class LogSink:
             thread.join(within)
             if thread.is_alive():
                 with self._lock:
-                    self._count_lost(len(self._lines))
+                    self._count_lost(_count(self._lines))
                     self._buffered -= sum(map(len, self._lines))
                     self._lines.clear()
                 return False
@@ -228,7 +229,7 @@ class LogSink:
     def _forget(self, batch: list[bytes]) -> None:
         with self._lock:
             self._buffered = sum(map(len, self._lines))
-            self._count_lost(len(batch))
+            self._count_lost(_count(batch))
 
     def _drop(self, octets: bytes) -> None:
         with self._lock:
@@ -310,6 +311,11 @@ def _open(path: Path) -> int:
     fd = os.open(path, flags, 0o640)
     os.set_blocking(fd, True)
     return fd
+
+
+def _count(batch: list[bytes]) -> int:
+    """How many lines these are: one item can hold several."""
+    return sum(octets.count(b"\n") for octets in batch)
 
 
 def _chunks(batch: list[bytes]) -> list[bytes]:

@@ -195,6 +195,7 @@ class DeliveryWorker:
             self._wakeup.cancel()
         await self._notices.drain(min(self._worker.seconds_left(), NOTICE_SECONDS))
         self._journaling.flush()
+        self._settler.flush()
         if self._compacting is not None:
             self._compacting.cancel()
         self._intake.report()
@@ -250,6 +251,7 @@ class DeliveryWorker:
                 context = {"message": f"action {type(action).__name__} failed", "exception": fault}
                 self._worker.loop.call_exception_handler(context)
         self._journaling.flush()
+        self._settler.flush()
         if self._wakeup is not None:
             self._wakeup.cancel()
             self._wakeup = None

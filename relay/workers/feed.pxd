@@ -5,21 +5,22 @@ from relay.delivery._delivery cimport Delivery
 from relay.queue._entry cimport Entry as _Entry
 from relay.queue.group cimport Connection
 from relay.queue.scheduler cimport Scheduler as _Scheduler
-from relay.workers.settle cimport Attempt, Settler as _Settler
+from relay.workers._attempt cimport Attempt
+from relay.workers.clock cimport now_us
+from relay.workers.settle cimport Settler as _Settler
 
 
 cpdef object load(object reader, _Entry entry)
-cpdef Delivery delivery_of(Attempt attempt)
 
 
 cdef class Feed:
-    cdef object _outbound, _reader, _opened_after
+    cdef object _outbound, _reader
     cdef _Scheduler _scheduler
     cdef _Settler _settler
     cdef readonly Connection connection
     cdef readonly object client
     cdef readonly bint is_open
-    cdef double _began
+    cdef double _began, _opened_after
     cdef object __weakref__
 
     cpdef Delivery take(self, object client)

@@ -7,19 +7,18 @@ Not here: opening connections (outbound.py), what an outcome changes (settle.py)
 
 from __future__ import annotations
 
-import random
 import time
+from random import random
 from typing import TYPE_CHECKING
 
 from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
-from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome, deferred, failed
-from relay.queue.entry import Entry
+from relay.queue.entry import IS_FOREIGN, Entry
 from relay.queue.group import Connection
 from relay.spool import LogReader, Message, MissingRecord
+from relay.workers._attempt import Attempt
 from relay.workers.clock import now_us
-from relay.workers.settle import Attempt
 
 if TYPE_CHECKING:
     from relay.workers.outbound import Outbound
@@ -33,26 +32,7 @@ def load(reader: LogReader, entry: Entry) -> Attempt | Outcome:
         return failed("5.3.0", f"the message was damaged on our disk: {fault}", "store")
     except OSError as fault:
         return deferred("4.3.0", f"cannot read the spool: {fault.strerror}", "store")
-    envelope = message.record.envelope
-    indexes = entry.indexes
-    recipients = envelope.recipients if indexes is None else tuple([envelope.recipients[index] for index in indexes])
-    return Attempt(entry, envelope, recipients, message)
-
-
-def delivery_of(attempt: Attempt) -> Delivery:
-    """What a client session wants."""
-    envelope: Envelope = attempt.envelope
-    message = attempt.message
-    large = message.record.large
-    return Delivery(
-        envelope.reverse_path,
-        attempt.recipients,
-        envelope.flags,
-        envelope.size,
-        message.content,
-        str(large.path) if large is not None else None,
-        attempt,
-    )
+    return Attempt(entry, message.record, message.content)
 
 
 class Feed:
@@ -79,7 +59,8 @@ class Feed:
         self.client: ClientSession | None = None
         self.is_open = False
         self._began = time.monotonic()
-        self._opened_after: float | None = None
+        self._opened_after = -1.0
+        """What opening took, until the first delivery has been told; negative: nothing to tell."""
         connection.tag = self
 
     def take(self, client: ClientSession) -> Delivery | None:
@@ -89,24 +70,27 @@ class Feed:
         while not outbound.is_draining:
             entry = self._scheduler.take(self.connection, now_us())
             if entry is None:
-                self._opened_after = None
+                self._opened_after = -1.0
                 outbound.changed()
                 return None
             attempt = load(self._reader, entry)
             if isinstance(attempt, Attempt):
-                attempt.connect_seconds, self._opened_after = self._opened_after, None
-                return delivery_of(attempt)
+                if self._opened_after >= 0:
+                    attempt.connect_seconds, self._opened_after = self._opened_after, -1.0
+                return attempt
             self._settle_unread(entry, attempt)
         client.quit()
         return None
 
     def finished(self, client: ClientSession, delivery: Delivery, outcomes: list[Outcome]) -> None:
         outbound = self._outbound
-        attempt: Attempt = delivery.tag
-        settled = self._scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random.random())
-        self._settler.attempted(settled, attempt, delivery, client.messages)
-        if not outbound.foreign.settled(settled):
-            self._settler.settled(settled, attempt, delivery, client.messages)
+        attempt = delivery
+        assert isinstance(attempt, Attempt)
+        settled = self._scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random())
+        use = client.messages
+        self._settler.attempted(attempt, settled.outcomes, use)
+        if not (attempt.entry.flags & IS_FOREIGN and outbound.foreign.settled(settled)):
+            self._settler.settled(settled, attempt, use)
         outbound.changed()
 
     def closed(self, client: ClientSession, unsent: Delivery | None, why: Outcome | None) -> None:
@@ -115,8 +99,9 @@ class Feed:
             return
         now = now_us()
         if unsent is not None:
-            self._scheduler.put_back(self.connection, unsent.tag.entry, now)
-        self._scheduler.connection_closed(self.connection, why, now, random.random())
+            assert isinstance(unsent, Attempt)
+            self._scheduler.put_back(self.connection, unsent.entry, now)
+        self._scheduler.connection_closed(self.connection, why, now, random())
         outbound.feeds.discard(self)
         outbound.count_open(-1)
         outbound.changed()
@@ -149,6 +134,6 @@ class Feed:
 
     def _settle_unread(self, entry: Entry, outcome: Outcome) -> None:
         outbound = self._outbound
-        settled = self._scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random.random())
+        settled = self._scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random())
         if not outbound.foreign.settled(settled):
             self._settler.settled(settled)

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import time
 from concurrent.futures import Executor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from relay import dsn
 from relay.config.model import Config
@@ -33,7 +33,7 @@ from relay.workers.clock import now_us
 from relay.workers.notices import Spooled
 
 if TYPE_CHECKING:
-    from relay.workers.settle import Attempt
+    from relay.workers._attempt import Attempt
 
 _KEPT_FLAGS = envelopes.BODY_8BIT | envelopes.SMTPUTF8 | envelopes.DOTS | envelopes.LARGE
 
@@ -107,7 +107,7 @@ class FilteredDelivery:
         loop = asyncio.get_running_loop()
         now = now_us()
         queue_id = self._ids.next(now)
-        attempt: Attempt = job.delivery.tag
+        attempt = cast("Attempt", job.delivery)
         large: LargeContent | None = None
         content, flags = outgoing.content, dsn.flags(outgoing.content) & ~envelopes.DSN
         size = len(content)

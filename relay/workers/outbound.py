@@ -15,7 +15,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol
 
-from relay.delivery._delivery import Delivery
 from relay.delivery.connect import Connector
 from relay.delivery.local import LocalJob
 from relay.mail.next_hop import NextHop
@@ -26,11 +25,12 @@ from relay.queue.routing import Router
 from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader
 from relay.telemetry import metrics
+from relay.workers._attempt import Attempt
 from relay.workers.clock import now_us
-from relay.workers.feed import Feed, delivery_of, load
+from relay.workers.feed import Feed, load
 from relay.workers.filtered import FilteredDelivery
 from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
-from relay.workers.settle import Attempt, Settler
+from relay.workers.settle import Settler
 
 LOCAL_BATCH: Final = 32
 """Messages for one lane that are written and synced together."""
@@ -232,7 +232,7 @@ class LocalFeed:
             if isinstance(attempt, Attempt):
                 batch.append(attempt)
             else:
-                self._done(entry, [attempt] * entry.count, None, None)
+                self._done(entry, [attempt] * entry.count, None)
         return batch
 
     async def _deliver(self, batch: list[Attempt]) -> None:
@@ -240,16 +240,13 @@ class LocalFeed:
         outcomes: list[list[Outcome | None]] = []
         jobs: list[LocalJob] = []
         places: list[tuple[int, int]] = []
-        deliveries: list[Delivery] = []
         for number, attempt in enumerate(batch):
-            delivery = delivery_of(attempt)
-            deliveries.append(delivery)
             row: list[Outcome | None] = []
             for recipient in attempt.recipients:
                 mailbox = outbound.router.route(recipient).mailbox
                 if mailbox in outbound.mailboxes:
                     places.append((number, len(row)))
-                    jobs.append(LocalJob(delivery, mailbox, recipient, attempt.envelope.queue_id))
+                    jobs.append(LocalJob(attempt, mailbox, recipient, attempt.envelope.queue_id))
                     row.append(None)
                 else:
                     row.append(failed("5.1.1", "no such mailbox here", "store", code=550))
@@ -259,8 +256,8 @@ class LocalFeed:
         outbound.settler.stored(len(jobs), time.monotonic() - began)
         for (number, place), result in zip(places, results, strict=True):
             outcomes[number][place] = result
-        for attempt, delivery, row in zip(batch, deliveries, outcomes, strict=True):
-            self._done(attempt.entry, [outcome for outcome in row if outcome is not None], attempt, delivery)
+        for attempt, row in zip(batch, outcomes, strict=True):
+            self._done(attempt.entry, [outcome for outcome in row if outcome is not None], attempt)
 
     async def _write(self, jobs: list[LocalJob]) -> list[Outcome]:
         outbound = self._outbound
@@ -271,10 +268,10 @@ class LocalFeed:
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
 
-    def _done(self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None, delivery: Delivery | None) -> None:
+    def _done(self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None) -> None:
         outbound = self._outbound
         settled = outbound.scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
-        if attempt is not None and delivery is not None:
-            outbound.settler.attempted(settled, attempt, delivery, 0)
-        outbound.settler.settled(settled, attempt, delivery, 0)
+        if attempt is not None:
+            outbound.settler.attempted(attempt, settled.outcomes, 0)
+        outbound.settler.settled(settled, attempt, 0)
         outbound.changed()

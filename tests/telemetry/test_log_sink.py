@@ -110,6 +110,13 @@ def test_a_stopped_reader_costs_lines_but_no_time_and_no_memory(pipe):
     drain.join()
 
 
+def test_lines_appended_together_are_lost_one_by_one(tmp_path):
+    log = LogSink(tmp_path / "log", 10)
+    log.append(b"a\nb\nc\nd\ne\nf\n")
+    assert log.lost == 6
+    assert log.finish()
+
+
 def test_when_lines_flow_again_the_log_says_how_many_are_missing(tmp_path):
     path = tmp_path / "log"
     log = LogSink(path, 1_000, identity={"role": "smtp"})
