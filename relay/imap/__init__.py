@@ -5,11 +5,12 @@ The parts, each on top of the ones before:
 - ``faults``, ``endings``           how a command ends
 - ``_tokens``, ``grammar``          the words of a command
 - ``responses``                     the words of an answer
+- ``events``, ``notices``           what a client is told without asking
 - ``state``                         what a session has: the account's store, the open mailbox
 - ``sections``, ``addresses``, ``structure``, ``decoding``   what is in a message
 - ``account``, ``metadata``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``,
   ``returning``, ``progress``, ``ordering``, ``threads``), ``append`` (``urls``), ``login``, ``compress``,
-  ``idle``   the commands
+  ``idle``, ``notify``   the commands
 - ``commands``                      their table, and what is announced
 - ``reader``, ``intake``            from octets to whole commands
 - ``running``                       a command that is carried out

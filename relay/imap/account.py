@@ -20,7 +20,7 @@ LOGGED_IN: Final = (
     "LIST-EXTENDED", "LIST-STATUS", "ESEARCH", "SEARCHRES", "WITHIN", "CONDSTORE", "QRESYNC", "STATUS=SIZE",
     "QUOTA", "QUOTA=RES-STORAGE", "QUOTA=RES-MESSAGE", "UTF8=ACCEPT", "MULTIAPPEND", "BINARY", "CATENATE", "SORT",
     "SORT=DISPLAY", "ESORT", "THREAD=ORDEREDSUBJECT", "THREAD=REFERENCES", "COMPRESS=DEFLATE", "OBJECTID", "PREVIEW",
-    "SAVEDATE", "REPLACE", "PARTIAL", "INPROGRESS", "UNAUTHENTICATE", "METADATA",
+    "SAVEDATE", "REPLACE", "PARTIAL", "INPROGRESS", "UNAUTHENTICATE", "METADATA", "NOTIFY",
 )  # fmt: skip
 ENABLEABLE: Final = {b"CONDSTORE": "CONDSTORE", b"QRESYNC": "QRESYNC", b"UTF8=ACCEPT": "UTF8=ACCEPT",
                      b"IMAP4REV2": "IMAP4rev2"}  # fmt: skip
@@ -79,6 +79,7 @@ def create(state: State, tokens: Tokens) -> Running:
         tokens.expect(CLOSE)
     tokens.end()
     made = state.store.create(name, uses)
+    state.has_changed(name.removesuffix(SEPARATOR))
     yield b""  # a generator, like the others
     return Done("", f"MAILBOXID ({made})")
 
@@ -96,6 +97,7 @@ def delete(state: State, tokens: Tokens) -> Running:
         state.close_view()
         yield b"* OK [CLOSED] The open mailbox is deleted\r\n"
     state.store.delete(name)
+    state.has_changed(name)
     return None
 
 
@@ -107,6 +109,7 @@ def rename(state: State, tokens: Tokens) -> Running:
     new = mailbox(tokens)
     tokens.end()
     state.store.rename(name, new)
+    state.has_changed(name, new.removesuffix(SEPARATOR))
     yield b""  # a generator, like the others
     return None
 
@@ -117,6 +120,7 @@ def subscribe(state: State, tokens: Tokens) -> Running:
     name = mailbox(tokens)
     tokens.end()
     state.store.subscribe(name)
+    state.has_changed(name)
     yield b""  # a generator, like the others
     return None
 
@@ -127,6 +131,7 @@ def unsubscribe(state: State, tokens: Tokens) -> Running:
     name = mailbox(tokens)
     tokens.end()
     state.store.unsubscribe(name)
+    state.has_changed(name)
     yield b""  # a generator, like the others
     return None
 

@@ -15,6 +15,7 @@ from typing import Final
 from relay.imap import urls
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done, ending
+from relay.imap.events import folded
 from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, SPACE, date_time, flag_list, mailbox
 from relay.imap.reader import Literal
@@ -186,6 +187,7 @@ class Append:
         appending, self._appending = self._appending, None
         appended = appending.commit()
         self._state.on_added(len(appended.uids))
+        self._state.has_put(folded((self._name,))[0], appended.uids)
         uids = number_set(appended.uids).decode()
         if self._replaced is not None:
             try:

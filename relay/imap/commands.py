@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 
-from relay.imap import account, fetch, flags, listing, metadata, search, selecting
+from relay.imap import account, fetch, flags, listing, metadata, notify, search, selecting
 from relay.imap._tokens import Tokens
 from relay.imap.account import BASE, LOGGED_IN
 from relay.imap.endings import Bye, Done
@@ -143,6 +143,7 @@ _COMMANDS: Final = [
     Command("GETQUOTAROOT", account.get_quota_root),
     Command("GETMETADATA", metadata.get_metadata),
     Command("SETMETADATA", metadata.set_metadata),
+    Command("NOTIFY", notify.notify),
     Command("IDLE", _simple, special="IDLE"),
     Command("COMPRESS", _simple, special="COMPRESS"),
     Command("UNAUTHENTICATE", _simple, special="UNAUTHENTICATE"),

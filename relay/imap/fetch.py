@@ -89,6 +89,15 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     return Done("Some of the messages are gone", "EXPUNGEISSUED", "NO") if has_gone else None
 
 
+def row(tokens: Tokens) -> Callable[[State, int], bytes]:
+    """``(UID BODY.PEEK[HEADER])`` as what makes the response for a message, which sets no flag (RFC 5465 5.2)."""
+    items = [item for found in listed(tokens, lambda: _item(tokens)) for _, item in found]
+    if not items:
+        raise Bad("nothing is asked for")
+    wanted = Wanted(tuple(items), has_flags=True, modifiers=Modifiers())
+    return lambda state, index: b"".join(_message(state, index, wanted, is_seen=False))
+
+
 def which(tokens: Tokens) -> Ranges | None:
     """A sequence set; None for ``$`` (RFC 5182)."""
     return None if tokens.skip(ord("$")) else tokens.sequence_set()

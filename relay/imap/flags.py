@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from relay.imap import responses
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
+from relay.imap.events import folded
 from relay.imap.faults import Bad, No
 from relay.imap.fetch import which
 from relay.imap.grammar import CLOSE, OPEN, flag_list, mailbox
@@ -96,6 +97,8 @@ def copy(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     """``COPY 1:3 Archive``."""
     uids, name = _what_where(state, tokens, by_uid)
     copied = _to(lambda: state.view.copy(uids, name)) if uids else None
+    if copied is not None:
+        state.has_put(folded((name,))[0], copied.uids)
     yield b""  # a generator, like the others
     return Done("", _copyuid(copied)) if copied and copied.sources else Done("Nothing to copy")
 
@@ -108,8 +111,9 @@ def move(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     if moved is None or not moved.sources:
         return Done("Nothing to move")
     state.on_removed(len(moved.sources))
+    state.has_put(folded((name,))[0], moved.uids)
     yield b"* OK [%b] Moved\r\n" % _copyuid(moved).encode()
-    yield from state.updates(may_vanish=True, with_uid=by_uid)
+    yield from state.updates(may_vanish=True, with_uid=by_uid, is_own=True)
     return None
 
 
@@ -125,7 +129,7 @@ def expunge(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     view = state.writable_view
     removed = view.expunge(uids)
     state.on_removed(len(removed))
-    yield from state.updates(may_vanish=True, with_uid=by_uid)
+    yield from state.updates(may_vanish=True, with_uid=by_uid, is_own=True)
     return Done("", f"HIGHESTMODSEQ {view.highestmodseq}") if state.has_vanished and removed else None
 
 

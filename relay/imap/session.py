@@ -12,6 +12,7 @@ Not here: what the commands do.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from relay.auth import Door
@@ -19,7 +20,7 @@ from relay.imap import commands, compress
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad
-from relay.imap.idle import News, Watches
+from relay.imap.idle import Changed, News, Watches
 from relay.imap.intake import HOLD_LIMIT, Intake
 from relay.imap.login import Entered, Login
 from relay.imap.running import Execution, Made, lost
@@ -124,11 +125,15 @@ class Session(Intake):
                 self._work(self._execution.step, self._stepped)
             elif self._goodbye:
                 self._bye(GOODBYES.get(self._goodbye, TOO_MANY))
-            elif self._is_idling and self._news.has_come:
-                self._news.has_come = False
-                self._work(self._look, self._looked)
+            elif self._news.has_come and self._may_tell:
+                self._work(partial(self._look, self._news.take()), self._looked)
             elif not self._read():
                 return
+
+    @property
+    def _may_tell(self) -> bool:
+        """Whether the client is to be told of news now."""
+        return self._is_idling or (self._state.notices is not None and self._is_between_commands)
 
     def _begin(self, command: commands.Command, tokens: Tokens) -> None:
         self._command = command
@@ -146,6 +151,7 @@ class Session(Intake):
         self._say(made.octets)
         if made.how is not None:
             self._execution = self._append = None
+            self._follow()
             self._ends(made.how)
 
     def _capabilities(self) -> str:
@@ -220,6 +226,7 @@ class Session(Intake):
 
         def left(_result: None) -> None:
             self.patience = self._login_timeout
+            self._follow()
             self._ends(Done("Who are you now?"))
             if self._deflate is not None:
                 last = self._deflate.finish(b"".join(self._output))
@@ -228,28 +235,45 @@ class Session(Intake):
 
         self._work(self._state.leave, left)
 
-    # ---- IDLE -------------------------------------------------------------------------------------------------------
+    # ---- IDLE and NOTIFY --------------------------------------------------------------------------------------------
 
     def _idle(self, _tokens: Tokens) -> None:
         self._say(b"+ Idling\r\n")
         self._is_idling = True
         self._on_line = self._end_idle
-        self._news.begin(self._state.view_or_none)
+        self._follow()
 
     def _end_idle(self, line: bytes) -> None:
         self._is_idling = False
-        self._news.stop()
+        self._follow()
         self._ends(Done() if line.upper() == b"DONE" else Done("only DONE ends IDLE", "", "BAD"))
 
-    def _look(self) -> Made:
-        """What changed in the open mailbox."""
+    def _follow(self) -> None:
+        """Watches what the client is to be told of."""
+        state, notices = self._state, self._state.notices
+        if notices is None:
+            if self._is_idling or self._news.is_watching:
+                self._news.follow(state.view_or_none if self._is_idling else None, None, (), has_account=False)
+            return
+        has_view = bool(notices.wishes.selected)
+        view = state.view_or_none if has_view else None
+        self._news.follow(view, state.store_or_none, notices.names, has_account=notices.has_groups)
+
+    def _look(self, changed: Changed) -> Made:
+        """What is to be told of the open mailbox, and of others."""
+        state, notices = self._state, self._state.notices
+        may_vanish = self._is_idling or notices is None or not notices.wishes.is_delayed
         try:
-            return Made(b"".join(self._state.updates(may_vanish=True)), None)
+            told = b"".join(state.updates(may_vanish=may_vanish))
+            if notices is not None:
+                told += notices.look(state, changed.mailboxes, is_account=changed.is_account)
+            return Made(told, None)
         except Exception as fault:  # noqa: BLE001 - lost() raises again what is no answer
-            return Made(b"", lost(self._state, fault))
+            return Made(b"", lost(state, fault))
 
     def _looked(self, made: Made) -> None:
         self._say(made.octets)
+        self._follow()
         if made.how is not None:
             self._bye("The mailbox cannot be read any more")
 

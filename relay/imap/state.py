@@ -7,13 +7,15 @@ Invariant: sequence numbers move only in ``updates``, which says so to the clien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from relay.imap import responses
+from relay.imap.events import MESSAGES, Event
 from relay.imap.faults import Bad, No
+from relay.imap.notices import Notices
 from relay.mailbox.ports import Store, View
-from relay.mailbox.vocabulary import RECENT, low_octets
+from relay.mailbox.vocabulary import RECENT, Refusal, Refused, low_octets
 
 _IS_RECENT: Final = bytes(bool(octet & RECENT) for octet in range(256))
 
@@ -43,6 +45,10 @@ class State:
         self.view_or_none: View | None = None
         self.enabled: set[str] = set()
         """IMAP4REV2, UTF8=ACCEPT, CONDSTORE, QRESYNC."""
+        self.notices: Notices | None = None
+        """What NOTIFY asked for (RFC 5465); None: nobody has said NOTIFY."""
+        self.made: set[int] = set()
+        """UIDs of messages that this session has put into the open mailbox and was not yet told of, after NOTIFY."""
         self.saved: list[int] = []
         """UIDs of the last SEARCH RETURN (SAVE): ``$`` (RFC 5182)."""
         self.on_fetched: Callable[[int], None] = lambda _count: None
@@ -94,6 +100,7 @@ class State:
         """No mailbox is open any more; removes nothing."""
         view, self.view_or_none = self.view_or_none, None
         self.saved = []
+        self.made.clear()
         if view is not None:
             view.close()
 
@@ -104,11 +111,24 @@ class State:
         self.account = ""
         self.hidden = frozenset()
         self.enabled.clear()
+        self.notices = None
 
-    def updates(self, *, may_vanish: bool, with_uid: bool = False) -> Iterator[bytes]:
-        """Takes over what changed in the open mailbox, and says so."""
-        view = self.view_or_none
-        if view is None:
+    def has_put(self, name: str, uids: Iterable[int]) -> None:
+        """The session itself has put messages into a mailbox: NOTIFY does not fetch them (RFC 5465 5.2)."""
+        if self.notices is not None and self.view_or_none is not None and self.view_or_none.name == name:
+            self.made.update(uids)
+
+    def has_changed(self, *mailboxes: str) -> None:
+        """The session itself has made, removed, renamed or subscribed mailboxes: NOTIFY does not tell (RFC 5465 5)."""
+        if self.notices is not None:
+            self.notices.own(*mailboxes)
+
+    def updates(self, *, may_vanish: bool, with_uid: bool = False, is_own: bool = False) -> Iterator[bytes]:
+        """Takes over what changed in the open mailbox, and says so; after NOTIFY, as far as that asks for it, and of
+        what the session itself does (``is_own``)."""
+        view, notices = self.view_or_none, self.notices
+        wanted = MESSAGES if notices is None else notices.wishes.selected
+        if view is None or not (wanted or is_own):
             return
         changes = view.refresh(may_vanish=may_vanish)
         if not changes:
@@ -124,10 +144,27 @@ class State:
             yield b"* %d EXISTS\r\n" % len(view)
             if "IMAP4REV2" not in self.enabled:
                 yield self.recent()
+            if notices is not None and notices.row is not None:
+                yield from self._new(notices.row, range(len(view) - changes.new, len(view)))
+        if Event.FLAGS not in wanted:
+            return
         for uid in changes.changed:
             index = view.index_of(uid)
             if index >= 0:
-                yield self.flags_of(index, with_uid=with_uid)
+                yield self.flags_of(index, with_uid=with_uid or notices is not None)
+
+    def _new(self, row: Callable[[State, int], bytes], run: range) -> Iterator[bytes]:
+        """What NOTIFY wants to know of new messages."""
+        for index in run:
+            uid = self.view.uids[index]
+            if uid in self.made:
+                self.made.discard(uid)
+                continue
+            try:
+                yield row(self, index)
+            except Refused as fault:
+                if fault.why is not Refusal.EXPUNGED:
+                    raise
 
     def recent(self) -> bytes:
         """The RECENT response (RFC 3501 7.3.2)."""

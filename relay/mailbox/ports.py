@@ -232,6 +232,12 @@ class Watcher(Protocol):
         """``changed`` is called from ``dispatch`` when the view's mailbox may have changed (once for many changes);
         then refresh. Returns what ends the watch. Costs one kernel watch a folder, however many sessions."""
 
+    def watch_mailbox(self, store: Store, name: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """The same for a mailbox that is not open, and for its annotations."""
+
+    def watch_account(self, store: Store, changed: Callable[[], None]) -> Callable[[], None]:
+        """The same for the list of mailboxes, their special uses, subscriptions, annotations of the account."""
+
     def dispatch(self) -> None:
         """Never blocks for long: reads events, or looks at modification times."""
 

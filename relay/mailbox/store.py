@@ -61,6 +61,10 @@ class FolderStore:
             for name in sorted(known, key=lambda name: (name != INBOX, name))
         ]
 
+    def folder_of(self, name: str) -> Path:
+        """Where a mailbox is, or would be."""
+        return self.root.folder / names.folder_name(names.checked(name))
+
     def names(self) -> Sequence[str]:
         """Of the mailboxes that exist, INBOX first."""
         found = [INBOX]

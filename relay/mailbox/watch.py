@@ -9,17 +9,20 @@ system, and the kernel may have no watches left: such mailboxes are polled, a bo
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from relay.mailbox import metadata, root, subscriptions
 from relay.mailbox.heard import Heard
 from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.look import modified
-from relay.mailbox.ports import View
+from relay.mailbox.ports import Store, View
+from relay.mailbox.store import FolderStore
 from relay.mailbox.view import FolderView
 
 POLLED_AT_ONCE: Final = 500
@@ -35,8 +38,13 @@ _MOVE_SELF: Final = 0x800
 _Q_OVERFLOW: Final = 0x4000
 _IGNORED: Final = 0x8000
 _ONLYDIR: Final = 0x1000000
+_MASK_ADD: Final = 0x20000000
+_ISDIR: Final = 0x40000000
 _MESSAGES: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _ONLYDIR
 _FOLDER: Final = _MODIFY | _MOVED_TO | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
+_ACCOUNT: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLYDIR | _MASK_ADD
+_ACCOUNT_FILES: Final = frozenset(map(os.fsencode, (subscriptions.NAME, root.NAME, metadata.ACCOUNT)))
+_MAILBOX_FILES: Final = frozenset(map(os.fsencode, (LOG, metadata.NAME)))
 _REMOTE: Final = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x47504653, 0x0BD00BD0, 0x00C36400, 0x01021997}
 """``f_type`` of NFS, CIFS, SMB2, SMB, FUSE, GPFS, Lustre, Ceph, 9p."""
 
@@ -50,7 +58,9 @@ class _Watched:
         self.folder = folder
         self.callbacks: list[Callable[[], None]] = []
         self.heard: list[Heard] = []
-        """Of each callback's mailbox: mostly one and the same."""
+        """Of the callbacks' open mailboxes: mostly one and the same."""
+        self.of_account: list[Callable[[], None]] = []
+        """Who wants to know of what is beside the messages in an account's folder."""
         self.descriptors: list[int] = []
         self.is_polled = False
         self.seen: tuple[int, ...] = ()
@@ -66,11 +76,15 @@ class _Watched:
             each.lost()
 
     def state(self) -> tuple[int, ...]:
-        try:
-            log = os.stat(self.folder / LOG)
-        except OSError:
-            return modified(self.folder)
-        return (*modified(self.folder), log.st_ino, log.st_size)
+        found = [*modified(self.folder)]
+        for name in (LOG, metadata.NAME):
+            with contextlib.suppress(OSError):
+                file = os.stat(self.folder / name)
+                found += (file.st_ino, file.st_size)
+        if self.of_account:
+            with contextlib.suppress(OSError):
+                found.append(os.stat(self.folder).st_mtime_ns)
+        return tuple(found)
 
 
 class FolderWatcher:
@@ -87,35 +101,57 @@ class FolderWatcher:
 
     def watch(self, view: View, changed: Callable[[], None]) -> Callable[[], None]:
         assert isinstance(view, FolderView), "the view of another kind of store"
-        folder = view.folder
+        end = self._watch(view.folder, changed)
+        heard = self._watched[view.folder].heard
+        heard.append(view.heard)
+
+        def end_both() -> None:
+            if view.heard in heard:
+                heard.remove(view.heard)
+            end()
+
+        return end_both
+
+    def watch_mailbox(self, store: Store, name: str, changed: Callable[[], None]) -> Callable[[], None]:
+        assert isinstance(store, FolderStore), "another kind of store"
+        return self._watch(store.folder_of(name), changed)
+
+    def watch_account(self, store: Store, changed: Callable[[], None]) -> Callable[[], None]:
+        assert isinstance(store, FolderStore), "another kind of store"
+        return self._watch(store.root.folder, changed, is_account=True)
+
+    def _watch(self, folder: Path, changed: Callable[[], None], *, is_account: bool = False) -> Callable[[], None]:
         watched = self._watched.get(folder)
         if watched is None:
             watched = self._watched[folder] = _Watched(folder)
             self._begin(watched)
-        watched.callbacks.append(changed)
-        watched.heard.append(view.heard)
+        if is_account and not watched.of_account and self._usable():
+            _libc.inotify_add_watch(self._descriptor, os.fsencode(folder), _ACCOUNT)
+        callbacks = watched.of_account if is_account else watched.callbacks
+        callbacks.append(changed)
 
         def end() -> None:
-            if changed in watched.callbacks:
-                watched.callbacks.remove(changed)
-                watched.heard.remove(view.heard)
-                if not watched.callbacks:
+            if changed in callbacks:
+                callbacks.remove(changed)
+                if not watched.callbacks and not watched.of_account:
                     self._end(watched)
 
         return end
 
     def dispatch(self) -> None:
-        told = self._events()
+        told: dict[_Watched, set[bool]] = {}
+        for each, is_account in self._events():
+            told.setdefault(each, set()).add(is_account)
         for _ in range(min(POLLED_AT_ONCE, len(self._polls))):
             watched = self._polls.pop(0)
-            if watched.callbacks:
+            if watched.callbacks or watched.of_account:
                 self._polls.append(watched)
                 state = watched.state()
                 if state != watched.seen:
                     watched.seen = state
-                    told.add(watched)
-        for watched in told:
-            for changed in list(watched.callbacks):
+                    told[watched] = {False, True}
+        for watched, kinds in told.items():
+            for changed in [*watched.callbacks] * (False in kinds) + [*watched.of_account] * (True in kinds):
                 changed()
 
     def close(self) -> None:
@@ -149,8 +185,8 @@ class FolderWatcher:
         if self._watched.get(watched.folder) is watched:
             del self._watched[watched.folder]
 
-    def _events(self) -> set[_Watched]:
-        told: set[_Watched] = set()
+    def _events(self) -> Iterator[tuple[_Watched, bool]]:
+        """Who is to be told, and whether of the account."""
         while self._descriptor >= 0:
             try:
                 octets = os.read(self._descriptor, 1 << 16)
@@ -161,27 +197,27 @@ class FolderWatcher:
                 descriptor, mask, _, length = _EVENT.unpack_from(octets, at)
                 name = octets[at + _EVENT.size : at + _EVENT.size + length].rstrip(b"\0")
                 at += _EVENT.size + length
-                told |= self._event(descriptor, mask, name)
-        return told
+                yield from self._event(descriptor, mask, name)
 
-    def _event(self, descriptor: int, mask: int, name: bytes) -> set[_Watched]:
+    def _event(self, descriptor: int, mask: int, name: bytes) -> Iterator[tuple[_Watched, bool]]:
         if mask & _Q_OVERFLOW:
-            told = set(self._by_descriptor.values())
-            for each in told:
+            for each in set(self._by_descriptor.values()):
                 each.lost()
-            return told
+                yield each, False
+                yield each, True
+            return
         watched = self._by_descriptor.get(descriptor)
         if watched is None:
-            return set()
+            return
         if mask & _IGNORED:
             self._by_descriptor.pop(descriptor, None)
-            return {watched}
-        is_folder = watched.descriptors and descriptor == watched.descriptors[-1]
-        if is_folder and mask & (_MODIFY | _MOVED_TO) and name != os.fsencode(LOG):
-            return set()
-        if name and watched.descriptors[1:2] == [descriptor]:
+        elif name and watched.descriptors[1:2] == [descriptor]:
             watched.hear(os.fsdecode(name))
-        return {watched}
+        is_folder = watched.descriptors and descriptor == watched.descriptors[-1]
+        if not is_folder or not name or name in _MAILBOX_FILES:
+            yield watched, False
+        if is_folder and (name in _ACCOUNT_FILES or (mask & _ISDIR and name[:1] == b".")):
+            yield watched, True
 
 
 def _is_remote(folder: Path) -> bool:

@@ -47,7 +47,13 @@ class Client:
         self.is_quick = chance.random() < 0.4
         if self.is_quick:
             self.say("ENABLE", "ENABLE QRESYNC")
+        if chance.random() < 0.3:
+            self.say("NOTIFY", "NOTIFY SET (selected-delayed (MessageNew (UID FLAGS) MessageExpunge FlagChange))")
         self.select()
+
+    def hear(self) -> None:
+        """What it is told without asking (NOTIFY); EXPUNGE waits for a command."""
+        self.belief.hear(self.peer.flush(), "FETCH")
 
     def say(self, command: str, line: str, more: bytes = b"") -> bytes:
         self.count += 1
@@ -217,6 +223,10 @@ def play(world: World, seed: int, folder: Path | None = None) -> None:
     for step in range(STEPS):
         if folder is not None and chance.random() < 0.1:
             shell(folder, chance)
+        if isinstance(world, Place):
+            world.files.dispatch()
+        for client in clients:
+            client.hear()
         chance.choice(clients).act()
         if step % 50 == 49:
             for client in clients:

@@ -185,6 +185,41 @@ def test_annotations_have_bounds():
     assert peer.send(b'g SETMETADATA INBOX (/private/n0 NIL /private/more "x")\r\n').startswith(b"g OK")
 
 
+def test_too_many_mailboxes_are_not_watched(monkeypatch):
+    """RFC 5465 3.1, 5.8: NOTIFICATIONOVERFLOW, at once or when there are too many later; then nothing more."""
+    monkeypatch.setattr("relay.imap.notices.MAX_MAILBOXES", 2)
+    place, peer = stocked()
+    other = Peer(place.session())
+    other.login()
+    wanted = b"NOTIFY SET (personal (MailboxName MessageNew MessageExpunge))\r\n"
+    other.send(b"a CREATE One\r\n")
+    assert peer.send(b"a " + wanted) == b"a OK NOTIFY done\r\n"
+    other.send(b"b CREATE Two\r\n")
+    assert peer.flush() == b"* OK [NOTIFICATIONOVERFLOW] Too many mailboxes: nothing more is told\r\n"
+    other.send(b"c CREATE Three\r\nd APPEND One {5+}\r\nA: b\n\r\n")
+    assert peer.flush() == b""
+    assert not place.disk().watches
+    assert peer.send(b"b " + wanted) == b"b NO [NOTIFICATIONOVERFLOW] At most 2 mailboxes are watched\r\n"
+
+
+def test_a_watched_mailbox_that_is_renamed_and_made_anew_is_told():
+    """The watches follow what is there."""
+    place, peer = stocked()
+    other = Peer(place.session())
+    other.login()
+    other.send(b"a CREATE A\r\nb CREATE A/B\r\n")
+    peer.send(b"a NOTIFY SET (subtree (A C) (MailboxName MessageNew MessageExpunge))\r\n")
+    other.send(b"c RENAME A C\r\n")
+    assert peer.flush() == b'* LIST (\\HasChildren) "/" "C" ("OLDNAME" ("A"))\r\n'
+    other.send(b"d CREATE A\r\n")
+    assert peer.flush() == b'* LIST (\\HasNoChildren) "/" "A"\r\n'
+    for name in (b"A", b"C", b"C/B"):
+        other.send(b"e APPEND " + name + b" {5+}\r\nA: b\n\r\n")
+        assert peer.flush().startswith(b'* STATUS "' + name + b'" (MESSAGES 1 UIDNEXT 2 ')
+    peer.close()
+    assert not place.disk().watches
+
+
 def test_a_fault_of_the_disk_is_told_without_its_path(monkeypatch):
     def fail(self, index):
         raise OSError(5, "Input/output error", "/secret/path")

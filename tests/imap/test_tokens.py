@@ -12,7 +12,10 @@ WORDS = st.sampled_from(
 COMMANDS = st.sampled_from(
     [b"FETCH", b"STORE", b"SEARCH", b"UID", b"APPEND", b"INBOX", b"1:*", b"FLAGS", b"BODY[", b"HEADER.FIELDS", b"NOT",
      b"OR", b"ALL", b"SELECT", b"LIST", b"RETURN", b"STATUS", b"IDLE", b"DONE", b"COPY", b"MOVE", b"EXPUNGE", b"SORT",
-     b"THREAD", b"REFERENCES", b"UTF-8", b"CREATE", b"CATENATE", b"TEXT", b"URL", b"ENABLE", b"QRESYNC", b"LOGOUT"]
+     b"THREAD", b"REFERENCES", b"UTF-8", b"CREATE", b"CATENATE", b"TEXT", b"URL", b"ENABLE", b"QRESYNC", b"LOGOUT",
+     b"NOTIFY", b"SET", b"(PERSONAL",
+     b"(SELECTED", b"(MessageNew", b"MessageExpunge))", b"GETMETADATA", b"SETMETADATA", b"(/private/x", b"PARTIAL",
+     b"1:2", b"UNAUTHENTICATE"]
 )  # fmt: skip
 
 

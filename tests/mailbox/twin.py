@@ -13,7 +13,7 @@ from typing import Self
 
 from relay import _mime
 from relay.mailbox import names
-from relay.mailbox.ports import View
+from relay.mailbox.ports import Store, View
 from relay.mailbox.vocabulary import (
     DELETED,
     FIRST_KEYWORD,
@@ -100,14 +100,15 @@ class Disk:
         self.mailboxes = {INBOX: self.made()}
         self.subscriptions: set[str] = set()
         self.annotations: dict[str, bytes] = {}
-        self.watches: list[tuple[TwinMailbox, Callable[[], None]]] = []
+        self.watches: list[tuple[TwinMailbox | None, Callable[[], None]]] = []
         self.octets_limit = self.messages_limit = 0
 
     def made(self) -> TwinMailbox:
         number = next(self.count)
         return TwinMailbox(f"F{number:016x}", 1_700_000_000 + number)
 
-    def changed(self, mailbox: TwinMailbox) -> None:
+    def changed(self, mailbox: TwinMailbox | None) -> None:
+        """None: the account."""
         for watched, changed in list(self.watches):
             if watched is mailbox:
                 changed()
@@ -386,6 +387,7 @@ class TwinStore:
         self._require_free(name, special_use)
         made = self.disk.mailboxes[name] = self.disk.made()
         made.special_use = tuple(sorted(special_use))
+        self.disk.changed(None)
         return made.mailbox_id
 
     def delete(self, name: str) -> None:
@@ -396,6 +398,7 @@ class TwinStore:
         mailbox.is_deleted = True
         del self.disk.mailboxes[name]
         self.disk.changed(mailbox)
+        self.disk.changed(None)
 
     def rename(self, name: str, new_name: str) -> None:
         name, new_name = names.checked(name), names.checked(new_name.removesuffix("/"))
@@ -408,6 +411,7 @@ class TwinStore:
             moved = view.copy(view.uids, new_name).sources
             view._remove(moved)
             self.disk.changed(inbox)
+            self.disk.changed(None)
             return
         mailboxes = self.disk.mailboxes
         moving = [each for each in mailboxes if each == name or each.startswith(name + "/")]
@@ -419,12 +423,15 @@ class TwinStore:
             self._require_new(new_name + each[len(name) :])
         for each in moving:
             mailboxes[names.checked(new_name + each[len(name) :])] = mailboxes.pop(each)
+        self.disk.changed(None)
 
     def subscribe(self, name: str) -> None:
         self.disk.subscriptions.add(names.checked(name))
+        self.disk.changed(None)
 
     def unsubscribe(self, name: str) -> None:
         self.disk.subscriptions.discard(names.checked(name))
+        self.disk.changed(None)
 
     def set_special_use(self, name: str, special_use: Collection[str]) -> None:
         name = names.checked(name)
@@ -442,8 +449,10 @@ class TwinStore:
             raise Refused(Refusal.LIMIT, "there are as many annotations as there may be")
         if name:
             _existing(self.disk, name).annotations = after
+            self.disk.changed(_existing(self.disk, name))
         else:
             self.disk.annotations = after
+            self.disk.changed(None)
 
     def status(self, name: str) -> Status:
         mailbox = _existing(self.disk, name)
@@ -490,9 +499,20 @@ class TwinWatcher:
 
     def watch(self, view: View, changed: Callable[[], None]) -> Callable[[], None]:
         assert isinstance(view, TwinView)
-        entry = (view._mailbox, changed)
-        view._disk.watches.append(entry)
-        return lambda: view._disk.watches.remove(entry)
+        return self._watch(view._disk, view._mailbox, changed)
+
+    def watch_mailbox(self, store: Store, name: str, changed: Callable[[], None]) -> Callable[[], None]:
+        assert isinstance(store, TwinStore)
+        return self._watch(store.disk, store.disk.mailboxes.get(name), changed)
+
+    def watch_account(self, store: Store, changed: Callable[[], None]) -> Callable[[], None]:
+        assert isinstance(store, TwinStore)
+        return self._watch(store.disk, None, changed)
+
+    def _watch(self, disk: Disk, mailbox: TwinMailbox | None, changed: Callable[[], None]) -> Callable[[], None]:
+        entry = (mailbox, changed)
+        disk.watches.append(entry)
+        return lambda: disk.watches.remove(entry)
 
     def dispatch(self) -> None:
         pass
