@@ -7,7 +7,7 @@ The parts, each on top of the ones before:
 - ``responses``                     the words of an answer
 - ``events``, ``notices``           what a client is told without asking
 - ``state``                         what a session has: the account's store, the open mailbox
-- ``sections``, ``addresses``, ``structure``, ``decoding``   what is in a message
+- ``sections``, ``addresses``, ``structure``, ``decoding``, ``thread_ids``   what is in a message
 - ``account``, ``metadata``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``,
   ``returning``, ``progress``, ``ordering``, ``threads``), ``append`` (``urls``), ``login``, ``compress``,
   ``idle``, ``notify``   the commands

@@ -21,13 +21,14 @@ from relay.imap.grammar import OPEN, Ranges, listed, members
 from relay.imap.modifiers import Modifiers, read_modifiers
 from relay.imap.sections import Section, part_number, section
 from relay.imap.state import State
+from relay.imap.thread_ids import thread_id
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import SEEN, How, Refusal, Refused
 
 PIECE: Final = 65536
 RUN: Final = 100
 r"""Messages whose ``\Seen`` is set together."""
-ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW = 16, 17, 18, 19
+ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW, THREADID = 16, 17, 18, 19, 20
 """Numbers of what is kept beside a message (View.cache)."""
 PREVIEW_CHARACTERS: Final = 200
 DECODE_LIMIT: Final = 64 * 1024 * 1024
@@ -343,11 +344,6 @@ def _preview(state: State, index: int) -> Iterator[bytes]:
     yield b"PREVIEW " + responses.string(octets)
 
 
-def _thread_id(state: State, index: int) -> bytes:
-    found = state.view.thread_id(index)
-    return b"THREADID " + (b"NIL" if found is None else b"(" + found.encode() + b")")
-
-
 def _rfc822(label: bytes, text: bytes, *, sees: bool) -> Item:
     inner = _content(Section(text=text), None)
     skipped = len(b"BODY[" + text + b"]")
@@ -371,7 +367,7 @@ _SIMPLE: Final[dict[bytes, Item]] = {
     b"SAVEDATE": _short(lambda state, index: b"SAVEDATE " + responses.internal_date(state.view.save_date(index))),
     b"RFC822.SIZE": _short(lambda state, index: b"RFC822.SIZE %d" % state.view.size(index), columns.sizes),
     b"EMAILID": _short(lambda state, index: b"EMAILID (" + state.view.email_id(index).encode() + b")"),
-    b"THREADID": _short(_thread_id),
+    b"THREADID": _cached(THREADID, b"THREADID ", lambda view, index: f"({thread_id(view, index)})".encode()),
     b"ENVELOPE": _cached(ENVELOPE, b"ENVELOPE ", lambda view, index: structure.envelope(view.parts(index)[0].fields)),
     b"BODY": _cached(BODY, b"BODY ", lambda view, index: structure.body(view.parts(index), is_extended=False)),
     b"BODYSTRUCTURE": _cached(

@@ -21,6 +21,7 @@ from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, Ranges, date, indexes, members
 from relay.imap.sections import Section
 from relay.imap.state import State
+from relay.imap.thread_ids import thread_id
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
 
@@ -294,7 +295,7 @@ def _modseq(parsing: Parsing) -> Key:
     return Key(FREE, lambda message: message.view.modseqs[message.index] >= bound)
 
 
-def _object_id(of: Callable[[Message], str | None]) -> Callable[[Parsing], Key]:
+def _object_id(of: Callable[[Message], str]) -> Callable[[Parsing], Key]:
     def make(parsing: Parsing) -> Key:
         wanted = parsing.tokens.astring().decode("latin-1")
         return Key(CHEAP, lambda message: of(message) == wanted)
@@ -332,7 +333,7 @@ _MAKERS: Final[dict[bytes, Callable[[Parsing], Key]]] = {
     b"YOUNGER": _within(False),
     b"MODSEQ": _modseq,
     b"EMAILID": _object_id(lambda message: message.view.email_id(message.index)),
-    b"THREADID": _object_id(lambda message: message.view.thread_id(message.index)),
+    b"THREADID": _object_id(lambda message: thread_id(message.view, message.index)),
     **{
         prefix + name: _dated(day, cost, name.lower().decode())
         for prefix, day, cost in (

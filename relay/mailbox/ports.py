@@ -122,9 +122,6 @@ class View(Protocol):
     def email_id(self, index: int) -> str:
         """RFC 8474: the same for copies of one message."""
 
-    def thread_id(self, index: int) -> str | None:
-        """RFC 8474; None is NIL: this store knows no threads."""
-
     def uidl(self, index: int) -> str:
         """RFC 1939 UIDL: Dovecot's default form ``%08Xu%08Xv``, or what a taken-over Maildir fixed for the message."""
 

@@ -129,9 +129,6 @@ class FolderView:
     def email_id(self, index: int) -> str:
         return f"M{self._picture.email_ids[self._row(index)]:016x}"
 
-    def thread_id(self, index: int) -> str | None:
-        return None
-
     def uidl(self, index: int) -> str:
         uid = self.uids[index]
         return self._picture.uidls.get(uid) or f"{uid:08x}{self.uidvalidity:08x}"

@@ -225,9 +225,6 @@ class TwinView:
     def email_id(self, index: int) -> str:
         return self._messages[index].email_id
 
-    def thread_id(self, index: int) -> str | None:
-        return None
-
     def uidl(self, index: int) -> str:
         return f"{self.uids[index]:08x}{self.uidvalidity:08x}"
 
