@@ -26,7 +26,7 @@ ENABLEABLE: Final = {b"CONDSTORE": "CONDSTORE", b"QRESYNC": "QRESYNC", b"UTF8=AC
                      b"IMAP4REV2": "IMAP4rev2"}  # fmt: skip
 MAX_ID_PAIRS: Final = 30
 ROOT: Final = '""'
-"""The one quota root: the account."""
+"""The one quota root: the account. It is there when the account has a limit: a QUOTA response names one at least."""
 
 
 def id_(state: State, tokens: Tokens) -> Running:
@@ -149,28 +149,35 @@ def get_quota(state: State, tokens: Tokens) -> Running:
     tokens.space()
     root = tokens.astring()
     tokens.end()
-    if root:
+    resources = b"" if root else _resources(state.store.quota())
+    if not resources:
         raise No("There is no such quota root", "NONEXISTENT")
-    yield _quota(state.store.quota())
+    yield _quota(resources)
     return None
 
 
 def get_quota_root(state: State, tokens: Tokens) -> Running:
-    """GETQUOTAROOT."""
+    """GETQUOTAROOT: the root and its QUOTA; without any limit, that the mailbox has no root (RFC 9208 4.2.2)."""
     tokens.space()
     name = mailbox(tokens)
     tokens.end()
     state.store.status(name)  # refuses a mailbox that is not there
-    yield b"* QUOTAROOT " + state.name(name) + b" " + ROOT.encode() + b"\r\n"
-    yield _quota(state.store.quota())
+    resources = _resources(state.store.quota())
+    yield b"* QUOTAROOT " + state.name(name) + (b" " + ROOT.encode() if resources else b"") + b"\r\n"
+    if resources:
+        yield _quota(resources)
     return None
 
 
-def _quota(quota: Quota) -> bytes:
+def _quota(resources: bytes) -> bytes:
+    return f"* QUOTA {ROOT} (".encode() + resources + b")\r\n"
+
+
+def _resources(quota: Quota) -> bytes:
     """STORAGE counts units of 1024 octets (RFC 9208 5.1); what has no limit is not listed."""
     resources: list[str] = []
     if quota.octets_limit:
         resources.append(f"STORAGE {-(-quota.octets // 1024)} {quota.octets_limit // 1024}")
     if quota.messages_limit:
         resources.append(f"MESSAGE {quota.messages} {quota.messages_limit}")
-    return f"* QUOTA {ROOT} ({' '.join(resources)})\r\n".encode()
+    return " ".join(resources).encode()

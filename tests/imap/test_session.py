@@ -242,6 +242,7 @@ def test_an_account_over_its_quota_gets_no_message_and_is_told_its_use():
     place, peer = stocked()
     place.disk().octets_limit = 2048
     assert b'* QUOTA "" (STORAGE 1 2)' in peer.send(b'a GETQUOTA ""\r\n')
+    assert b'* QUOTAROOT "INBOX" ""\r\n* QUOTA "" (STORAGE 1 2)\r\n' in peer.send(b"a GETQUOTAROOT INBOX\r\n")
     peer.send(b"b APPEND INBOX {3000}\r\n")
     assert peer.send(b"z" * 3000 + b"\r\n") == b"b NO [OVERQUOTA] The account is over its quota\r\n"
     assert place.store("anna@local.test").status("INBOX").messages == 1
