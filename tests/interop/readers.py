@@ -32,9 +32,9 @@ max_connections_per_client = 1000
 class Readers(Appliance):
     """The appliance; ``imap_port`` allows passwords in the clear, ``imaps_port`` begins with TLS."""
 
-    def __init__(self, root: Path, **options: object) -> None:
+    def __init__(self, root: Path, *, more: str = "", **options: object) -> None:
         self.imap_port, self.imaps_port = free_port(), free_port()
-        more = LISTENERS.format(imap=self.imap_port, imaps=self.imaps_port)
+        more = LISTENERS.format(imap=self.imap_port, imaps=self.imaps_port) + more
         super().__init__(root, free_port(), smtp_workers=1, more=more, **options)  # type: ignore[arg-type]  # passed on
         self.run("account", "add", ADDRESS, "--password-stdin", text=PASSWORD + "\n")
 
