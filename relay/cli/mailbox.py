@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from relay.config import Config
 from relay.config.units import parse_duration, show_size
 
 if TYPE_CHECKING:
+    from relay.mailbox.importing import Imported
     from relay.mailbox.store import FolderStore
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -140,7 +142,7 @@ def purge(address: str, older_than: str | None, config_path: Path | None) -> Non
 
     config = configuration.load_or_stop(config_path)
     retention = config.mailbox.deleted_retention if older_than is None else _seconds(older_than)
-    with _opened(config, address) as store:
+    with _faults_told(), _opened(config, address) as store:
         done = keep_up(store, config.mailbox, retention)
     click.echo(f"{done.expired} expired, {done.purged} removed for good")
 
@@ -149,52 +151,96 @@ def purge(address: str, older_than: str | None, config_path: Path | None) -> Non
 @click.argument("address")
 @click.argument("name")
 @click.option("--format", "kind", type=click.Choice(["mbox", "tar"]), default="mbox", show_default=True)
-@click.option("--output", "-o", type=click.File("wb"), default="-", help="A file; default: standard output.")
+@click.option("--output", "-o", type=click.Path(dir_okay=False), default="-", help="A file; default: standard output.")
 @configuration.config_option
-def export(address: str, name: str, kind: str, output: IO[bytes], config_path: Path | None) -> None:
-    """Write the mailbox NAME of ADDRESS as an mbox, or as a tar of a Maildir."""
-    from relay.mailbox.transfer import export_mbox, export_tar
+def export(address: str, name: str, kind: str, output: str, config_path: Path | None) -> None:
+    """Write the mailbox NAME of ADDRESS as an mbox, or as a tar of a Maildir.
 
-    with _store(config_path, address) as store:
+    Flags, keywords and dates are in both; a Maildir has room for 26 keywords.
+    """
+    from relay.mailbox.exporting import export_mbox, export_tar
+
+    with _faults_told(), _written(output) as out, _store(config_path, address) as store:
         view = store.open(name, read_only=True)
-        count = export_mbox(view, output) if kind == "mbox" else export_tar(view, output, name.replace("/", "."))
+        if os.path.isfile(output):
+            out.truncate(0)
+        count = export_mbox(view, out) if kind == "mbox" else export_tar(view, out, name.replace("/", "."))
     click.echo(f"{count} messages", err=True)
 
 
 @command.command("import")
 @click.argument("address")
 @click.argument("name")
-@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.argument("source", type=click.Path(exists=True, allow_dash=True))
 @configuration.config_option
-def import_messages(address: str, name: str, source: Path, config_path: Path | None) -> None:
-    """Append the messages of SOURCE, an mbox file or a Maildir folder, to the mailbox NAME of ADDRESS.
+def import_messages(address: str, name: str, source: str, config_path: Path | None) -> None:
+    """Append the messages of SOURCE to the mailbox NAME of ADDRESS.
 
-    The mailbox is made if it is not there. Flags and dates come along.
+    SOURCE is an mbox file, a Maildir folder, a tar of one as "relay mailbox export" writes it, or - for standard
+    input. The mailbox is made if it is not there. Flags, keywords and dates come along.
     """
-    from relay.mailbox.transfer import import_maildir, import_mbox
     from relay.mailbox.vocabulary import INBOX
 
+    taken = left = 0
     try:
         with ExitStack() as stack:
-            file = None if source.is_dir() else stack.enter_context(source.open("rb"))
-            store = stack.enter_context(_store(config_path, address))
+            stack.enter_context(_faults_told())
+            file = None if Path(source).is_dir() else stack.enter_context(_read(source))
+            store = stack.enter_context(_store(config_path, address, make=True))
             if name.upper() != INBOX and name not in store.names():
                 store.create(name)
-            count = import_maildir(store, name, source) if file is None else import_mbox(store, name, file)
+            for each in _imported(store, name, Path(source), file):
+                taken, left = (taken, left + 1) if each.trouble else (taken + 1, left)
+                if each.trouble:
+                    click.echo(f"{each.name}: {each.trouble}", err=True)
     except ValueError as fault:
         exits.stop(exits.PROBLEM, str(fault))
-    click.echo(f"{count} messages", err=True)
+    finally:
+        click.echo(f"{taken} messages", err=True)
+    if left:
+        exits.stop(exits.PROBLEM, f"{left} not taken in")
+
+
+def _imported(store: FolderStore, name: str, source: Path, file: BufferedReader | None) -> Iterator[Imported]:
+    from relay.mailbox.importing import import_maildir, import_mbox, import_tar, is_tar
+
+    if file is None:
+        return import_maildir(store, name, source)
+    return (import_tar if is_tar(file.peek(512)) else import_mbox)(store, name, file)
 
 
 @contextmanager
-def _store(config_path: Path | None, address: str) -> Iterator[FolderStore]:
-    with _opened(configuration.load_or_stop(config_path), address) as store:
+def _read(source: str) -> Iterator[BufferedReader]:
+    with open(0 if source == "-" else source, "rb", closefd=source != "-") as file:
+        yield file
+
+
+@contextmanager
+def _written(output: str) -> Iterator[IO[bytes]]:
+    """The file, opened before we become the mailbox's owner but not emptied yet, or standard output; everything is
+    written when it ends well."""
+    with open(1, "wb", closefd=False) if output == "-" else open(output, "ab") as file:
+        yield file
+
+
+@contextmanager
+def _store(config_path: Path | None, address: str, *, make: bool = False) -> Iterator[FolderStore]:
+    with _faults_told(), _opened(configuration.load_or_stop(config_path), address, make=make) as store:
         yield store
 
 
 @contextmanager
-def _opened(config: Config, address: str) -> Iterator[FolderStore]:
-    """The account's store; what it refuses ends the command. The account must have a mailbox or be in the file."""
+def _faults_told() -> Iterator[None]:
+    """What the disk refuses ends the command."""
+    try:
+        yield
+    except OSError as fault:
+        exits.stop(exits.PROBLEM, f"{fault.strerror}: {fault.filename}" if fault.filename else str(fault.strerror))
+
+
+@contextmanager
+def _opened(config: Config, address: str, *, make: bool = False) -> Iterator[FolderStore]:
+    """The account's store; what it refuses ends the command. ``make``: an account that has no mailbox yet gets one."""
     from relay.mailbox.maildir import folder_of
     from relay.mailbox.root import limits_of
     from relay.mailbox.store import FolderStore
@@ -205,15 +251,25 @@ def _opened(config: Config, address: str) -> Iterator[FolderStore]:
     except ValueError:
         raise click.UsageError(f"not an address: {address}") from None
     if not folder.is_dir():
-        exits.stop(exits.PROBLEM, f"{address} has no mailbox yet")
-    _become_owner(folder)
+        _require_account(config, address)
+        if not make:
+            exits.stop(exits.PROBLEM, f"{address} has no mailbox yet")
+    _become_owner(next(each for each in (folder, *folder.parents) if each.is_dir()))
     try:
         yield FolderStore(folder, limits_of(config.mailbox))
     except Refused as refused:
         exits.stop(exits.PROBLEM, refused.text)
-    except PermissionError as fault:
-        exits.stop(exits.PROBLEM, f"{fault.strerror}: {fault.filename}")
     sys.stdout.flush()
+
+
+def _require_account(config: Config, address: str) -> None:
+    from relay.auth.accounts import AccountError, AccountFile
+
+    try:
+        if address.lower().encode() not in AccountFile(config.accounts_path).addresses():
+            exits.stop(exits.PROBLEM, f"there is no account {address}")
+    except AccountError as fault:
+        exits.stop(exits.PROBLEM, str(fault))
 
 
 def _become_owner(folder: Path) -> None:

@@ -44,7 +44,7 @@ class Uidlist(NamedTuple):
 
 def taken_over(folder: Path, head: Head, now: int) -> list[Record]:
     """The records of a new log for the Maildir ``folder``: ``head`` as it is when Dovecot was never there."""
-    keywords = [Keyword(number, name) for number, name in enumerate(_read_keywords(folder))]
+    keywords = [Keyword(number, name) for number, name in enumerate(read_keywords(folder))]
     found = _read(folder / UIDLIST)
     uidlist = parse(found) if found is not None else None
     if uidlist is None:
@@ -78,8 +78,28 @@ def write_keywords(folder: Path, keywords: Sequence[str]) -> None:
     path = folder / KEYWORDS
     beside = path.with_name(KEYWORDS + ".tmp")
     with contextlib.suppress(OSError):
-        beside.write_text("".join(f"{number} {name}\n" for number, name in enumerate(keywords[: filename.LETTERED])))
+        beside.write_text(keyword_lines(keywords))
         os.rename(beside, path)
+
+
+def keyword_lines(keywords: Sequence[str]) -> str:
+    """What ``dovecot-keywords`` says of them."""
+    return "".join(f"{number} {name}\n" for number, name in enumerate(keywords[: filename.LETTERED]))
+
+
+def read_keywords(folder: Path) -> list[str]:
+    """The keywords of the Maildir ``folder``, as its ``dovecot-keywords`` says; none without one."""
+    return parse_keywords(_read(folder / KEYWORDS) or "")
+
+
+def parse_keywords(text: str) -> list[str]:
+    """Names by number; a number that has none, or no good one, gets one that nobody uses."""
+    names: dict[int, str] = {}
+    for line in text.splitlines():
+        number, _, name = line.partition(" ")
+        if number.isdecimal() and int(number) < MAX_KEYWORDS and is_keyword(name):
+            names[int(number)] = name
+    return [names.get(number, f"unknown-{number}") for number in range(max(names, default=-1) + 1)]
 
 
 def _header(words: list[str]) -> tuple[int, int, int] | None:
@@ -127,16 +147,6 @@ def _present(folder: Path, uidlist: Uidlist, keywords: int, now: int) -> tuple[l
             if entry.uidl:
                 uidls.append(Uidl(entry.uid, entry.uidl))
     return items, uidls
-
-
-def _read_keywords(folder: Path) -> list[str]:
-    """Names by number; a number that has none, or no good one, gets one that nobody uses."""
-    names: dict[int, str] = {}
-    for line in (_read(folder / KEYWORDS) or "").splitlines():
-        number, _, name = line.partition(" ")
-        if number.isdecimal() and int(number) < MAX_KEYWORDS and is_keyword(name):
-            names[int(number)] = name
-    return [names.get(number, f"unknown-{number}") for number in range(max(names, default=-1) + 1)]
 
 
 def _read(path: Path) -> str | None:
