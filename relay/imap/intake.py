@@ -128,6 +128,7 @@ class Intake(Speaker):
             self._append_goes_on(tokens, None)
             return
         self.report.commands += 1
+        self._begins("other")
         self._tag = b"*"
         try:
             self._tag = tokens.tag()
@@ -147,6 +148,7 @@ class Intake(Speaker):
         """The next line of APPEND, up to its literal or its end, has come."""
         if self._append is None:
             self.report.commands += 1
+            self._begins("append")
             self._append = Append(self._state)
             self._tag = tokens.octets.partition(b" ")[0]
             self._command = commands.APPEND

@@ -63,7 +63,7 @@ class Session(Intake):
 
     def receive(self, octets: bytes, now: int) -> None:
         """See Machine."""
-        del now
+        self._now = now
         if self._deflate is not None:
             try:
                 octets = self._deflate.inflate(octets)
@@ -137,6 +137,7 @@ class Session(Intake):
 
     def _begin(self, command: commands.Command, tokens: Tokens) -> None:
         self._command = command
+        self._begins(command.name.removeprefix("UID ").lower())
         if command.special not in _SPECIAL:
             self._execute(command, command.run(self._state, tokens))
             return
@@ -196,6 +197,7 @@ class Session(Intake):
     def _login_step(self, step: bytes | Waiting | Done | Entered) -> None:
         if isinstance(step, bytes):
             self._say(step)
+            self._finished()
             self._on_line = lambda line: self._login_step(self._login.answer(line))
         elif isinstance(step, Done):
             self._ends(step)
@@ -239,6 +241,7 @@ class Session(Intake):
 
     def _idle(self, _tokens: Tokens) -> None:
         self._say(b"+ Idling\r\n")
+        self._finished()
         self._is_idling = True
         self._on_line = self._end_idle
         self._follow()

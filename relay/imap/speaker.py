@@ -35,6 +35,7 @@ class Speaker(Turns):
         state.on_removed = self._count_removed
 
     def _ends(self, how: Done | Bye) -> None:
+        self._finished()
         command = self._command
         name = command.name if command is not None else ""
         if isinstance(how, Bye):
@@ -51,6 +52,7 @@ class Speaker(Turns):
         self._tagged(self._tag, "OK", how.text or f"{name} done", how.code)
 
     def _failed(self, tag: bytes, response: bytes) -> None:
+        self._finished()
         self.report.errors += 1
         self._say(tag + b" " + response + b"\r\n")
         if response.startswith(b"BAD"):

@@ -93,7 +93,7 @@ class Session(Turns):
 
     def receive(self, octets: bytes, now: int) -> None:
         """See Machine."""
-        del now
+        self._now = now
         self._reader.feed(octets)
         self._go_on()
 
@@ -126,6 +126,7 @@ class Session(Turns):
 
     def _go_on(self) -> None:
         while not (self.is_over or self.wants_tls or self._is_busy):
+            self._finished()
             if self._goodbye:
                 self._end(self._goodbye)
                 return
@@ -144,11 +145,14 @@ class Session(Turns):
                 self._answer(command)
             elif command.words:
                 self._obey(command)
+        if not self._is_busy:
+            self._finished()
 
     def _obey(self, command: Command) -> None:
         self.report.commands += 1
         name = (command.words[0] or b"").decode("latin-1").upper()
         known = self._commands.get(name) if not command.strings[0] else None
+        self._begins(name.lower() if known else "other")
         if known is None:
             other = spoken(b" ".join(word or b"" for word in command.words)) if self.report.commands == 1 else ""
             if other:

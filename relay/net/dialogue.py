@@ -305,9 +305,11 @@ class Dialogue(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Writes what is to be written and starts what is to be done; then reading and closing follow the machine."""
+        machine = self._machine
+        if machine.report.finished:
+            self._listening.meter.finished(machine.report)
         if self._transport is None or self._is_closing:
             return
-        machine = self._machine
         if self._is_opened or machine.is_over:
             self._write(machine.take_output())
         if machine.is_over:

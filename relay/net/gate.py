@@ -16,14 +16,21 @@ from typing import TYPE_CHECKING, Final
 
 from relay.config.model import Config
 from relay.mail.queue_id import QueueIds
+from relay.net.machine import Report
 from relay.net.wheel import TimingWheel
 from relay.telemetry import metrics
+from relay.telemetry.reader_commands import READER_COMMANDS
 from relay.telemetry.sink import LogSink
 
 if TYPE_CHECKING:
     from relay.net.dialogue import Dialogue
 
 TICK_SECONDS: Final = 0.5
+_COMMAND_SECONDS: Final = {
+    "imap": "relay_imap_command_seconds",
+    "pop3": "relay_pop3_command_seconds",
+    "managesieve": "relay_managesieve_command_seconds",
+}
 
 
 class Meter:
@@ -37,6 +44,16 @@ class Meter:
         self._written: Final = metrics.index("relay_reader_written_bytes_total", protocol)
         self._seconds: Final = metrics.histogram_cells("relay_reader_session_seconds", protocol)
         self._job_seconds: Final = metrics.histogram_cells("relay_reader_job_seconds", protocol)
+        self._commands: Final = {
+            name: metrics.histogram_cells(_COMMAND_SECONDS[protocol], name) for name in READER_COMMANDS[protocol]
+        }
+        self._other: Final = self._commands["other"]
+
+    def finished(self, report: Report) -> None:
+        """Counts the commands that a session has carried out, and takes them out of its report."""
+        for kind, microseconds in report.finished:
+            self._commands.get(kind, self._other).observe(self.row, microseconds)
+        report.finished.clear()
 
     def opened(self) -> None:
         """A connection came in."""

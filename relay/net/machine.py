@@ -19,7 +19,7 @@ Not here: TLS, deadlines, limits of connections, threads (dialogue.py, gate.py).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from relay.net.tls_machine import TlsServer
@@ -54,6 +54,9 @@ class Report:
     """Messages whose content, or a part of it, was sent."""
     added: int = 0
     removed: int = 0
+    finished: list[tuple[str, int]] = field(default_factory=list)
+    """Commands that were carried out since the transport last looked: name (relay/telemetry/reader_commands.py) and
+    microseconds."""
     mixup: str = ""
     """The protocol that the client speaks when it is not ours (``READER_MIXUPS`` of relay/telemetry/metrics.py)."""
 

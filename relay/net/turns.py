@@ -25,6 +25,10 @@ class Turns:
         self._output: list[bytes] = []
         self._job: Job | None = None
         self._then: Then | None = None
+        self._now = 0
+        """When octets or a result last came in."""
+        self._kind = ""
+        self._since = 0
 
     @property
     def _is_busy(self) -> bool:
@@ -44,7 +48,7 @@ class Turns:
 
     def job_done(self, result: Any, fault: BaseException | None, now: int) -> None:
         """See Machine."""
-        del now
+        self._now = now
         then, self._then = self._then, None
         assert then is not None, "no job is out"
         then(result, fault)
@@ -52,6 +56,16 @@ class Turns:
 
     def woken(self, now: int) -> None:
         """See Machine."""
+
+    def _begins(self, kind: str) -> None:
+        """A command (relay/telemetry/reader_commands.py) is carried out now; what was before is forgotten."""
+        self._kind, self._since = kind, self._now
+
+    def _finished(self) -> None:
+        """The command that was carried out, if any, is answered."""
+        if self._kind:
+            self.report.finished.append((self._kind, self._now - self._since))
+            self._kind = ""
 
     def _wait(self, job: Job, then: Then) -> None:
         """Has ``job`` carried out; nothing else happens before ``then`` is given what comes of it."""

@@ -77,7 +77,7 @@ class Session(Turns):
 
     def receive(self, octets: bytes, now: int) -> None:
         """See Machine."""
-        del now
+        self._now = now
         self._input += octets
         self._go_on()
 
@@ -111,6 +111,7 @@ class Session(Turns):
     def _go_on(self) -> None:
         """Obeys what has come in, until there is something to wait for."""
         while not (self.is_over or self.wants_tls or self._is_busy):
+            self._finished()
             if self._goodbye:
                 self._end(self._goodbye)
                 return
@@ -125,6 +126,8 @@ class Session(Turns):
                 self._follow(self._entrance.respond(line))
             else:
                 self._obey(line)
+        if not self._is_busy:
+            self._finished()
         if self.wants_tls:
             self._input = b""  # said in the clear: must never count as if it had come under TLS (RFC 2595 4)
 
@@ -132,6 +135,7 @@ class Session(Turns):
         word, has_argument, argument = line.partition(b" ")
         verb = word.upper()
         self.report.commands += 1
+        self._begins(verb.decode("latin-1").lower())
         if has_argument and verb in _NO_ARGUMENT:
             self._refuse("takes no argument")
         elif verb == b"QUIT":

@@ -25,6 +25,7 @@ from collections.abc import MutableSequence
 from typing import Final, NamedTuple
 
 from relay.telemetry.declaration import MAX, MICROSECONDS, Label, Metric, counter, gauge, histogram
+from relay.telemetry.reader_commands import READER_COMMANDS
 
 PROCESS_CELLS: Final = 16
 """Cells at the start of each row that say whose row it is (page.py); metrics come after them."""
@@ -47,6 +48,10 @@ VERBS: Final = _words("HELO EHLO LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HE
 AGE_BOUNDS: Final = (60, 600, 3600, 4 * 3600, 86400, 3 * 86400)
 """Upper bounds, in seconds, of the values of the label ``age``; the last value has none."""
 AGES: Final = ("1m", "10m", "1h", "4h", "1d", "3d", "older")
+
+SIZE_BOUNDS: Final = (1 << 20, 10 << 20, 100 << 20, 1 << 30, 10 << 30)
+"""Upper bounds, in octets, of the values of the label ``size``; the last value has none."""
+SIZES: Final = ("1MiB", "10MiB", "100MiB", "1GiB", "10GiB", "larger")
 
 ROLES: Final = ("smtp", "delivery", "mailbox", "admin")
 KINDS: Final = ("mx", "submission")
@@ -97,6 +102,7 @@ _transport = Label("transport", ("smtp", "lmtp", "local"))
 _reason = Label("reason", REASONS)
 _stage = Label("stage", STAGES)
 _outcome = Label("outcome", ("delivered", "deferred", "failed", "expired", "discarded"))
+_imap, _pop3, _managesieve = (Label("command", READER_COMMANDS[protocol]) for protocol in READERS)
 _sync_result = Label("result", ("synced", "failed"))
 
 # ---- bounds: short waits and long ones in microseconds, sizes in octets ---------------------------------------------
@@ -106,6 +112,7 @@ _WAIT = (1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_
          10_000_000, 30_000_000, 60_000_000, 300_000_000)  # fmt: skip
 _DELAY = (1000, 5000, 10_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 30_000_000, 60_000_000, 300_000_000,
           1_800_000_000, 3_600_000_000, 14_400_000_000, 86_400_000_000, 432_000_000_000)  # fmt: skip
+_COMMAND = (1000, 5000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000)
 _BATCH = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _SIZE = (1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22, 10 << 20, 25 << 20, 50 << 20, 100 << 20)
 
@@ -169,10 +176,31 @@ _READERS = (
     histogram("relay_reader_job_seconds", "One piece of work for a session in a thread (a look into the store, up to "
               "64 KiB of an answer, a password), its wait for the thread included.", _SYNC, _reader,
               scale=MICROSECONDS),
+    histogram("relay_imap_command_seconds", "Commands by name, and the time from the last octet of each to its "
+              "response; of IDLE, and of logins that take turns, to the first.", _COMMAND, _imap, scale=MICROSECONDS),
+    histogram("relay_pop3_command_seconds", "The same for POP3; long answers to their end.", _COMMAND, _pop3,
+              scale=MICROSECONDS),
+    histogram("relay_managesieve_command_seconds", "The same for ManageSieve.", _COMMAND, _managesieve,
+              scale=MICROSECONDS),
     counter("relay_reader_read_bytes_total", "Octets read from clients, without TLS.", _reader),
     counter("relay_reader_written_bytes_total", "Octets written to clients, without TLS.", _reader),
     counter("relay_reader_mixups_total", "Connections that spoke another protocol to an IMAP, POP3 or ManageSieve "
             "listener; plain: without TLS where it begins with TLS.", Label("protocol", READER_MIXUPS)),
+)  # fmt: skip
+
+_MAILBOXES = (
+    gauge("relay_mailbox_accounts", "Accounts that have a mailbox, by what they use of the disk: each is counted once, "
+          "under the smallest bound it is not above.", Label("size", SIZES)),
+    gauge("relay_mailbox_over_quota_accounts", "Accounts that use as much as their quota allows."),
+    gauge("relay_mailbox_mailboxes", "Mailboxes of all accounts, INBOX included."),
+    gauge("relay_mailbox_messages", "Messages in all mailboxes."),
+    gauge("relay_mailbox_stored_bytes", "Octets of the messages in all mailboxes; removed ones that are still kept are "
+          "not among them."),
+    gauge("relay_mailbox_counted_time_seconds", "When mailboxes were counted last, since the epoch: once in a quarter "
+          "of an hour.", scale=MICROSECONDS),
+    counter("relay_mailbox_upkeep_messages_total", "Messages that went with age: expired out of trash and junk, or "
+            "removed for good.", Label("action", ("expired", "purged"))),
+    counter("relay_mailbox_upkeep_failures_total", "Accounts that could not be counted or kept up."),
 )  # fmt: skip
 
 _AUTH = (
@@ -283,7 +311,9 @@ _PROCESSES = (
             Label("reason", ("limit", "timeout"))),
 )  # fmt: skip
 
-TABLE: Final[tuple[Metric, ...]] = _SMTP + _READERS + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+TABLE: Final[tuple[Metric, ...]] = (
+    _SMTP + _READERS + _MAILBOXES + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+)
 
 # ---- where the cells are --------------------------------------------------------------------------------------------
 
@@ -370,6 +400,11 @@ def by_code(name: str) -> array[int]:
 def age_bucket(age_seconds: float) -> str:
     """The value of the label ``age`` for an entry of that age."""
     return AGES[bisect_left(AGE_BOUNDS, age_seconds)]
+
+
+def size_bucket(octets: int) -> str:
+    """The value of the label ``size`` for an account that uses so much."""
+    return SIZES[bisect_left(SIZE_BOUNDS, octets)]
 
 
 def _find(name: str, values: tuple[str | int, ...]) -> tuple[Metric, int]:

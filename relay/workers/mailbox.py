@@ -23,11 +23,10 @@ from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
-from relay.workers import managesieve, parts
+from relay.workers import census, managesieve, parts, upkeep
 from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
-from relay.workers.upkeep import EVERY_SECONDS, Upkeep
 
 Make = Callable[[Listening, str, str], Machine]
 """Makes the machine for a connection of a listener, the client's address, and the session's id."""
@@ -123,9 +122,12 @@ async def main(worker: Worker) -> None:
     sink = parts.make_sink(worker)
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
-    upkeep = Upkeep(config, sink)
+    keeping = upkeep.Upkeep(config, sink, worker.context.row)
+    counting = census.Census(config.mail_dir, limits_of(config.mailbox), worker.context.row)
     if worker.context.slot == 0:
-        worker.repeat(EVERY_SECONDS, upkeep.turn)
+        worker.repeat(upkeep.EVERY_SECONDS, keeping.turn)
+        worker.repeat(census.EVERY_SECONDS, counting.turn)
+        worker.loop.call_later(census.FIRST_AFTER_SECONDS, counting.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
     rooms = Rooms(worker, authenticator)
@@ -147,7 +149,8 @@ async def main(worker: Worker) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(empty.wait(), worker.seconds_left())
     finally:
-        upkeep.stop()
+        keeping.stop()
+        counting.stop()
         gate.abort()
         await authenticator.close()
         await sink.close()

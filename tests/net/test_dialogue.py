@@ -58,6 +58,7 @@ class Toy:
         while self.lines and not (self.is_busy or self.pieces or self.is_over or self.wants_tls):
             word, _, text = self.lines.pop(0).partition(b" ")
             self.report.commands += 1
+            self.report.finished.append((word.decode().lower(), 3000))
             match word:
                 case b"ECHO":
                     self.output.append(text + b"\r\n")
@@ -219,6 +220,8 @@ def test_answers_keep_the_order_of_commands_whatever_has_to_wait(run):
         (line,) = world.log.lines
         assert (line["kind"], line["protocol"], line["cause"]) == ("session", "imap", "logout")
         assert (line["commands"], line["account"]) == (6, "toy@local.test")
+        seconds = metrics.histogram_cells("relay_imap_command_seconds", "other")
+        assert world.row[seconds.first + 1] == 6, "commands of 3 ms each"
 
     run(scenario)
 

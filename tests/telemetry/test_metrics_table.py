@@ -13,13 +13,13 @@ from relay.telemetry.metrics import TABLE, UnknownMetricError, histogram_cells, 
 
 PARTS = {
     "smtp", "reader", "auth", "tls", "spool", "queue", "dsn", "sieve", "delivery", "dns",
-    "supervisor", "worker", "log", "admin",
+    "imap", "pop3", "managesieve", "mailbox", "supervisor", "worker", "log", "admin",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("metric", TABLE, ids=lambda metric: metric.name)
 def test_a_name_says_part_noun_and_unit(metric):
-    assert re.fullmatch(r"relay_[a-z]+(_[a-z]+)+", metric.name)
+    assert re.fullmatch(r"relay_[a-z]+[0-9]?(_[a-z]+)+", metric.name)
     assert metric.name.split("_")[1] in PARTS
     assert (metric.kind == COUNTER) == metric.name.endswith("_total")
     assert metric.help.endswith(".")

@@ -17,7 +17,7 @@ LABELS = {metric.name: {label.name: set(label.values) for label in metric.labels
     name: {label: set() for label in labels} for name, _, labels in collector.COMPUTED
 }
 LABELS["up"] = {}
-SELECTOR = re.compile(r"\b(relay_[a-z_]+|up(?={))(?:\{([^}]*)\})?(\[[^\]]+\])?")
+SELECTOR = re.compile(r"\b(relay_[a-z0-9_]+|up(?={))(?:\{([^}]*)\})?(\[[^\]]+\])?")
 MATCHER = re.compile(r'(\w+)(=~|!~|!=|=)"([^"]*)"')
 
 

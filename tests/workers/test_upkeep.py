@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from array import array
 
 from relay.config import demo, load
 from relay.config.mailbox import MailboxSettings
 from relay.mailbox.store import FolderStore
+from relay.telemetry import metrics
 from relay.workers.upkeep import Upkeep
 from tests.mailbox.test_contract import put
 
@@ -34,7 +36,9 @@ def test_expired_trash_goes_and_old_removals_for_good(tmp_path):
     store.open("INBOX").expunge([2], deleted_only=False)
     os.makedirs(config.mail_dir / "example.org" / "bob" / "cur")
     sink = Sink()
-    Upkeep(config, sink).run()  # type: ignore[arg-type] # the events are all that is used
+    row = array("Q", [0]) * metrics.ROW_CELLS
+    Upkeep(config, sink, row).run()  # type: ignore[arg-type] # the events are all that is used
     after = FolderStore(config.mail_dir / "example.org" / "ann")
     assert (after.status("Bin").messages, after.status("INBOX").messages) == (0, 1)
     assert sink.events == [("mailbox upkeep", {"mailbox": "ann@example.org", "expired": 1, "purged": 1})]
+    assert [row[metrics.index("relay_mailbox_upkeep_messages_total", each)] for each in ("expired", "purged")] == [1, 1]
