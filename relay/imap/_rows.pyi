@@ -11,9 +11,10 @@ class Numbers:
 
 @final
 class Texts:
-    """A column of octets, with what stands before each; None for one that is not known."""
+    """A column of octets, with what stands before each; None for one that is not known. ``are_literals``: its length
+    in braces and CRLF stand in front of each value."""
 
-    def __init__(self, lead: bytes, values: list[bytes] | list[bytes | None]) -> None: ...
+    def __init__(self, lead: bytes, values: list[bytes] | list[bytes | None], are_literals: bool = False) -> None: ...
     def __len__(self) -> int: ...
 
 def joined(run: list[int], columns: list[Numbers | Texts]) -> list[bytes | int]:

@@ -37,9 +37,10 @@ cdef class Numbers:
 cdef class Texts:
     cdef bytes lead
     cdef list values
+    cdef bint are_literals
 
-    def __init__(self, bytes lead not None, list values not None):
-        self.lead, self.values = lead, values
+    def __init__(self, bytes lead not None, list values not None, bint are_literals=False):
+        self.lead, self.values, self.are_literals = lead, values, are_literals
 
     def __len__(self):
         return len(self.values)
@@ -102,7 +103,7 @@ cdef Py_ssize_t _longest(object column, list is_whole) except -1:
             is_whole[at] = False
         else:
             size += len(<bytes?>value)
-    return size + len(texts.values) * PyBytes_GET_SIZE(texts.lead)
+    return size + len(texts.values) * (PyBytes_GET_SIZE(texts.lead) + (DIGITS + 4 if texts.are_literals else 0))
 
 
 cdef char* _row(char* end, uint64_t index, list columns, Py_ssize_t at) except NULL:
@@ -126,6 +127,11 @@ cdef char* _row(char* end, uint64_t index, list columns, Py_ssize_t at) except N
         else:
             texts = <Texts>column
             end = _copied(end, texts.lead)
+            if texts.are_literals:
+                end[0] = 123
+                end = _number(end + 1, PyBytes_GET_SIZE(<bytes>texts.values[at]))
+                memcpy(end, b"}\r\n", 3)
+                end += 3
             end = _copied(end, <bytes>texts.values[at])
     memcpy(end, b")\r\n", 3)
     return end + 3

@@ -84,6 +84,15 @@ def kept_fields(label: bytes) -> Column:
     return column
 
 
+def wholes(label: bytes) -> Column:
+    """Messages as they are."""
+
+    def column(state: State, run: list[int]) -> Numbers | Texts:
+        return Texts(label + b" ", state.view.wholes(run), are_literals=True)
+
+    return column
+
+
 def keep_fields(view: View, index: int, label: bytes, response: bytes) -> None:
     """Keeps chosen header fields with their label in front, unless others have their place: a mailbox whose clients
     want different fields must not write them again each time."""

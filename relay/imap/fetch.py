@@ -2,15 +2,17 @@ r"""FETCH and UID FETCH (RFC 9051 6.4.5; CONDSTORE and QRESYNC: RFC 7162; BINARY
 SAVEDATE: RFC 8514; OBJECTID: RFC 8474).
 
 Theory: each item writes itself for one message; short values are joined, a long content is passed on in pieces as it
-is read, so memory is bounded by the piece. A partial fetch reads the part alone. ``\Seen`` is set for a run of messages
-together, before they are sent.
+is read, so memory is bounded by the piece. What can be had for a run of messages together is (columns.py). A partial
+fetch reads the part alone. ``\Seen`` is set for a run of messages together, before they are sent.
 
 Not here: sections (sections.py), ENVELOPE and BODYSTRUCTURE (structure.py).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from relay.imap import columns, decoding, responses, structure
@@ -26,6 +28,8 @@ from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import SEEN, How, Refusal, Refused
 
 PIECE: Final = 65536
+TOGETHER: Final = 262_144
+"""Octets of messages that are read together."""
 RUN: Final = 100
 r"""Messages whose ``\Seen`` is set together."""
 ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW, THREADID = 16, 17, 18, 19, 20
@@ -44,7 +48,9 @@ class Item(NamedTuple):
     r"""It sets ``\Seen``."""
     is_content: bool = False
     column: columns.Column | None = None
-    """The same for a run of messages, as far as it is known without their files."""
+    """The same for a run of messages, as far as it is known, or can be had together."""
+    is_whole: bool = False
+    """It is the message itself."""
 
 
 class Wanted(NamedTuple):
@@ -74,8 +80,7 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
         chosen = [index for index in chosen if view.modseqs[index] > changed_since]
     has_gone = False
     sees = any(item.sees for item in wanted.items) and not view.is_read_only
-    for begin in range(0, len(chosen), RUN):
-        run = chosen[begin : begin + RUN]
+    for run in _runs(view, chosen, wanted):
         seen = _see(view, run) if sees else frozenset[int]()
         for known in _known(state, run, wanted) if not seen else run:
             if isinstance(known, bytes):
@@ -97,6 +102,27 @@ def row(tokens: Tokens) -> Callable[[State, int], bytes]:
         raise Bad("nothing is asked for")
     wanted = Wanted(tuple(items), has_flags=True, modifiers=Modifiers())
     return lambda state, index: b"".join(_message(state, index, wanted, is_seen=False))
+
+
+def _runs(view: View, chosen: list[int], wanted: Wanted) -> Iterator[list[int]]:
+    """Neighbours that are answered together; when they are sent whole, at most TOGETHER octets."""
+    is_whole = any(item.is_whole for item in wanted.items)
+    begin = 0
+    while begin < len(chosen):
+        run = chosen[begin : begin + RUN]
+        if is_whole:
+            run = run[: _fitting(view, run)]
+        begin += len(run)
+        yield run
+
+
+def _fitting(view: View, run: list[int]) -> int:
+    """How many of them, at least one, have at most TOGETHER octets."""
+    try:
+        sizes = list(accumulate(view.sizes(run)))
+    except Refused:  # one of them is gone: they are told apart one by one
+        return 1
+    return max(1, bisect_right(sizes, TOGETHER))
 
 
 def which(tokens: Tokens) -> Ranges | None:
@@ -191,8 +217,9 @@ def _item(tokens: Tokens) -> list[tuple[bytes, Item]]:
         wanted = section(tokens)
         partial = _partial(tokens)
         is_kept = wanted.picks and not wanted.path and not partial
-        column = columns.kept_fields(_label(wanted)) if is_kept else None
-        return [(b"", Item(_content(wanted, partial), name == b"BODY", is_content=True, column=column))]
+        is_whole = wanted.is_whole and not partial
+        column = columns.kept_fields(_label(wanted)) if is_kept else columns.wholes(b"BODY[]") if is_whole else None
+        return [(b"", Item(_content(wanted, partial), name == b"BODY", True, column, is_whole))]
     if name in {b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"} and has_section:
         wanted = section(tokens, is_binary=True)
         if name == b"BINARY.SIZE":

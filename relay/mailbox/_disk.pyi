@@ -26,6 +26,9 @@ def write_file(path: bytes, octets: bytes, modified: int) -> None:
 def read_message(path: bytes, limit: int) -> bytes | None:
     """The octets of a file with CRLF for each LF that has no CR before it; None when they are more than ``limit``."""
 
+def read_messages(paths: list[bytes | None], limit: int) -> list[bytes | None]:
+    """The same for each; None also for one without a path, one that cannot be read, and one without any octets."""
+
 def move(old: bytes, new: bytes) -> None:
     """Renames."""
 

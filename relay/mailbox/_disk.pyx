@@ -196,6 +196,18 @@ def write_file(bytes path not None, bytes octets not None, int64_t modified):
 
 
 def read_message(bytes path not None, Py_ssize_t limit):
+    sent = _sent(path, limit)
+    if sent is False:
+        PyErr_SetFromErrno(OSError)
+    return sent
+
+
+def read_messages(list paths not None, Py_ssize_t limit):
+    return [None if path is None else _sent(<bytes?>path, limit) or None for path in paths]
+
+
+cdef object _sent(bytes path, Py_ssize_t limit):
+    """What is sent of the file; None when it is too long, False when it cannot be read: errno says why."""
     cdef const char* name = PyBytes_AS_STRING(path)
     cdef char* octets = NULL
     cdef Py_ssize_t size = 0, more = 0
@@ -206,7 +218,7 @@ def read_message(bytes path not None, Py_ssize_t limit):
         if not failed and octets != NULL:
             more = relay_bare(octets, size)
     if failed:
-        PyErr_SetFromErrno(OSError)
+        return False
     if octets == NULL:
         return None
     try:

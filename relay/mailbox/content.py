@@ -104,6 +104,11 @@ def with_crlf(block: bytes, is_after_cr: bool = False) -> bytes:
     return sent[1:] if is_after_cr else sent
 
 
+def wholes(paths: list[bytes | None]) -> list[bytes | None]:
+    """All that is sent of each message; None for one that is longer than BLOCK, or cannot be read now."""
+    return _disk.read_messages(paths, BLOCK)
+
+
 def crlf_size(path: Path) -> int:
     """RFC822.SIZE of a file, by counting."""
     with FileContent(path) as content:

@@ -22,7 +22,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -117,6 +117,25 @@ class Mailbox:
         if (row := picture.row_of(uid)) < 0:
             return None
         return self._odd.get(uid) or expected(picture.base(row), picture.flags[row])
+
+    def paths(self, uids: Iterable[int]) -> list[bytes | None]:
+        """``path`` for each of ``uids``, with the folder, as octets."""
+        picture, flags = self.picture, self.picture.flags
+        before = os.fsencode(self.folder) + b"/"
+        frames: dict[int, tuple[bytes, bytes]] = {}
+        found: list[bytes | None] = []
+        for uid in uids:
+            row = picture.row_of(uid)
+            if row < 0 or uid in self._odd:
+                path = self.path(uid)
+                found.append(None if path is None else before + os.fsencode(path))
+                continue
+            if flags[row] not in frames:
+                first, last = expected("\0", flags[row]).encode().split(b"\0")
+                frames[flags[row]] = before + first, last
+            first, last = frames[flags[row]]
+            found.append(b"%b%b%b" % (first, picture.octets_of_base(row), last))
+        return found
 
     def found(self, uid: int) -> str:
         """The same after a look, if need be. Refused EXPUNGED when it is gone."""

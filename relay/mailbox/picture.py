@@ -106,8 +106,12 @@ class Picture:
 
     def base(self, row: int) -> str:
         """The message's unique name."""
+        return os.fsdecode(self.octets_of_base(row))
+
+    def octets_of_base(self, row: int) -> bytes:
+        """The same as it is on disk."""
         start = self.ends[row - 1] if row else 0
-        return os.fsdecode(bytes(self.names[start : self.ends[row]]))
+        return bytes(self.names[start : self.ends[row]])
 
     def rows(self) -> Iterator[int]:
         """Of the messages that are there."""

@@ -154,6 +154,10 @@ class View(Protocol):
     def content(self, index: int) -> Content:
         """The message's octets. Refused EXPUNGED when it is gone."""
 
+    def wholes(self, run: Sequence[int]) -> list[bytes | None]:
+        """All octets of each message of ``run``, indexes; None for one that is long, or that ``content`` must look
+        for. Much cheaper than ``content`` for each; the caller sees to it that all together fit in memory."""
+
     def parts(self, index: int) -> Sequence[Part]:
         """The structure of the message, from the index when it is there. Refused EXPUNGED when it is gone."""
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.mailbox import _runs, appending, change, structure
-from relay.mailbox.content import FileContent, crlf_size
+from relay.mailbox.content import FileContent, crlf_size, wholes
 from relay.mailbox.facts import PARTS
 from relay.mailbox.heard import Heard
 from relay.mailbox.mailbox import Mailbox
@@ -199,6 +199,9 @@ class FolderView:
             index,
             lambda path: FileContent(f"{self._mailbox.folder}/{path}", None if size == UNKNOWN else size, places),
         )
+
+    def wholes(self, run: Sequence[int]) -> list[bytes | None]:
+        return wholes(self._mailbox.paths([self.uids[index] for index in run]))
 
     def parts(self, index: int) -> Sequence[Part]:
         if self._mailbox.path(self.uids[index]) is None:

@@ -50,6 +50,13 @@ def whole(first: bytes, content: Content) -> Iterator[bytes]:
     return _sent(first, content, _pieces(content))
 
 
+def complete(first: bytes, octets: bytes) -> tuple[bytes, ...]:
+    """RETR of a content that is there already: the pieces of ``whole``."""
+    dot = b"." if octets.startswith(b".") else b""
+    end = END if octets.endswith(b"\n") or not octets else b"\r\n" + END
+    return first, dot, octets.replace(b"\n.", b"\n.."), end
+
+
 def top(first: bytes, content: Content, lines: int) -> Iterator[bytes]:
     """TOP: the header section, the empty line and ``lines`` lines of the body (RFC 1939 7). Closes the content."""
     return _sent(first, content, _beginning(_pieces(content), lines))

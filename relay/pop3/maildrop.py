@@ -17,7 +17,7 @@ import fcntl
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,6 +60,11 @@ class Maildrop:
     def content(self, index: int) -> Content:
         """The octets of a message, to be closed. Blocks; relay.mailbox.vocabulary.Refused when it has gone."""
         return self._view.content(index)
+
+    def contents(self, indexes: Sequence[int]) -> list[bytes | None]:
+        """The octets of messages, that are together not too much; None for one that is long or that must be looked for
+        (``content``). Blocks."""
+        return self._view.wholes(indexes)
 
     def update(self) -> int:
         """Removes what is marked, and gives how many messages that were; what has gone meanwhile is not counted.

@@ -42,14 +42,24 @@ def following(maildrop: Maildrop, index: int, octets: bytes) -> tuple[list[int],
 
 def whole(maildrop: Maildrop, index: int) -> Iterator[bytes]:
     """The answer to RETR in pieces. Blocks; Refused when the message has gone."""
-    return answers.whole(b"+OK %d octets\r\n" % maildrop.sizes[index], maildrop.content(index))
+    return answers.whole(_first(maildrop, index), maildrop.content(index))
 
 
-def complete(maildrop: Maildrop, index: int) -> bytes:
-    """The same in one, or why there is none. Blocks."""
-    try:
-        return b"".join(whole(maildrop, index))
-    except Refused:
-        return GONE
-    except OSError:
-        return OURS
+def together(maildrop: Maildrop, indexes: list[int]) -> tuple[bytes, int]:
+    """The answers to RETR of all ``indexes``, one behind the other, and how many of them are messages. Blocks."""
+    pieces: list[bytes] = []
+    refused = 0
+    for index, octets in zip(indexes, maildrop.contents(indexes), strict=True):
+        if octets is not None:
+            pieces += answers.complete(_first(maildrop, index), octets)
+            continue
+        try:
+            pieces += list(whole(maildrop, index))
+        except (Refused, OSError) as fault:
+            pieces.append(GONE if isinstance(fault, Refused) else OURS)
+            refused += 1
+    return b"".join(pieces), len(indexes) - refused
+
+
+def _first(maildrop: Maildrop, index: int) -> bytes:
+    return b"+OK %d octets\r\n" % maildrop.sizes[index]

@@ -26,7 +26,7 @@ from relay.net.turns import Turns
 from relay.pop3 import answers
 from relay.pop3.login import LONGEST_RESPONSE, Entered, Entrance, Way
 from relay.pop3.maildrop import InUseError, Maildrop, open_maildrop
-from relay.pop3.retrieving import GONE, OURS, complete, following, whole
+from relay.pop3.retrieving import GONE, OURS, following, together, whole
 
 LONGEST_LINE: Final = 1100
 """Octets of a command with its CRLF. RFC 2449 4 has 255; a password may be longer."""
@@ -281,14 +281,15 @@ class Session(Turns):
             self._fetch(lambda: whole(maildrop, index))
             return
 
-        def made(found: list[bytes] | None, fault: BaseException | None) -> None:
-            if fault is not None or found is None:
+        def made(result: tuple[bytes, int] | None, fault: BaseException | None) -> None:
+            if fault is not None or result is None:
                 self.is_over = self.closes_at_once = True
                 return
-            self.report.fetched += sum(each.startswith(b"+OK") for each in found)
-            self._say(b"".join(found))
+            octets, messages = result
+            self.report.fetched += messages
+            self._say(octets)
 
-        self._wait(Blocking(lambda: [complete(maildrop, each) for each in (index, *more)]), made)
+        self._wait(Blocking(lambda: together(maildrop, [index, *more])), made)
 
     def _top(self, maildrop: Maildrop, argument: bytes) -> None:
         number, _, lines = argument.partition(b" ")

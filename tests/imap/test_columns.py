@@ -11,6 +11,8 @@ ASKED = (
     b"BODY.PEEK[HEADER.FIELDS (Subject To)] FLAGS",
     b"BODY.PEEK[HEADER.FIELDS.NOT (Subject)]",
     b"UID BODY.PEEK[HEADER.FIELDS (SUBJECT)] BODY.PEEK[1]",
+    b"UID BODY.PEEK[] FLAGS",
+    b"BODY[]",
 )
 
 

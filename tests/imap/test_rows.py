@@ -43,6 +43,15 @@ def test_rows_are_those_of_the_slow_way(run, columns, tail):
     assert joined(run, fast) == slow(run, plain)
 
 
+def test_literals_have_their_length_in_front():
+    column = Texts(b"BODY[] ", [b"a\r\n", None, b"", b"x" * 100], are_literals=True)
+    assert joined([0, 1, 2, 3], [Numbers(b"UID ", [7, 8, 9, 10]), column]) == [
+        b"* 1 FETCH (UID 7 BODY[] {3}\r\na\r\n)\r\n",
+        1,
+        b"* 3 FETCH (UID 9 BODY[] {0}\r\n)\r\n* 4 FETCH (UID 10 BODY[] {100}\r\n" + b"x" * 100 + b")\r\n",
+    ]
+
+
 def test_a_run_of_none_has_no_rows():
     assert joined([], [Numbers(b"UID ", [])]) == []
 

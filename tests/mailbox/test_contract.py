@@ -106,6 +106,16 @@ def test_part_of_a_content_is_read_from_any_offset(store):
             assert content.read(offset, 1001) == octets[offset : offset + 1001]
 
 
+def test_short_messages_are_read_together_and_what_must_be_looked_for_is_left_out(store):
+    octets = [b"A: b\r\n\r\n" + b"line\r\n" * lines for lines in (1, 2, 30_000, 3, 4)]
+    put(store, *octets)
+    view = store.open("INBOX")
+    view.store_flags([1, 4], How.ADD, ["\\Flagged", "$Work"])
+    store.open("INBOX").expunge([2], deleted_only=False)
+    assert view.wholes([4, 0, 1, 2, 3]) == [octets[4], octets[0], None, None, octets[3]]
+    assert view.wholes([]) == []
+
+
 def test_an_appending_that_is_aborted_leaves_nothing(store):
     appending = store.begin_append("INBOX")
     appending.add()

@@ -307,6 +307,16 @@ class TwinView:
     def content(self, index: int) -> TwinContent:
         return TwinContent(self._message(index).octets)
 
+    def wholes(self, run: Sequence[int]) -> list[bytes | None]:
+        return [self._whole(index) for index in run]
+
+    def _whole(self, index: int) -> bytes | None:
+        try:
+            octets = self._message(index).octets
+        except Refused:
+            return None
+        return octets if len(octets) <= 65536 else None
+
     def parts(self, index: int) -> Sequence[Part]:
         octets = self._message(index).octets
         return [_part(octets, each) for each in _mime.scan(octets)]
