@@ -48,7 +48,7 @@ class Source:
         if not self.left and client.is_idle:
             self.on_done()
 
-    def closed(self, _client: Any, _unsent: Delivery | None, _why: Any) -> None: ...
+    def closed(self, _client: Any, _unsent: list[Delivery], _why: Any) -> None: ...
 
 
 def machine(count: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.config.declare import setting
-from relay.config.kinds import Duration, Endpoint, IpAddress, Many, Server, Whole
+from relay.config.kinds import Duration, Endpoint, Flag, IpAddress, Many, Server, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,11 @@ class DeliverySettings:
     data_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to DATA.", default="2m")
     content_timeout: float = setting(Duration("100ms", "1h"), "Wait until more content can be written.", default="3m")
     reply_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to the final dot.", default="10m")
+    chunking: bool = setting(
+        Flag(),
+        "Send several messages at once (CHUNKING) to next hops that offer it; off: always DATA.",
+        default=True,
+    )
     source_address: str = setting(
         IpAddress(may_be_empty=True), "Local address of connections out. Empty: the system chooses.", default=""
     )

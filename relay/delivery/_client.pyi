@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing_extensions import disjoint_base
 
 from relay.delivery._machine import ClientMachine
+from relay.delivery.chunking import Chunking
 from relay.delivery.owner import Limits, Owner
 from relay.mail.outcome import Outcome
 from relay.net._poll import Poll
@@ -39,6 +40,7 @@ class ClientSession(ClientMachine):
         next_hop: str,
         *,
         lmtp: bool = False,
+        chunking: Chunking | None = None,
         on_greeted: Callable[[Outcome | None], object] | None = None,
     ) -> None:
         """``on_greeted`` is called once: with None when EHLO was answered (before the first ``take``), or with why

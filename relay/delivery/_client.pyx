@@ -92,9 +92,9 @@ cdef class ClientSession(ClientMachine):
         object __weakref__
 
     def __init__(self, bytes hostname not None, limits, owner, wheel, loop, str next_hop, *, bint lmtp=False,
-                 on_greeted=None):
-        ClientMachine.__init__(self, hostname, limits, owner, next_hop, lmtp=lmtp, on_greeted=on_greeted,
-                               now=loop.time())
+                 chunking=None, on_greeted=None):
+        ClientMachine.__init__(self, hostname, limits, owner, next_hop, lmtp=lmtp, chunking=chunking,
+                               on_greeted=on_greeted, now=loop.time())
         self.loop = loop
         self.wheel = wheel
         self.phase = CONNECT

@@ -1,21 +1,17 @@
 """C declarations of relay/delivery/_machine.pyx, for _client.pyx."""
 
-from libc.stdint cimport int64_t
-
 from relay.delivery._replies cimport ReplyScan
 from relay.delivery._delivery cimport Delivery
-from relay.delivery._transactions cimport Transactions
+from relay.delivery._flight cimport Flight
 
 
-cdef class ClientMachine(Transactions):
+cdef class ClientMachine(Flight):
     cdef:
         bytes hostname
-        bint pipelining, eight_bit_mime, smtputf8, has_size
-        int64_t size_limit      # 0: none is known
         Py_ssize_t taken
-        bint quitting
         Py_ssize_t sent, accepted
         bint mail_refused
+        bint is_probe           # ``current`` goes in chunks, and the first of them asks whether the peer knows BDAT
         int stuff_state
         Py_ssize_t streamed
         bytes stream_tail
@@ -32,12 +28,16 @@ cdef class ClientMachine(Transactions):
     cdef int on_end_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_envelope_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_data_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_probe_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int end_without_content(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply,
+                                 bint needs_rset) except -1
     cdef int on_early_reply(self, const char* p, Py_ssize_t at, Py_ssize_t n) except -1
-    cdef int read_extensions(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1
+    cdef int read_offer(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int move_on(self) except -1
     cdef int send_content(self) except -1
+    cdef int send_rest(self) except -1
     cdef int send_end(self, bint needs_crlf) except -1
+    cdef int content_sent(self) except -1
     cdef int take_next(self) except -1
     cdef int send_mail(self, Delivery delivery) except -1
     cdef int send_next_command(self) except -1
-    cdef int out_of_step(self, ReplyScan* reply) except -1

@@ -5,13 +5,15 @@ from typing import Any
 
 from typing_extensions import disjoint_base
 
-from relay.delivery._transactions import Transactions
+from relay.delivery._flight import Flight
+from relay.delivery.chunking import Chunking
 from relay.delivery.owner import Limits
 from relay.mail.outcome import Outcome
 
 @disjoint_base
-class ClientMachine(Transactions):
-    """The pure client session. Each method returns what is to be written, and ``is_closed`` tells when to hang up."""
+class ClientMachine(Flight):
+    """The pure client session; without ``chunking`` it sends no chunks. Each method returns what is to be written, and
+    ``is_closed`` tells when to hang up."""
 
     def __init__(
         self,
@@ -21,6 +23,7 @@ class ClientMachine(Transactions):
         next_hop: str,
         *,
         lmtp: bool = False,
+        chunking: Chunking | None = None,
         on_greeted: Callable[[Outcome | None], object] | None = None,
         now: float = 0.0,
     ) -> None: ...

@@ -3,11 +3,13 @@
 """The client's side of SMTP (RFC 5321) and LMTP (RFC 2033) as a pure machine: octets in, octets and outcomes out.
 
 Theory: with PIPELINING (RFC 2920) MAIL, RCPT and DATA of the next transaction ride behind the content of the one
-before, so a busy session costs one write and one read per message; without it each command waits for its reply.
+before, so a busy session costs one write and one read per message; without it each command waits for its reply. With
+CHUNKING too (RFC 3030) whole transactions go out behind each other (_flight.pyx), once the peer has answered a chunk.
 What the next reply answers follows from the state kept in _transactions.pyx.
 
 Invariants:
-- A content is sent only when MAIL, at least one RCPT and DATA were accepted and nothing unasked-for has been read.
+- A content is sent only when MAIL, at least one RCPT and DATA were accepted and nothing unasked-for has been read; in
+  chunks, when the peer is known to take chunks.
 - When a reply is malformed, of the wrong kind or too early, the connection is given up: the two sides may be out of
   step, and the next reply might be taken for that to another message.
 - What is kept of the peer's octets is at most one unfinished reply, bounded by the reply scanner's REPLY_LIMIT.
@@ -17,21 +19,26 @@ Not here: the transport, the clock and the reading of large contents (_client.py
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
-from relay._fastparse cimport C_LINE_START, decimal, equals, stuff, stuff_into
+from relay._fastparse cimport C_LINE_START, stuff, stuff_into
 from relay.delivery._delivery cimport BODY_8BIT, DOTS, SMTPUTF8, Delivery, objection
-from relay.delivery._replies cimport ReplyScan, next_reply_line, scan_reply
+from relay.delivery._replies cimport ReplyScan, read_extensions, scan_reply
+from relay.delivery._flight cimport (
+    OFFERED, PROVEN, Flight, add_mail, add_recipients, ends_lines, is_not_understood, last_two,
+)
 from relay.delivery._transactions cimport BANNER, CONNECT, DEAD, EHLO, HELO, QUIT, READY, Transactions
 
 from relay.mail.outcome import FAILED as _FAILED
 
 
-cdef class ClientMachine(Transactions):
+cdef class ClientMachine(Flight):
     """One session. The shell sets ``now`` before each call and writes ``out`` after it."""
 
-    def __init__(self, bytes hostname not None, limits, owner, str next_hop, *, bint lmtp=False, on_greeted=None,
-                 double now=0.0):
+    def __init__(self, bytes hostname not None, limits, owner, str next_hop, *, bint lmtp=False, chunking=None,
+                 on_greeted=None, double now=0.0):
         Transactions.__init__(self, limits, owner, next_hop, lmtp=lmtp, on_greeted=on_greeted, now=now)
         self.hostname = hostname
+        self.chunking = chunking
+        self.window = 1
 
     # --- for tests, and as the shape of the shell around the machine ---
 
@@ -111,14 +118,18 @@ cdef class ClientMachine(Transactions):
     cdef int on_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
         if self.phase == QUIT:
             self.phase = DEAD
-        elif reply.code == 421 and self.ends_left <= 1:
+        elif reply.code == 421 and self.ends_left <= 1 and not self.flight:
             # RFC 5321 3.8: may come in answer to any command; the peer closes. (From an LMTP server that still owes
-            # replies for further recipients it is the reply for one of them: what comes is read, and so is the end.)
+            # replies for further recipients, or when transactions are in flight, it is the reply for one of them: what
+            # comes is read, and so is the end.)
             self.fail(self.outcome(p, at, end, reply, self.stage()), True)
         elif self.phase != READY:
             self.on_greeting_reply(p, at, end, reply)
         elif self.ends_left:
+            self.quitting = self.quitting or reply.code == 421
             self.on_end_reply(p, at, end, reply)
+        elif self.flight:
+            self.on_flight_reply(p, at, end, reply)
         elif self.rset_pending:
             if reply.code >= 300:
                 self.out_of_step(reply)
@@ -141,33 +152,16 @@ cdef class ClientMachine(Transactions):
             self.out.append((b"LHLO " if self.lmtp else b"EHLO ") + self.hostname + b"\r\n")
         else:
             if self.phase == EHLO:
-                self.read_extensions(p, at, end)
+                self.read_offer(p, at, end)
             self.greeted()
         return 0
 
-    cdef int read_extensions(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1:
-        """Each line after the first is a keyword and its parameters (RFC 5321 4.1.1.1)."""
-        cdef Py_ssize_t start = 0, stop = 0, space
-        at = next_reply_line(p, at, end, &start, &stop)
-        while True:
-            at = next_reply_line(p, at, end, &start, &stop)
-            if at < 0:
-                return 0
-            space = start
-            while space < stop and p[space] != 0x20:
-                space += 1
-            if equals(p, start, space, b"PIPELINING"):
-                self.pipelining = True
-            elif equals(p, start, space, b"8BITMIME"):
-                self.eight_bit_mime = True
-            elif equals(p, start, space, b"SMTPUTF8"):
-                self.smtputf8 = True
-            elif equals(p, start, space, b"SIZE"):
-                self.has_size = True
-                while space < stop and p[space] == 0x20:
-                    space += 1
-                # RFC 1870 4: no number, or 0, means that no fixed limit is in force.
-                self.size_limit = max(0, decimal(p, space, stop))
+    cdef int read_offer(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1:
+        read_extensions(p, at, end, &self.offered)
+        if (self.offered.chunking and self.offered.pipelining and not self.lmtp and self.chunking is not None
+                and self.chunking.allows(self.next_hop)):
+            self.chunks = OFFERED
+        return 0
 
     cdef int on_end_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
         cdef Py_ssize_t index
@@ -206,7 +200,7 @@ cdef class ClientMachine(Transactions):
             self.accepted += 1
         elif self.outcomes[index - 1] is None:
             self.outcomes[index - 1] = self.outcome(p, at, end, reply, "rcpt")
-        if not self.pipelining:
+        if not self.offered.pipelining:
             if self.mail_refused:
                 self.finish_current(False)
             elif index == len(self.current.recipients) and not self.accepted:
@@ -217,16 +211,13 @@ cdef class ClientMachine(Transactions):
 
     cdef int on_data_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
         """RFC 2920 3.1: DATA was sent before it was known whether any recipient is accepted."""
-        cdef Py_ssize_t index
+        if self.is_probe:
+            return self.on_probe_reply(p, at, end, reply)
         if reply.code < 300:
             return self.out_of_step(reply)
         self.answered += 1
         if reply.code >= 400:
-            outcome = self.outcome(p, at, end, reply, "data")
-            for index in range(len(self.outcomes)):
-                if self.outcomes[index] is None:
-                    self.outcomes[index] = outcome
-            self.finish_current(not self.mail_refused)
+            self.end_without_content(p, at, end, reply, not self.mail_refused)
         elif self.mail_refused and self.accepted or self.lmtp and not self.accepted:
             # A dot might deliver an empty message here, or is answered who knows how often: say nothing, leave.
             self.out_of_step(reply)
@@ -237,6 +228,32 @@ cdef class ClientMachine(Transactions):
             self.ends_left = 1
             self.finish_current(False)
         return 0
+
+    cdef int on_probe_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
+        """The reply to a chunk of one octet. RFC 3030 2: when it is refused, RSET must follow."""
+        if 300 <= reply.code < 400 or self.mail_refused and self.accepted:
+            return self.out_of_step(reply)
+        self.answered += 1
+        if self.accepted and reply.code < 300:
+            self.chunks = PROVEN
+            self.content_due = True
+        elif self.accepted and is_not_understood(reply):
+            # The octet stands in its command line now: no way to go on.
+            self.chunking.refused(self.next_hop)
+            self.give_back()
+        else:
+            self.end_without_content(p, at, end, reply, True)
+        return 0
+
+    cdef int end_without_content(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply,
+                                 bint needs_rset) except -1:
+        cdef Py_ssize_t index
+        outcome = self.outcome(p, at, end, reply, "data")
+        for index in range(len(self.outcomes)):
+            if self.outcomes[index] is None:
+                self.outcomes[index] = outcome
+        # Once the peer has answered a chunk every transaction begins with RSET.
+        return self.finish_current(needs_rset and self.chunks != PROVEN)
 
     cdef int on_early_reply(self, const char* p, Py_ssize_t at, Py_ssize_t n) except -1:
         """Octets that answer nothing we sent: a farewell, a refusal in the middle of the content, or nonsense."""
@@ -251,9 +268,6 @@ cdef class ClientMachine(Transactions):
             return 0
         return self.fail(fault, False)
 
-    cdef int out_of_step(self, ReplyScan* reply) except -1:
-        return self.fail(self.own_fault("4.5.0", f"the peer answered {reply.code} out of step"), False)
-
     # --- octets out ---
 
     cdef int move_on(self) except -1:
@@ -263,11 +277,12 @@ cdef class ClientMachine(Transactions):
         if self.content_due:
             self.content_due = False
             self.send_content()
-        if self.current is not None or self.finishing is not None:
+        if self.current is not None or self.finishing is not None and self.chunks != PROVEN:
             return 0
-        if (self.ends_left or self.rset_pending) and not self.pipelining:
+        if (self.ends_left or self.rset_pending) and not self.offered.pipelining:
             return 0
-        self.take_next()
+        if len(self.flight) <= self.window // 2:
+            self.take_next()
         if self.idle() and (self.quitting or self.taken >= <Py_ssize_t>self.limits.max_messages):
             self.phase = QUIT
             self.out.append(b"QUIT\r\n")
@@ -275,9 +290,9 @@ cdef class ClientMachine(Transactions):
         return 0
 
     cdef int take_next(self) except -1:
-        """Asks the owner, and sends the envelope of what it gives."""
+        """Asks the owner, and sends the envelope of what it gives; or as many whole transactions as may be in flight."""
         cdef Delivery delivery
-        while not self.quitting and self.phase == READY and self.taken < <Py_ssize_t>self.limits.max_messages:
+        while self.may_send_more() and not self.quitting and self.phase == READY and self.taken < <Py_ssize_t>self.limits.max_messages:
             self.is_calling = True
             delivery = self.owner.take(self)
             self.is_calling = False
@@ -285,44 +300,42 @@ cdef class ClientMachine(Transactions):
                 return 0
             if self.phase != READY:
                 # The owner aborted from inside take().
-                self.unsent = delivery
+                self.unsent.append(delivery)
                 return 0
             self.taken += 1
             delivery.taken_at = self.now
-            refusal = objection(delivery, self.smtputf8, self.eight_bit_mime, self.size_limit)
+            refusal = objection(delivery, self.offered.smtputf8, self.offered.eight_bit_mime, self.offered.size_limit)
             if refusal is None:
-                return self.send_mail(delivery)
+                if self.chunks != PROVEN or not self.goes_in_chunks(delivery):
+                    return self.send_mail(delivery)
+                self.send_whole(delivery)
+                continue
             outcome = self.new_outcome(_FAILED, 0, refusal[0], refusal[1], "mail")
             self.finish(delivery, [outcome] * len(delivery.recipients))
         return 0
 
     cdef int send_mail(self, Delivery delivery) except -1:
-        """MAIL, and with PIPELINING all RCPTs and DATA behind it."""
+        """MAIL, and with PIPELINING all RCPTs and DATA, or the chunk that asks, behind it."""
         cdef list out = self.out
-        cdef bytes recipient
         self.current = delivery
         self.outcomes = [None] * len(delivery.recipients)
         self.answered = self.accepted = 0
         self.sent = 1
         self.mail_refused = False
-        out.append(b"MAIL FROM:<")
-        out.append(delivery.reverse_path)
-        if self.has_size:
-            out.append(b"> SIZE=%d" % delivery.size)
-        else:
-            out.append(b">")
-        if delivery.flags & BODY_8BIT:
-            out.append(b" BODY=8BITMIME")
-        if delivery.flags & SMTPUTF8:
-            out.append(b" SMTPUTF8")
-        if not self.pipelining:
+        self.is_probe = self.chunks == OFFERED and self.goes_in_chunks(delivery)
+        if self.chunks == PROVEN:
+            self.rset_pending = True        # as each transaction in flight: it may be behind one of them
+            out.append(b"RSET\r\n")
+        add_mail(out, delivery, self.offered.has_size)
+        if not self.offered.pipelining:
             out.append(b"\r\n")
             return 0
-        for recipient in delivery.recipients:
-            out.append(b"\r\nRCPT TO:<")
-            out.append(recipient)
-            out.append(b">")
-        out.append(b"\r\nDATA\r\n")
+        add_recipients(out, delivery)
+        if self.is_probe:
+            out.append(b"\r\nBDAT 1\r\n")
+            out.append(bytes(delivery.content[:1]))
+        else:
+            out.append(b"\r\nDATA\r\n")
         return 0
 
     cdef int send_next_command(self) except -1:
@@ -338,6 +351,8 @@ cdef class ClientMachine(Transactions):
         cdef bytes octets
         cdef object content = self.current.content
         self.current.content_at = self.now
+        if self.is_probe:
+            return self.send_rest()
         if self.current.path is not None:
             self.streaming = True
             self.streamed = 0
@@ -350,16 +365,29 @@ cdef class ClientMachine(Transactions):
             octets = stuff(content if isinstance(content, bytes) else bytes(content))
             content = octets
         self.out.append(content)
-        return self.send_end(not _ends_lines(content))
+        return self.send_end(not ends_lines(content))
+
+    cdef int send_rest(self) except -1:
+        """The content but for its first octet, in one chunk."""
+        cdef object content = self.current.content
+        cdef bint needs_crlf = not ends_lines(content)
+        self.out.append(b"BDAT %d LAST\r\n" % (len(content) - 1 + 2 * needs_crlf))
+        self.out.append(memoryview(content)[1:])
+        if needs_crlf:
+            self.out.append(b"\r\n")
+        return self.content_sent()
 
     cdef int send_end(self, bint needs_crlf) except -1:
-        """The end of data, and behind it what may ride along."""
         self.out.append(b"\r\n.\r\n" if needs_crlf else b".\r\n")
+        return self.content_sent()
+
+    cdef int content_sent(self) except -1:
+        """The content is with the peer; behind it goes what may ride along."""
         self.finishing = self.current
         self.finishing_outcomes = self.outcomes
         self.ends_left = self.accepted if self.lmtp else 1
         self.current = self.outcomes = None
-        if self.pipelining:
+        if self.offered.pipelining:
             self.take_next()
         return 0
 
@@ -367,7 +395,7 @@ cdef class ClientMachine(Transactions):
         """``octets`` of the content file as they go over the wire."""
         cdef bytes stuffed
         self.streamed += len(octets)
-        self.stream_tail = _last_two(self.stream_tail + _last_two(octets))
+        self.stream_tail = last_two(self.stream_tail + last_two(octets))
         self.arm()
         if not self.current.flags & DOTS:
             return octets
@@ -414,13 +442,3 @@ cdef class ClientMachine(Transactions):
             if not self.idle():
                 self.arm()
         return 0
-
-cdef bint _ends_lines(object content) except -1:
-    """Whether ``content`` is empty or its last line is complete."""
-    if isinstance(content, bytes):
-        return not content or (<bytes>content).endswith(b"\r\n")
-    return not len(content) or _last_two(content) == b"\r\n"
-
-
-cdef bytes _last_two(object content):
-    return bytes(content[max(0, len(content) - 2):])

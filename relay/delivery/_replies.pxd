@@ -1,6 +1,9 @@
 # cython: language_level=3
 """C declarations of relay/delivery/_replies.pyx. Offsets are relative to ``p``; ``end`` and ``n`` are exclusive."""
 
+from libc.stdint cimport int64_t
+
+
 cdef enum ReplyFault:
     R_NONE = 0
     R_SYNTAX            # not three digits, 200 to 599, and a space, a hyphen or the end of the line
@@ -21,6 +24,15 @@ cdef struct ReplyScan:
     Py_ssize_t text_start   # the text of the last line without code and status
     Py_ssize_t text_end
 
+# What EHLO or LHLO is answered with.
+cdef struct Extensions:
+    bint pipelining
+    bint chunking
+    bint eight_bit_mime
+    bint smtputf8
+    bint has_size
+    int64_t size_limit      # 0: none is known
+
 # Reads one whole reply from p[start:n). Returns the offset past it; -1 for "more"; -2 for malformed (``fault`` says why).
 cdef Py_ssize_t scan_reply(const char* p, Py_ssize_t start, Py_ssize_t n, ReplyScan* out) noexcept nogil
 
@@ -31,3 +43,6 @@ cdef Py_ssize_t next_reply_line(const char* p, Py_ssize_t at, Py_ssize_t end,
 
 # The texts of all lines of the whole reply p[start:end), statuses removed, joined with one space.
 cdef bytes reply_text(const char* p, Py_ssize_t start, Py_ssize_t end)
+
+# Reads a whole positive reply p[at:end) to EHLO or LHLO (RFC 5321 4.1.1.1); sets what it offers, and nothing else.
+cdef void read_extensions(const char* p, Py_ssize_t at, Py_ssize_t end, Extensions* offered) noexcept

@@ -13,7 +13,7 @@ compare the scan with a slow twin.
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.string cimport memset
 
-from relay._fastparse cimport find, invariant, is_digit, octets_t
+from relay._fastparse cimport decimal, equals, find, invariant, is_digit, octets_t
 
 
 cdef Py_ssize_t _read_number(octets_t p, Py_ssize_t at, Py_ssize_t end, int* number) noexcept nogil:
@@ -112,6 +112,33 @@ cdef bytes reply_text(const char* p, Py_ssize_t start, Py_ssize_t end):
         if text_end > text_start:
             texts.append(PyBytes_FromStringAndSize(p + text_start, text_end - text_start))
     return b" ".join(texts)
+
+
+cdef void read_extensions(const char* p, Py_ssize_t at, Py_ssize_t end, Extensions* offered) noexcept:
+    """Each line after the first is a keyword and its parameters."""
+    cdef Py_ssize_t start = 0, stop = 0, space
+    at = next_reply_line(p, at, end, &start, &stop)
+    while True:
+        at = next_reply_line(p, at, end, &start, &stop)
+        if at < 0:
+            return
+        space = start
+        while space < stop and p[space] != 0x20:
+            space += 1
+        if equals(p, start, space, b"PIPELINING"):
+            offered.pipelining = True
+        elif equals(p, start, space, b"CHUNKING"):
+            offered.chunking = True
+        elif equals(p, start, space, b"8BITMIME"):
+            offered.eight_bit_mime = True
+        elif equals(p, start, space, b"SMTPUTF8"):
+            offered.smtputf8 = True
+        elif equals(p, start, space, b"SIZE"):
+            offered.has_size = True
+            while space < stop and p[space] == 0x20:
+                space += 1
+            # RFC 1870 4: no number, or 0, means that no fixed limit is in force.
+            offered.size_limit = max(0, decimal(p, space, stop))
 
 
 # --- for the tests; documented in _replies.pyi ---

@@ -15,6 +15,19 @@ cdef enum Phase:
     OVER        # the owner has been told
 
 
+cdef class Sent:
+    """A whole transaction that is with the peer (_flight.pyx)."""
+    cdef:
+        Delivery delivery
+        list outcomes
+        Py_ssize_t answered     # replies to RSET, MAIL, each RCPT
+        Py_ssize_t accepted
+        bint mail_refused
+        bint is_farewell        # RSET or MAIL was answered with 421
+        Py_ssize_t size
+        double at
+
+
 cdef class Transactions:
     cdef:
         readonly str next_hop
@@ -29,6 +42,7 @@ cdef class Transactions:
         Delivery finishing
         list finishing_outcomes
         Py_ssize_t ends_left
+        list flight             # of Sent
         bint rset_pending
         Delivery current
         list outcomes
@@ -38,7 +52,7 @@ cdef class Transactions:
 
         bytes tail              # the beginning of a reply
         list out                # what is to be written
-        Delivery unsent
+        list unsent
         object why
 
     cdef bint idle(self) noexcept
@@ -50,6 +64,11 @@ cdef class Transactions:
     cdef int finish(self, Delivery delivery, list outcomes) except -1
     cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage)
     cdef object own_fault(self, str status, str text)
+    cdef int out_of_step(self, ReplyScan* reply) except -1
+    cdef bint is_unanswered(self) noexcept
+    cdef int fail_flight(self, list flight, object why, bint hands_back, bint rode_behind) except -1
     cdef int fail(self, object why, bint hands_back) except -1
-    cdef bint take_back(self) noexcept
+    cdef int forget(self) except -1
+    cdef int give_back(self) except -1
+    cdef bint take_back(self) except -1
     cdef int lost(self) except -1

@@ -2,10 +2,11 @@
 # (a session is not for pickling; the stub describes the module, and neither directive leaves names in it)
 """What a client session has in hand, and how it is settled: every delivery taken gets its outcomes or goes back.
 
-Theory: a session has at most two transactions. ``finishing`` has had its content sent and waits for the reply to its
-end of data (LMTP: one reply per accepted recipient, RFC 2033 4.2); ``current`` has (part of) its envelope sent.
-Replies come in the order of the commands, so what the next reply answers follows from this state: first the
-``ends_left`` replies to the end of data, then RSET, then what is left of ``current``; there is no list of what was asked.
+Theory: ``finishing`` has had its content sent and waits for the reply to its end of data (LMTP: one reply per accepted
+recipient, RFC 2033 4.2); those in ``flight`` were sent as a whole behind it (_flight.pyx); ``current`` has (part of) its
+envelope sent. Replies come in the order of the commands, so what the next reply answers follows from this state: first the
+``ends_left`` replies to the end of data, then those in flight, then RSET, then what is left of ``current``; there is no
+list of what was asked.
 
 Invariants:
 - Each delivery taken is given back exactly once: by ``finished`` with one outcome per recipient, or as unsent.
@@ -15,7 +16,7 @@ Invariants:
 Not here: reading replies and writing commands (_machine.pyx).
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING
+cimport cython
 
 from relay.delivery._delivery cimport Delivery
 from relay.delivery._replies cimport ReplyScan, reply_text
@@ -25,6 +26,11 @@ from relay.mail.outcome import DEFERRED as _DEFERRED, DELIVERED as _DELIVERED, F
 cdef object new_tuple = tuple.__new__
 cdef Py_ssize_t TEXT_LIMIT = 1000
 cdef str MAY_REPEAT = "; the message may have been accepted, it will be sent again"
+
+
+@cython.freelist(64)
+cdef class Sent:
+    pass
 
 
 cdef class Transactions:
@@ -39,6 +45,8 @@ cdef class Transactions:
         self.now = now
         self.phase = BANNER
         self.out = []
+        self.flight = []
+        self.unsent = []
         self.arm()
 
     @property
@@ -59,10 +67,11 @@ cdef class Transactions:
 
     cdef bint idle(self) noexcept:
         return (self.phase == READY and self.current is None and self.finishing is None and not self.ends_left
-                and not self.rset_pending)
+                and not self.flight and not self.rset_pending)
 
     cdef str stage(self):
         """What the peer is asked for at present (Outcome.stage)."""
+        cdef Sent sent
         if self.phase <= BANNER:
             return "connect" if self.phase == CONNECT else "banner"
         if self.phase <= HELO:
@@ -73,6 +82,9 @@ cdef class Transactions:
             return "reply"
         if self.phase != READY:
             return "quit"
+        if self.flight:
+            sent = <Sent>self.flight[0]
+            return "mail" if sent.answered < 2 else "rcpt" if sent.answered < 2 + len(sent.outcomes) else "reply"
         if self.current is None:
             return "mail" if self.rset_pending else "idle"
         if self.answered == 0:
@@ -143,6 +155,22 @@ cdef class Transactions:
 
     # --- ends ---
 
+    cdef int out_of_step(self, ReplyScan* reply) except -1:
+        return self.fail(self.own_fault("4.5.0", f"the peer answered {reply.code} out of step"), False)
+
+    cdef bint is_unanswered(self) noexcept:
+        """Whether the peer has served before, or has nothing in hand, and has answered nothing of what it has in hand but
+        with a farewell."""
+        cdef Sent first
+        if self.idle():
+            return True
+        if not self.messages or self.ends_left or self.rset_pending and not self.flight:
+            return False
+        if self.flight:
+            first = <Sent>self.flight[0]
+            return first.answered <= 1 or first.is_farewell and first.answered == 2
+        return self.current is not None and self.answered == 0
+
     cdef int fail(self, object why, bint hands_back) except -1:
         """The session is over because of ``why``: settles what is in hand; the transport is then to be closed.
 
@@ -150,43 +178,67 @@ cdef class Transactions:
         not to blame for it when the connection has served before.
         """
         cdef Delivery current = self.current, finishing = self.finishing
-        cdef list outcomes = self.outcomes, finishing_outcomes = self.finishing_outcomes
-        cdef bint rode_behind = self.ends_left > 0 or self.rset_pending
-        cdef bint was_idle = self.idle()
+        cdef Sent sent
+        cdef list outcomes = self.outcomes, finishing_outcomes = self.finishing_outcomes, flight = self.flight
+        cdef bint rode_behind = self.ends_left > 0 or self.rset_pending or len(flight) > 0
+        cdef bint has_end = self.ends_left > 0
+        cdef bint blames_nobody = hands_back and self.is_unanswered()
         if self.phase >= DEAD:
             return 0
-        self.phase = DEAD
-        self.current = self.finishing = self.outcomes = self.finishing_outcomes = self.tail = None
-        self.streaming = self.content_due = self.rset_pending = False
-        self.ends_left = 0
-        if hands_back and (was_idle or current is not None and self.answered == 0 and self.messages and not rode_behind):
-            self.unsent = current
-            self.why = None
+        self.forget()
+        if blames_nobody:
+            for sent in flight:
+                self.unsent.append(sent.delivery)
+            if current is not None:
+                self.unsent.append(current)
             return 0
         self.why = why
-        if current is not None and rode_behind:
-            self.unsent = current
-            current = None
         if finishing is not None:
             # Whatever it was that failed, these wait for the reply to their end of data; a refusal by name (421 in
             # place of that reply) is one too, and temporary.
-            if why.code == 0:
-                why = why._replace(text=why.text + MAY_REPEAT)
-            self.finish(finishing, [why if outcome is None else outcome for outcome in finishing_outcomes])
-        if current is not None:
-            self.finish(current, [why if outcome is None else outcome for outcome in outcomes])
+            self.finish(finishing, _filled(finishing_outcomes, why if why.code else _may_repeat(why)))
+        self.fail_flight(flight, why, hands_back, has_end)
+        if current is not None and rode_behind:
+            self.unsent.append(current)
+        elif current is not None:
+            self.finish(current, _filled(outcomes, why))
         return 0
 
-    cdef bint take_back(self) noexcept:
-        """Ends the session when no content is with the peer that it has not answered for: what is in hand goes back
-        unsent, and nothing can be doubled (RFC 5321 4.1.1.4: without its end of data a content is not accepted)."""
-        if self.phase >= DEAD or self.finishing is not None:
-            return False
+    cdef int fail_flight(self, list flight, object why, bint hands_back, bint rode_behind) except -1:
+        """The same for those in flight. When the peer just left, only the one it has begun to answer is to blame; when we
+        give it up it may accept all of them, and none may be sent again at once."""
+        cdef Sent sent
+        for sent in flight:
+            if hands_back and (rode_behind or sent is not flight[0]):
+                self.unsent.append(sent.delivery)
+            else:
+                self.finish(sent.delivery, _filled(sent.outcomes, why if why.code else _may_repeat(why)))
+        return 0
+
+    cdef int forget(self) except -1:
+        """The session is over; what was in hand is the caller's."""
         self.phase = DEAD
-        self.unsent = self.current
-        self.current = self.outcomes = self.tail = self.why = None
+        self.current = self.finishing = self.outcomes = self.finishing_outcomes = self.tail = self.why = None
         self.streaming = self.content_due = self.rset_pending = False
         self.ends_left = 0
+        self.flight = []
+        self.unsent = []
+        return 0
+
+    cdef int give_back(self) except -1:
+        """Ends the session in order; ``current`` goes back unsent."""
+        cdef Delivery current = self.current
+        self.forget()
+        if current is not None:
+            self.unsent.append(current)
+        return 0
+
+    cdef bint take_back(self) except -1:
+        """Ends the session when no content is with the peer that it has not answered for: what is in hand goes back
+        unsent, and nothing can be doubled (RFC 5321 4.1.1.4: without its end of data a content is not accepted)."""
+        if self.phase >= DEAD or self.finishing is not None or self.flight:
+            return False
+        self.give_back()
         return True
 
     cdef int lost(self) except -1:
@@ -203,5 +255,13 @@ cdef class Transactions:
             on_greeted(self.why)
         else:
             self.owner.closed(self, self.unsent, self.why)
-        self.unsent = None
+        self.unsent = []
         return 0
+
+
+cdef list _filled(list outcomes, object why):
+    return [why if outcome is None else outcome for outcome in outcomes]
+
+
+cdef object _may_repeat(object why):
+    return why._replace(stage="reply", text=why.text + MAY_REPEAT)

@@ -26,6 +26,7 @@ from relay.net.dns import FOUND, Addresses, Resolver
 
 if TYPE_CHECKING:
     from relay.config.model import Config
+    from relay.delivery.chunking import Chunking
     from relay.mail.next_hop import NextHop
     from relay.net._poll import Poll
     from relay.net.wheel import TimingWheel
@@ -71,11 +72,12 @@ class Connector:
         poll: Poll,
         *,
         shuffle: Callable[[list[Any]], object],
+        chunking: Chunking | None = None,
         on_opened: Callable[[float, float], None] | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """``poll`` is what the sessions' sockets are on. ``on_opened(connect_seconds, greeting_seconds)`` is called for
-        each session that was greeted."""
+        """``poll`` is what the sessions' sockets are on; without ``chunking`` contents go by DATA.
+        ``on_opened(connect_seconds, greeting_seconds)`` is called for each session that was greeted."""
         self._settings = settings
         self._hostname = settings.hostname.encode("ascii")
         self._own_names = settings.own_names | {settings.hostname.lower()}
@@ -83,6 +85,7 @@ class Connector:
         self._wheel = wheel
         self._poll = poll
         self._shuffle = shuffle
+        self._chunking = chunking
         self._on_opened = on_opened
         self._loop = loop or asyncio.get_running_loop()
 
@@ -151,7 +154,7 @@ class Connector:
         greeted: asyncio.Future[Outcome | None] = self._loop.create_future()
         client = ClientSession(
             self._hostname, self._settings.limits, owner, self._wheel, self._loop, name, lmtp=lmtp,
-            on_greeted=lambda why: None if greeted.done() else greeted.set_result(why),
+            chunking=self._chunking, on_greeted=lambda why: None if greeted.done() else greeted.set_result(why),
         )  # fmt: skip
         began = self._loop.time()
         try:

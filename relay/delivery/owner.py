@@ -26,22 +26,23 @@ class Owner(Protocol):
         """The next delivery for this connection, or None: the session then stays idle until ``client.wake()``.
 
         Asked when the peer has greeted us; then, where PIPELINING was offered, each time an end of data is about to
-        be written; where it was not, after each finished delivery. Not asked again once the session is told to quit
+        be written; where it was not, after each finished delivery; and where CHUNKING was offered too, for several in a
+        row when half of those that may be in flight are answered. Not asked again once the session is told to quit
         or has used up ``Limits.max_messages``. What is returned belongs to the session until ``finished`` or
         ``closed`` gives it back.
         """
 
     def finished(self, client: ClientSession, delivery: Delivery, outcomes: list[Outcome], /) -> None:
         """One outcome per recipient of ``delivery``, in their order. Called once per delivery taken, but for the
-        one that ``closed`` hands back as unsent."""
+        ones that ``closed`` hands back as unsent."""
 
-    def closed(self, client: ClientSession, unsent: Delivery | None, why: Outcome | None, /) -> None:
+    def closed(self, client: ClientSession, unsent: list[Delivery], why: Outcome | None, /) -> None:
         """The connection is over; the session calls nothing after this.
 
-        ``unsent`` was taken but not attempted (it rode behind a content on a connection that ended, or the peer
-        closed a connection that had served before): it may be sent on another connection at once, without
-        counting an attempt. ``why`` is None after an orderly end (we quit, or the peer closed or said 421 between
-        transactions) and otherwise tells the failure, which is always a temporary one.
+        ``unsent`` were taken and are not to blame, oldest first: they rode behind something on a connection that
+        ended, or the peer closed a connection that had served before, and answered nothing of them. They may be sent
+        on another connection at once, without counting an attempt. ``why`` is None after an orderly end (we quit, or
+        the peer closed or said 421 between transactions) and otherwise tells the failure, always a temporary one.
         """
 
 

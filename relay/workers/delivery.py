@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from relay.auth import AccountFile
+from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net._poll import Poll
@@ -116,6 +117,7 @@ class DeliveryWorker:
             self._wheel,
             self._poll,
             shuffle=random.shuffle,
+            chunking=Chunking(is_on=config.delivery.chunking, on_refused=self._knows_no_chunks),
             on_opened=self._settler.connected,
             loop=worker.loop,
         )
@@ -295,6 +297,9 @@ class DeliveryWorker:
             hop: object = here if shard == self._shard else RemoteGroup(shard, group_key, here)
             self._scheduler.resolved(key, group_key, hop, until, now)
         self._changed()
+
+    def _knows_no_chunks(self, next_hop: str) -> None:
+        self._sink.event("warning", "next hop offers CHUNKING and does not know BDAT", next_hop=next_hop)
 
     def _spawn(self, work: Any) -> None:
         self._outbound.spawn(work)

@@ -93,14 +93,14 @@ class Feed:
             self._settler.settled(settled, attempt, use)
         outbound.changed()
 
-    def closed(self, client: ClientSession, unsent: Delivery | None, why: Outcome | None) -> None:
+    def closed(self, client: ClientSession, unsent: list[Delivery], why: Outcome | None) -> None:
         outbound = self._outbound
         if not self.is_open:
             return
         now = now_us()
-        if unsent is not None:
-            assert isinstance(unsent, Attempt)
-            self._scheduler.put_back(self.connection, unsent.entry, now)
+        for attempt in reversed(unsent):
+            assert isinstance(attempt, Attempt)
+            self._scheduler.put_back(self.connection, attempt.entry, now)
         self._scheduler.connection_closed(self.connection, why, now, random())
         outbound.feeds.discard(self)
         outbound.count_open(-1)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from relay.delivery._delivery import Delivery
 from relay.delivery._machine import ClientMachine
+from relay.delivery.chunking import Chunking
 from relay.delivery.owner import Limits
 from relay.mail.outcome import Outcome
 
@@ -37,6 +38,8 @@ class Peer:
         self._counts: dict[str, int] = {}
         self._buffer = b""
         self._in_data = False
+        self._chunk: tuple[int, bool] | None = None
+        self._chunks = b""
         self._reverse_path: bytes | None = None
         self._recipients: list[bytes] = []
 
@@ -48,6 +51,11 @@ class Peer:
         self._buffer += octets
         replies: list[bytes] = []
         while not self.is_cut and not self.is_stalled:
+            if self._chunk is not None:
+                if len(self._buffer) < self._chunk[0]:
+                    break
+                replies += self._end_of_chunk(*self._chunk)
+                continue
             end = b"\r\n.\r\n" if self._in_data else b"\r\n"
             if self._in_data and self._buffer.startswith(b".\r\n"):
                 unit, self._buffer = b"", self._buffer[3:]
@@ -96,6 +104,10 @@ class Peer:
             replies = list(self._say("data", b"354 go"))
             self._in_data = self._accepts(replies, b"354")
             return replies
+        if verb == b"BDAT" and b"CHUNKING" in self.extensions:
+            _, size, *last = line.split(b" ")
+            self._chunk = int(size), last == [b"LAST"]
+            return []
         if verb == b"DATA" and ("empty-data", 0) in self.script:
             self._in_data = True
             return [b"354 go, though for nobody\r\n"]
@@ -109,9 +121,26 @@ class Peer:
             self.protocol_errors.append(line)
         return [b"503 5.5.1 Bad sequence\r\n"]
 
+    def _end_of_chunk(self, size: int, is_last: bool) -> list[bytes]:
+        """RFC 3030 2: the octets are taken whatever becomes of them; a refused chunk is followed by RSET."""
+        self._chunk = None
+        self._chunks += self._buffer[:size]
+        self._buffer = self._buffer[size:]
+        if not self._recipients:
+            return [b"503 5.5.1 Bad sequence\r\n"]
+        if is_last:
+            return self._take(self._chunks)
+        replies = list(self._say("data", b"250 2.0.0 Ok"))
+        if not self._accepts(replies):
+            self._recipients = []
+        return replies
+
     def _end_of_data(self, content: bytes) -> list[bytes]:
         self._in_data = False
         content = b"".join(line[1:] if line.startswith(b".") else line for line in content.splitlines(keepends=True))
+        return self._take(content)
+
+    def _take(self, content: bytes) -> list[bytes]:
         replies: list[bytes] = []
         accepted = []
         for recipient in self._recipients if self.lmtp else self._recipients[:1]:
@@ -130,6 +159,7 @@ class Peer:
         return replies
 
     def _reset(self) -> None:
+        self._chunks = b""
         self._reverse_path = None
         self._recipients = []
 
@@ -141,7 +171,7 @@ class RecordingOwner:
         self.waiting = list(deliveries)
         self.taken: list[Delivery] = []
         self.outcomes: dict[int, list[Outcome]] = {}
-        self.closings: list[tuple[Delivery | None, Outcome | None]] = []
+        self.closings: list[tuple[list[Delivery], Outcome | None]] = []
         self.greetings: list[Outcome | None] = []
         self.on_closed: Callable[[], object] = lambda: None
         self.on_finished: Callable[[], object] = lambda: None
@@ -161,7 +191,7 @@ class RecordingOwner:
         self.outcomes[id(delivery)] = outcomes
         self.on_finished()
 
-    def closed(self, client: Any, unsent: Delivery | None, why: Outcome | None) -> None:
+    def closed(self, client: Any, unsent: list[Delivery], why: Outcome | None) -> None:
         assert not self.closings, "closed twice"
         self.closings.append((unsent, why))
         self.on_closed()
@@ -172,19 +202,22 @@ class RecordingOwner:
 
     def check_all_came_back(self) -> None:
         """Every delivery taken was finished or handed back unsent, once, and the end was told once."""
-        unsent = [closing[0] for closing in self.closings if closing[0] is not None]
+        unsent = [delivery for closing in self.closings for delivery in closing[0]]
         assert len(unsent) + len(self.outcomes) == len(self.taken)
         assert not any(id(delivery) in self.outcomes for delivery in unsent)
         assert len(self.closings) + sum(why is not None for why in self.greetings) == 1
 
 
-def machine_for(owner: RecordingOwner, *, lmtp: bool = False, limits: Limits | None = None) -> ClientMachine:
+def machine_for(
+    owner: RecordingOwner, *, lmtp: bool = False, limits: Limits | None = None, chunking: Chunking | None = None
+) -> ClientMachine:
     return ClientMachine(
         b"relay.test",
         limits or Limits(),
         owner,
         "peer.test[192.0.2.1]:25",
         lmtp=lmtp,
+        chunking=chunking or Chunking(),
         on_greeted=owner.greetings.append,
     )
 

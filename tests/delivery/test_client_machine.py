@@ -103,7 +103,7 @@ def test_a_refused_rset_ends_the_session_and_hands_the_next_delivery_back():
     machine.receive(b"500 what\r\n")
     assert machine.is_closed
     machine.eof()
-    assert owner.closings[0][0] is owner.taken[1]
+    assert owner.closings[0][0] == [owner.taken[1]]
     owner.check_all_came_back()
 
 
@@ -116,7 +116,7 @@ def test_what_rode_behind_a_content_whose_fate_is_unknown_is_handed_back_unsent(
     assert (outcome.kind, outcome.status, outcome.stage) == (DEFERRED, "4.4.2", "reply")
     assert "may have been accepted" in outcome.text
     unsent, why = owner.closings[0]
-    assert unsent is owner.taken[1]
+    assert unsent == [owner.taken[1]]
     assert why is not None
 
 
@@ -130,7 +130,7 @@ def test_a_peer_that_closes_after_some_messages_gives_the_next_one_back_without_
         machine.receive(farewell)
         assert machine.is_closed
     machine.eof()
-    assert owner.closings == [(owner.taken[1], None)]
+    assert owner.closings == [([owner.taken[1]], None)]
 
 
 def test_the_first_delivery_of_a_connection_is_blamed_so_that_it_cannot_go_round_for_ever():
@@ -139,7 +139,7 @@ def test_the_first_delivery_of_a_connection_is_blamed_so_that_it_cannot_go_round
     machine.eof()
     assert owner.of(0)[0].kind == DEFERRED
     unsent, why = owner.closings[0]
-    assert unsent is None
+    assert unsent == []
     assert why is not None
 
 
@@ -305,7 +305,7 @@ def test_quit_waits_for_what_is_in_hand():
     machine.receive(b"221 bye\r\n")
     assert machine.is_closed
     machine.eof()
-    assert owner.closings == [(None, None)]
+    assert owner.closings == [([], None)]
     assert len(owner.taken) == 2
 
 
@@ -326,7 +326,7 @@ def test_a_connection_is_ended_after_max_messages():
     converse(machine_for(owner, limits=Limits(max_messages=3)), peer)
     assert len(peer.delivered) == 3
     assert peer.commands[-1] == b"QUIT"
-    assert owner.closings == [(None, None)]
+    assert owner.closings == [([], None)]
 
 
 def test_an_idle_connection_is_ended_with_quit_and_the_wait_for_its_reply_is_short():
@@ -339,7 +339,7 @@ def test_an_idle_connection_is_ended_with_quit_and_the_wait_for_its_reply_is_sho
     machine.expire(35.0)
     assert machine.is_closed
     machine.eof()
-    assert owner.closings == [(None, None)]
+    assert owner.closings == [([], None)]
 
 
 def test_deadlines_are_those_of_the_stage_and_octets_alone_do_not_move_them():

@@ -23,7 +23,12 @@ REPLIES = {
     "stall": STALL,
 }
 STAGES = ["banner", "ehlo", "mail", "rcpt", "data", "reply", "rset"]
-WAYS = {"pipelining": (False, (b"PIPELINING",)), "lock-step": (False, (b"8BITMIME",)), "lmtp": (True, (b"PIPELINING",))}
+WAYS = {
+    "pipelining": (False, (b"PIPELINING",)),
+    "lock-step": (False, (b"8BITMIME",)),
+    "lmtp": (True, (b"PIPELINING",)),
+    "chunks": (False, (b"PIPELINING", b"CHUNKING")),
+}
 
 
 def talk(stage: str, count: int, reply: bytes, way: str, chop: int = 0, also: dict | None = None):
@@ -70,8 +75,7 @@ def test_whatever_happens_no_delivery_is_lost_and_none_is_reported_wrongly(stage
             if is_there and outcome.kind == DEFERRED:
                 # Only what cannot be known may be sent twice.
                 assert (outcome.code, outcome.stage) == (0, "reply")
-    if owner.closings and owner.closings[0][0] is not None:
-        unsent = owner.closings[0][0]
+    for unsent in owner.closings[0][0] if owner.closings else []:
         assert not any((recipient, unsent.content) in taken_by_peer for recipient in unsent.recipients)
 
 
@@ -115,6 +119,8 @@ EXPECTED = [
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("stage", "count", "reply", "first", "second"), EXPECTED)
 def test_the_outcome_of_each_recipient(stage, count, reply, first, second, way):
+    if (stage, way) == ("data", "chunks"):
+        reply = {"ok": "go", "go": "ok"}.get(reply, reply)  # what is out of step there
     owner, _, _ = talk(stage, count, REPLIES[reply], way)
     assert [(outcome.kind, outcome.stage) for outcome in owner.of(0)] == [first, second]
 

@@ -15,6 +15,7 @@ import pytest
 
 from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
+from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
 from relay.delivery.owner import Limits
 from relay.mail.envelope import DOTS
@@ -42,7 +43,8 @@ class Owner(RecordingOwner):
 
 def connector(ground: Ground, limits: Limits | None = None, **settings) -> Connector:
     shared = ConnectSettings("relay.test", limits or Limits(), **settings)
-    return Connector(shared, Resolver(servers=[("127.0.0.1", 1)]), *ground, shuffle=random.shuffle)
+    resolver = Resolver(servers=[("127.0.0.1", 1)])
+    return Connector(shared, resolver, *ground, shuffle=random.shuffle, chunking=Chunking())
 
 
 async def deliver(port: int, owner: Owner, limits: Limits | None = None) -> ClientSession | Outcome:
@@ -56,7 +58,7 @@ async def deliver(port: int, owner: Owner, limits: Limits | None = None) -> Clie
     return client
 
 
-@pytest.mark.parametrize("extensions", [(b"PIPELINING",), (b"8BITMIME",)])
+@pytest.mark.parametrize("extensions", [(b"PIPELINING",), (b"8BITMIME",), (b"PIPELINING", b"CHUNKING")])
 async def test_messages_go_over_one_connection(extensions):
     peers = []
 
@@ -70,7 +72,7 @@ async def test_messages_go_over_one_connection(extensions):
     assert len(peers) == 1
     assert [content for _, _, content in peers[0].delivered] == [delivery.content for delivery in owner.taken]
     assert all(outcome.kind == DELIVERED for outcomes in owner.outcomes.values() for outcome in outcomes)
-    assert owner.closings == [(None, None)]
+    assert owner.closings == [([], None)]
     assert all(d.taken_at <= d.content_at <= d.finished_at for d in owner.taken)
 
 
@@ -182,12 +184,13 @@ async def test_a_peer_that_falls_silent_is_given_up_when_its_time_is_over(stage)
     assert "timed out" in why.text
 
 
-async def test_a_connection_cut_after_any_number_of_octets_loses_nothing(tmp_path):
+@pytest.mark.parametrize("extensions", [(b"PIPELINING",), (b"PIPELINING", b"CHUNKING")])
+async def test_a_connection_cut_after_any_number_of_octets_loses_nothing(tmp_path, extensions):
     path = tmp_path / "content"
     path.write_bytes(b"y: z\r\n" * 100)
     lost = 0
     for after in range(0, 1400, 23):
-        peers = [Peer()]
+        peers = [Peer(extensions=extensions)]
         owner = Owner([message(1, 2), Delivery(b"a@b", (b"c@d",), 0, 600, path=str(path)), message(3, 1)])
         async with serving(peers.copy().pop) as port, cutting(port, after) as proxied:
             await deliver(proxied, owner)
@@ -346,7 +349,7 @@ async def test_an_idle_session_is_woken_and_later_quits_by_itself():
             await asyncio.sleep(0.001)
         assert len(ground.wheel) == 0
     assert owner.of(0)[0].kind == DELIVERED
-    assert owner.closings == [(None, None)]
+    assert owner.closings == [([], None)]
 
 
 async def test_a_fault_in_the_owners_code_ends_the_session_and_reaches_the_loop():
