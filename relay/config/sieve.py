@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay.config.declare import setting
-from relay.config.kinds import FilePath, Size, Whole
+from relay.config.kinds import Choice, FilePath, Size, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +26,11 @@ class SieveSettings:
     max_redirects: int = setting(Whole(0, 32), "Redirects of one message; with more, the message is kept.", default=4)
     redirects_per_day: int = setting(
         Whole(0, 8000), "Messages that one account may redirect in 24 hours; further ones are kept.", default=500
+    )
+    redirect_envelope_from: str = setting(
+        Choice(("sender", "recipient")),
+        "The reverse-path of redirected messages. `sender` leaves it as it was: who sent the message hears of it when "
+        "it cannot be delivered, but next hops that check SPF may refuse it. `recipient` puts the account in its "
+        "place, which then gets what comes back. A null reverse-path stays null.",
+        default="sender",
     )

@@ -323,8 +323,14 @@ class _Planning:
         local, _, domain = address.rpartition("@")
         recipient = f"{local}@{domain.lower()}".encode()
         self._plan.outgoing.append(
-            Outgoing(REDIRECT, key, incoming.reverse_path, recipient, content, is_whole, self._filters.lifetime)
+            Outgoing(REDIRECT, key, self._redirected_from(), recipient, content, is_whole, self._filters.lifetime)
         )
+
+    def _redirected_from(self) -> bytes:
+        """The reverse-path of what is redirected. Null stays null (RFC 5321 4.5.5), or bounces could go round."""
+        incoming = self._incoming
+        is_ours = self._filters.settings.redirect_envelope_from == "recipient" and incoming.reverse_path
+        return incoming.mailbox if is_ours else incoming.reverse_path
 
     def _vacation(self, result: Result) -> None:
         vacation, sender = result.vacation, self._environment.reverse_path

@@ -235,3 +235,21 @@ def test_a_script_that_cannot_be_read_keeps_the_message(tmp_path, folder, monkey
     outcome = deliver(tmp_path, job(), filters(tmp_path))
     assert (outcome.kind, len(in_new(folder))) == (DELIVERED, 1)
     assert "cannot be read" in outcome.text
+
+
+@pytest.mark.parametrize(
+    ("setting", "reverse_path", "redirected"),
+    [
+        ("sender", b"bob@x.org", b"bob@x.org"),
+        ("recipient", b"bob@x.org", b"ann@local.test"),
+        ("recipient", b"", b""),
+    ],
+)
+def test_the_reverse_path_of_a_redirect_is_the_senders_or_the_accounts(
+    tmp_path, folder, setting, reverse_path, redirected
+):
+    """A null one stays null (RFC 5321 4.5.5)."""
+    script(folder, 'redirect "c@x.org";')
+    rules = filters(tmp_path, redirect_envelope_from=setting)
+    sending = deliver(tmp_path, job(reverse_path=reverse_path), rules)
+    assert [each.reverse_path for each in sending.outgoing] == [redirected]
