@@ -22,6 +22,7 @@ class Players:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.world = World(script.words.get("append_limit", 100_000))
+        self.world.disk().octets_limit = script.words.get("quota", 0)
         self.peers: dict[int, Peer] = {}
         if count := script.words.get("messages"):
             appending = self.world.store("anna@local.test").begin_append("INBOX")
