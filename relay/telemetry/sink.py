@@ -1,8 +1,9 @@
 """Where log lines go: a bounded buffer that one thread empties in batches.
 
-Theory: the event loop only appends to a list. A thread gathers for a moment, takes the list and writes it, so a slow
-disk, a stopped reader of a pipe or a full file system delays lines but never a session. What waits is bounded: when the
-buffer is full, new lines are dropped and counted, and the log says so when it flows again.
+Theory: the event loop only copies a line into a buffer (_waiting.pyx). A thread gathers for a moment, takes what is
+there and writes it, so a slow disk, a stopped reader of a pipe or a full file system delays lines but never a session.
+What waits is bounded: when the buffer is full, new lines are dropped and counted, and the log says so when it flows
+again.
 
 Lines of several processes never mix: every write happens under a POSIX record lock on the destination itself. Such a
 lock belongs to the process, not to the open file (as flock does), so it holds between processes that inherited one
@@ -13,6 +14,8 @@ thread itself, between two writes.
 What fails: no space, quota, I/O error - the batch is kept and tried again with back-off, and what was half written is
 cut off, so that the file stays a sequence of whole lines; a reader that is gone (EPIPE) - the batch is lost and
 counted. Nothing raised in here reaches the process.
+
+It is on the way of every message, so it is compiled (sink.pxd); it says the same without.
 
 Not here: what a line looks like (lines.py). A sink belongs to one process: make it after the fork.
 """
@@ -33,6 +36,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.telemetry import lines, metrics
+from relay.telemetry._waiting import WaitingLines
 
 GATHER_SECONDS: Final = 0.02
 """How long the thread lets lines gather before it writes."""
@@ -43,6 +47,8 @@ BACK_OFF_SECONDS: Final = (0.5, 1.0, 2.0, 5.0)
 DEFAULT_LIMIT: Final = 8 * 1024 * 1024
 _GONE: Final = frozenset({errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ENXIO})
 _STREAMS: Final = {"stdout": 1, "stderr": 2}
+_DROPPED: Final = 0
+_TAKEN: Final = 1
 
 
 class LogSink:
@@ -64,18 +70,16 @@ class LogSink:
         """
         self._path = None if str(destination) in _STREAMS else Path(destination)
         self._fd = _STREAMS[str(destination)] if self._path is None else _open(self._path)
-        self._limit = limit
         self._row = row
         self._identity: dict[str, str | int] = {**(identity or {}), "pid": os.getpid()}
+        self._waiting = WaitingLines(limit)
         self._lock = threading.Lock()
-        self._lines: list[bytes] = []
-        self._buffered = 0
+        """For the number of lost lines, and for the start of the thread."""
         self._lost = 0
         self._lost_told = 0
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._reopen = False
-        self._is_closed = False
         self._thread: threading.Thread | None = None
 
     @property
@@ -86,7 +90,7 @@ class LogSink:
     @property
     def buffered(self) -> int:
         """Octets that wait to be written."""
-        return self._buffered
+        return self._waiting.octets
 
     def append(self, line: bytes) -> None:
         """Takes one whole line (a missing LF is added), or several; never waits and never raises.
@@ -94,18 +98,14 @@ class LogSink:
         They are written later, and never synced. When the buffer is full or the sink closed, they are dropped and
         counted.
         """
-        if not line.endswith(b"\n"):
-            line += b"\n"
-        with self._lock:
-            if self._is_closed or self._buffered + len(line) > self._limit:
-                self._count_lost(line.count(b"\n"))
-                return
-            self._buffered += len(line)
-            self._lines.append(line)
-            if len(self._lines) > 1 and self._thread is not None:
-                return
-            if self._thread is None:
-                self._start()
+        taken = self._waiting.put(line)
+        if taken == _TAKEN and self._thread is not None:
+            return
+        if taken == _DROPPED:
+            self._count_lost(line.count(b"\n") + (not line.endswith(b"\n")))
+            return
+        if self._thread is None:
+            self._start()
         self._wake.set()
 
     def event(self, level: str, event: str, /, **fields: object) -> None:
@@ -130,81 +130,74 @@ class LogSink:
         Lines appended from now on are dropped. Waits ``within`` seconds at most: a destination that takes nothing for
         so long does not keep the process from ending.
         """
-        with self._lock:
-            self._is_closed = True
-            thread = self._thread
+        self._waiting.close()
         self._closing.set()
         self._wake.set()
+        with self._lock:
+            thread = self._thread
         if thread is not None:
             thread.join(within)
             if thread.is_alive():
-                with self._lock:
-                    self._count_lost(_count(self._lines))
-                    self._buffered -= sum(map(len, self._lines))
-                    self._lines.clear()
+                self._count_lost(self._waiting.drop())
                 return False
         if self._path is not None and self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        return self._buffered == 0
+        return self._waiting.octets == 0
 
     # ---- the thread -------------------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._run, name="log", daemon=True)
-        # No thread to be had now (RuntimeError): the lines wait, and the next one tries again.
-        with contextlib.suppress(RuntimeError):
-            thread.start()
-            self._thread = thread
+        with self._lock:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="log", daemon=True)
+            # No thread to be had now (RuntimeError): the lines wait, and the next one tries again.
+            with contextlib.suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
 
     def _run(self) -> None:
         while True:
             self._wake.wait()
             self._closing.wait(GATHER_SECONDS)
             self._wake.clear()
-            # Looked at before the last taking: what came in before finish() was called is in the list by then.
+            # Looked at before the last taking: what came in before finish() was called is in the buffer by then.
             is_last = self._closing.is_set()
             if self._reopen:
                 self._reopen = False
                 self._open_anew()
-            while batch := self._take():
+            while chunk := self._waiting.take(CHUNK):
                 try:
-                    self._write(batch)
+                    self._write(chunk)
                     self._tell_lost()
                 except Exception:  # noqa: BLE001 - out of memory, at worst: the log goes on with what comes next
-                    self._forget(batch)
+                    self._forget(chunk)
             if is_last:
                 return
 
-    def _take(self) -> list[bytes]:
-        with self._lock:
-            batch, self._lines = self._lines, []
-        return batch
-
-    def _write(self, batch: list[bytes]) -> None:
-        """Writes a batch, trying again for as long as that makes sense."""
+    def _write(self, rest: bytes) -> None:
+        """Writes lines, trying again for as long as that makes sense."""
         failures = 0
-        for chunk in _chunks(batch):
-            rest = chunk
-            while rest:
-                written, fault = write_whole_lines(self._fd, rest)
-                self._count_written(rest[:written])
-                rest = rest[written:]
-                if fault is None:
-                    failures = 0
-                    continue
-                self._count_failure()
-                if fault.errno in _GONE or (self._closing.is_set() and failures >= len(BACK_OFF_SECONDS)):
-                    self._drop(rest)
-                    break
-                # While closing, tries follow each other quickly: the caller of finish() waits.
-                pause = BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)]
-                failures += 1
-                if self._closing.wait(pause):
-                    time.sleep(0.1)
-                if self._reopen:
-                    self._reopen = False
-                    self._open_anew()
+        while rest:
+            written, fault = write_whole_lines(self._fd, rest)
+            self._count_written(rest[:written])
+            rest = rest[written:]
+            if fault is None:
+                failures = 0
+                continue
+            self._count_failure()
+            if fault.errno in _GONE or (self._closing.is_set() and failures >= len(BACK_OFF_SECONDS)):
+                self._drop(rest)
+                break
+            # While closing, tries follow each other quickly: the caller of finish() waits.
+            pause = BACK_OFF_SECONDS[min(failures, len(BACK_OFF_SECONDS) - 1)]
+            failures += 1
+            if self._closing.wait(pause):
+                time.sleep(0.1)
+            if self._reopen:
+                self._reopen = False
+                self._open_anew()
 
     def _open_anew(self) -> None:
         if self._path is None:
@@ -226,34 +219,31 @@ class LogSink:
             if write_whole_lines(self._fd, line)[1] is None:
                 self._lost_told += count
 
-    def _forget(self, batch: list[bytes]) -> None:
-        with self._lock:
-            self._buffered = sum(map(len, self._lines))
-            self._count_lost(_count(batch))
+    def _forget(self, chunk: bytes) -> None:
+        self._waiting.forget()
+        self._count_lost(chunk.count(b"\n"))
 
     def _drop(self, octets: bytes) -> None:
-        with self._lock:
-            self._buffered -= len(octets)
-            self._count_lost(octets.count(b"\n"))
+        self._waiting.settle(len(octets))
+        self._count_lost(octets.count(b"\n"))
 
     def _count_written(self, octets: bytes) -> None:
-        with self._lock:
-            self._buffered -= len(octets)
+        self._waiting.settle(len(octets))
         if self._row is not None:
             self._row[_LINES] += octets.count(b"\n")
             self._row[_OCTETS] += len(octets)
-            self._row[_BUFFERED] = self._buffered
+            self._row[_BUFFERED] = self._waiting.octets
 
     def _count_failure(self) -> None:
         if self._row is not None:
             self._row[_FAILURES] += 1
-            self._row[_BUFFERED] = self._buffered
+            self._row[_BUFFERED] = self._waiting.octets
 
     def _count_lost(self, count: int) -> None:
-        # With the lock held: both the loop's thread and the sink's own count here.
-        self._lost += count
-        if self._row is not None:
-            self._row[_LOST] += count
+        with self._lock:  # both the loop's thread and the sink's own count here
+            self._lost += count
+            if self._row is not None:
+                self._row[_LOST] += count
 
 
 def write_whole_lines(fd: int, octets: bytes) -> tuple[int, OSError | None]:
@@ -311,25 +301,6 @@ def _open(path: Path) -> int:
     fd = os.open(path, flags, 0o640)
     os.set_blocking(fd, True)
     return fd
-
-
-def _count(batch: list[bytes]) -> int:
-    """How many lines these are: one item can hold several."""
-    return sum(octets.count(b"\n") for octets in batch)
-
-
-def _chunks(batch: list[bytes]) -> list[bytes]:
-    """The lines joined into pieces of about CHUNK octets."""
-    chunks, gathered, size = [], [], 0
-    for line in batch:
-        gathered.append(line)
-        size += len(line)
-        if size >= CHUNK:
-            chunks.append(b"".join(gathered))
-            gathered, size = [], 0
-    if gathered:
-        chunks.append(b"".join(gathered))
-    return chunks
 
 
 _LINES: Final = metrics.index("relay_log_lines_total")
