@@ -7,8 +7,10 @@ import shutil
 import signal
 import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from rich.console import Console
@@ -16,29 +18,68 @@ from rich.console import Console
 from benchmarks import machine
 from benchmarks.group import sweep
 from benchmarks.results import RESULTS, Run, medians, table
-from benchmarks.scenarios import SUMMARIES, scenario
-from benchmarks.scenarios.settings import MAILBOX_SERVERS, QUICK, QUICK_SERVERS, Settings
+from benchmarks.scenarios import SIZES, SUMMARIES, WITHOUT, scenario
+from benchmarks.scenarios.settings import QUICK, SHORT, USUAL, Settings
 from benchmarks.servers import READERS, SERVERS
 from benchmarks.servers.base import ServerError
 from benchmarks.tools import ToolError
 
 _DEFAULT_FOLDER = machine.ROOT / "build" / "bench"
+_QUICK_RESULTS = machine.ROOT / "build" / "quick" / "results"
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="In about 20 minutes: shorter turns; only direct, Relay and Postfix.")
+class _Sections(click.Group):
+    """The scenarios stand apart in the help, with their whole summaries, in the order in which they run."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        others = sorted(name for name in self.commands if name not in SUMMARIES)
+        for title, names in (("Scenarios", list(SUMMARIES)), ("Other commands", others)):
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(200)) for name in names])
+
+
+class Chosen(NamedTuple):
+    """What --quick and --short decide."""
+
+    sets: Mapping[str, Settings]
+    results: Path
+
+    def settings(self, name: str) -> Settings:
+        """What a scenario takes when nothing else is said."""
+        return self.sets.get(name) or USUAL.get(name) or Settings()
+
+
+@click.group(cls=_Sections, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--quick", is_flag=True, help="A look within six minutes: direct, Relay and Postfix; less of everything.")
+@click.option("--short", is_flag=True, help="All works and servers in short turns, within twenty minutes.")
 @click.pass_context
-def main(context: click.Context, *, quick: bool) -> None:
+def main(context: click.Context, *, quick: bool, short: bool) -> None:
     """Measure Relay, and other mail servers beside it, on this machine.
 
-    Without a scenario: every one with its usual counts, then the results page. Everything stays on loopback.
+    Without a scenario: every one, one after the other (an hour or more), then the results page with its plots.
+    What is not installed is left out, and a line says how to get it. Everything stays on loopback.
+
+    Figures go to benchmarks/results and benchmarks/RESULTS.md; those of --quick to build/quick.
     """
+    if quick and short:
+        raise click.UsageError("--quick or --short, not both.")
+    sets = QUICK if quick else SHORT if short else USUAL
+    results = _QUICK_RESULTS if quick else RESULTS
+    context.obj = Chosen(sets, results)
     if context.invoked_subcommand is None:
-        for name in SUMMARIES:
-            measure(name, QUICK.get(name, QUICK_SERVERS) if quick else usual(name), _DEFAULT_FOLDER, RESULTS)
-        context.invoke(report)
-    elif quick:
-        raise click.UsageError("--quick is for all scenarios; one of them takes --seconds and --repetitions.")
+        _all(context.obj)
+        context.invoke(report, results=results)
+
+
+def _all(chosen: Chosen) -> None:
+    """Every scenario; one that fails is named, and the others go on."""
+    console = Console(stderr=True)
+    for number, name in enumerate(SUMMARIES, 1):
+        console.print(f"[bold]{name}[/bold], {number} of {len(SUMMARIES)}")
+        try:
+            measure(name, chosen.settings(name), _DEFAULT_FOLDER, chosen.results)
+        except click.ClickException as fault:
+            console.print(f"{name}: failed, {fault.format_message()}", style="red", markup=False)
 
 
 def measure(name: str, settings: Settings, folder: Path, results: Path) -> None:
@@ -66,53 +107,66 @@ def measure(name: str, settings: Settings, folder: Path, results: Path) -> None:
         console.print(f"written: {run.save()}")
 
 
-def usual(name: str) -> Settings:
-    """What a scenario takes when nothing is said."""
-    return Settings(MAILBOX_SERVERS) if name == "mailbox" else Settings()
-
-
 def raise_limits() -> None:
     """As many descriptors as the hard limit allows: idle sessions need two each on one machine."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _add(name: str, summary: str) -> None:
-    @main.command(name, help=summary)
-    @click.option(
-        "--server",
-        "servers",
-        multiple=True,
-        type=click.Choice(usual(name).servers if name == "mailbox" else list(SERVERS)),
-        help="Only these servers; may be given several times.",
-    )
-    @click.option("--repetitions", type=click.IntRange(1), help="How often each is measured.")
-    @click.option("--seconds", type=float, help="How long each server works in each repetition, about.")
-    @click.option("--size", type=click.IntRange(1), help="How many sessions, messages, recipients or kills.")
-    @click.option("--work", "works", multiple=True, help="Only the works whose names contain this.")
-    @click.option("--folder", type=click.Path(path_type=Path), default=_DEFAULT_FOLDER, show_default=True,
-                  help="Where queues are kept: the disk that is measured.")  # fmt: skip
-    @click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True,
-                  help="Where the figures are written.")  # fmt: skip
-    def command(
-        servers: tuple[str, ...], repetitions: int | None, seconds: float | None, size: int | None,
-        works: tuple[str, ...], folder: Path, results: Path,
-    ) -> None:  # fmt: skip
-        settings = Settings(servers or usual(name).servers, repetitions, seconds, size, works)
-        measure(name, settings, folder, results)
+def _options(name: str) -> dict[str, click.Option]:
+    """Those of a scenario, by the setting they change."""
+    servers = list(READERS if name == "mailbox" else SERVERS)
+    possible = {
+        "servers": click.Option(
+            ["--server", "servers"], multiple=True, type=click.Choice(servers), help="Only these; may be repeated."
+        ),
+        "repetitions": click.Option(["--repetitions"], type=click.IntRange(1), help="How often each is measured."),
+        "seconds": click.Option(
+            ["--seconds"], type=click.FloatRange(0, min_open=True),
+            help="About how long each turn lasts." if name != "crash" else "Between two kills, about.",
+        ),
+        "size": click.Option(["--size"], type=click.IntRange(1), help=SIZES.get(name)),
+        "works": click.Option(
+            ["--work", "works"], multiple=True, help="Only the works whose names contain this; may be repeated."
+        ),
+    }  # fmt: skip
+    return {
+        setting: option
+        for setting, option in possible.items()
+        if name not in WITHOUT.get(setting, ()) and (setting != "size" or name in SIZES)
+    }
+
+
+def _command(name: str, summary: str) -> click.Command:
+    """``python -m benchmarks NAME``."""
+    options = _options(name)
+
+    def run(folder: Path, results: Path | None, **given: Any) -> None:
+        chosen: Chosen = click.get_current_context().obj
+        settings = replace(chosen.settings(name), **{key: value for key, value in given.items() if value})
+        measure(name, settings, folder, results or chosen.results)
+
+    places: list[click.Parameter] = [
+        click.Option(["--folder"], type=click.Path(path_type=Path), default=_DEFAULT_FOLDER,
+                     show_default="build/bench", help="Where queues are kept: the disk that is measured."),
+        click.Option(["--results"], type=click.Path(path_type=Path),
+                     help="Where the figures are written; if not given: benchmarks/results."),
+    ]  # fmt: skip
+    return click.Command(name, help=summary, callback=run, params=[*options.values(), *places])
 
 
 for _name, _summary in SUMMARIES.items():
-    _add(_name, _summary)
+    main.add_command(_command(_name, _summary))
 
 
 @main.command("report")
-@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, show_default=True)
-def report(results: Path = RESULTS) -> None:
-    """Make the results page and its plots from the figures in results/."""
+@click.option("--results", type=click.Path(path_type=Path), help="If not given: benchmarks/results.")
+@click.pass_obj
+def report(chosen: Chosen, results: Path | None) -> None:
+    """Make the results page and its plots from the figures there are."""
     from benchmarks.report import write
 
-    click.echo(f"written: {write(results)}")
+    click.echo(f"written: {write(results or chosen.results)}")
 
 
 @main.command("fetch")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from benchmarks.results import Measurement, Run
+from benchmarks.scenarios.settings import SLOW
 from benchmarks.servers import SERVERS, Server, Site
 from benchmarks.servers.base import DOMAIN, ServerError, free_port
 from benchmarks.syncs import SyncCount
@@ -28,6 +29,7 @@ from benchmarks.tools import Load, Sink, ToolError, missing, send, sink_for
 DIRECT: Final = "direct"
 _PROBE: Final = 60
 _TRIES: Final = 6
+_TURNS_OF_SLOW: Final = 3
 S = TypeVar("S", bound=Server)
 
 
@@ -48,6 +50,7 @@ class Comparison:
     run: Run
     servers: Sequence[str]
     repetitions: int = 5
+    """Servers that need seconds for each turn (SLOW) get three at most."""
     seconds: float = 3.0
     delivers: bool = True
     count_syncs: bool = True
@@ -61,7 +64,7 @@ class Comparison:
     def measure(self, works: Sequence[Work]) -> None:
         """Starts the servers, does every work, stops them."""
         possible = [work for work in works if self._is_possible(work)]
-        steps = sum(len(self._names(work)) * (self.repetitions + 1 + self.count_syncs) for work in possible)
+        steps = sum(self._turns(name) + 1 + self.count_syncs for work in possible for name in self._names(work))
         self.run.expect(steps)
         sink_port = free_port()
         with ExitStack() as stack:
@@ -74,6 +77,9 @@ class Comparison:
                         self.run.note(f"{name}: not measured, {fault}")
             for work in possible:
                 self._do(work, [started[name] for name in self._names(work) if name in started], sink_port)
+
+    def _turns(self, name: str) -> int:
+        return min(self.repetitions, _TURNS_OF_SLOW) if name in SLOW else self.repetitions
 
     def _names(self, work: Work) -> list[str]:
         return [name for name in self.servers if not work.only or name in work.only]
@@ -108,8 +114,8 @@ class Comparison:
                     servers.remove(server)
                 self.run.step()
             for repetition in range(self.repetitions):
-                for server in rotated(servers, repetition):
-                    self.run.doing(f"{work.name}, {server.name}, {repetition + 1} of {self.repetitions}")
+                for server in rotated([one for one in servers if repetition < self._turns(one.name)], repetition):
+                    self.run.doing(f"{work.name}, {server.name}, {repetition + 1} of {self._turns(server.name)}")
                     self._repeat(work, server, sink, counts[server.name], repetition)
                     self.run.step()
             if self.count_syncs:

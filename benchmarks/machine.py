@@ -24,7 +24,7 @@ def facts(folder: Path) -> dict[str, Any]:
         "disk": disk(folder),
         "python": platform.python_version(),
         "load_average_before": round(os.getloadavg()[0], 2),
-        "revision": _git("describe", "--always", "--dirty", "--abbrev=10"),
+        "revision": revision(),
     }
 
 
@@ -56,6 +56,13 @@ def disk(folder: Path) -> dict[str, str]:
         "options": options,
         "write_cache": cache.read_text().strip() if cache.exists() else "unknown",
     }
+
+
+def revision() -> str:
+    """The commit that is measured, with ``-dirty`` when the tree differs from it; what runs write does not count."""
+    commit = _git("rev-parse", "--short=10", "HEAD")
+    changed = _git("status", "--porcelain", "--", ".", ":!benchmarks/results", ":!benchmarks/RESULTS.md")
+    return commit if commit == "unknown" or not changed else f"{commit}-dirty"
 
 
 def _git(*words: str) -> str:

@@ -19,6 +19,23 @@ SUMMARIES: Final = {
     "crash": "Kill -9 under load, everything accounted for.",
 }
 
+SIZES: Final = {
+    "fanout": "Recipients of each message.",
+    "idle": "Sessions.",
+    "backlog": "Messages.",
+    "slow-destination": "Messages queued for each of the two destinations.",
+    "mailbox": "Messages in the big mailbox; a fifth as many idle sessions.",
+    "crash": "Kills.",
+}
+"""What --size is; the others have none."""
+WITHOUT: Final = {
+    "servers": ("backlog", "mime", "crash"),
+    "repetitions": ("crash",),
+    "seconds": ("idle", "backlog"),
+    "works": ("fanout", "idle", "backlog", "slow-destination", "crash"),
+}
+"""Setting -> the scenarios that it means nothing to."""
+
 
 def scenario(name: str) -> Any:
     """The scenario's module."""

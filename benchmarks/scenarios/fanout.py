@@ -23,5 +23,12 @@ def run(run: Run, settings: Settings) -> None:
     recipients = settings.size or 100
     load = Load("own", "pipelined", recipients=recipients)
     work = Work(f"{recipients} recipients a message, 1 KiB", load)
-    comparison = Comparison(run, settings.servers, settings.repetitions or 5, settings.seconds or 3.0, greatest=20_000)
+    comparison = Comparison(
+        run,
+        settings.servers,
+        settings.repetitions or 5,
+        settings.seconds or 3.0,
+        count_syncs=settings.syncs,
+        greatest=20_000,
+    )
     comparison.measure([work])

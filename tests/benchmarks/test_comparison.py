@@ -245,6 +245,10 @@ def test_syncs_of_a_process_are_counted(tmp_path):
     assert syncs.count == 6
 
 
+def test_every_case_of_the_micro_benchmarks_runs_on_this_tree():
+    assert {name: case for name, case in micro.prepared(()).items() if isinstance(case, str)} == {}
+
+
 def test_a_change_of_two_per_cent_is_named():
     shown = micro.table({"a": 103.0, "b": 100.5, "c": "ImportError: x"}, {"a": 100.0, "b": 100.0, "c": 5.0}, "time")
     assert list(shown.columns[3].cells) == ["+3.0 % slower", "+0.5 %", ""]

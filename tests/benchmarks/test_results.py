@@ -6,8 +6,6 @@ import pytest
 
 from benchmarks import machine, plots, report
 from benchmarks.results import Column, Measurement, Run, load, measurements_of, medians, spread, table
-from benchmarks.scenarios import SUMMARIES
-from benchmarks.scenarios.settings import QUICK
 from benchmarks.targets import TARGETS, Target
 
 WORK = "smtp-source, connections reused, 1 KiB"
@@ -129,10 +127,6 @@ def test_the_page_holds_what_people_found_out_about_the_figures(run, monkeypatch
     (run.results.parent / "WHERE-THE-TIME-GOES.md").write_text("## Where the time goes\n\nInto the kernel.\n")
     page = report.write(run.results).read_text()
     assert page.index("## Targets") < page.index("Into the kernel.") < page.index("## relay")
-
-
-def test_a_quick_run_names_scenarios_that_there_are():
-    assert set(QUICK) <= set(SUMMARIES)
 
 
 def test_a_page_without_results_is_refused(tmp_path):
