@@ -26,17 +26,27 @@ _TEXT: Final = (
 _WORDS: Final = _TEXT.split()
 
 
-def make(folder: Path, count: int) -> int:
-    """Makes the Maildir ``folder`` with ``count`` messages in ``cur``; the octets of all of them with CRLF."""
+def make(folder: Path, count: int, distinct: int = 0) -> int:
+    """Makes the Maildir ``folder`` with ``count`` messages in ``cur``; the octets of all of them with CRLF.
+
+    ``distinct``: no more than so many different ones; the others are links to them, so that a large mailbox is made
+    quickly and takes little disk. (A file can have 65,000 links on ext4.)
+    """
     for name in ("cur", "new", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     octets = 0
+    first: list[Path] = []
     for number in range(count):
-        text = message(number)
+        text = message(number % distinct if distinct else number)
         on_wire = len(text) + text.count(b"\n")
         flags = ("", "S", "S", "RS", "FS")[number % 5]
         name = f"{_BEGAN + number * 60}.M{number}P1.bench,S={len(text)},W={on_wire}:2,{flags}"
-        (folder / "cur" / name).write_bytes(text)
+        path = folder / "cur" / name
+        if distinct and number >= distinct:
+            path.hardlink_to(first[number % distinct])
+        else:
+            path.write_bytes(text)
+            first.append(path)
         octets += on_wire
     return octets
 

@@ -31,12 +31,16 @@ from benchmarks.scenarios.mailbox_works import Size, Work, idle, works
 from benchmarks.scenarios.settings import Settings
 from benchmarks.servers import READERS, Site
 from benchmarks.servers.base import ServerError, free_port
-from benchmarks.servers.mailboxes import DOWNLOADER, MAIL, READER, MailboxServer, recipients
+from benchmarks.servers.mailboxes import ARCHIVIST, DOWNLOADER, MAIL, READER, MailboxServer, recipients
 
 MESSAGES: Final = 10_000
+ARCHIVE: Final = 100_000
+DISTINCT: Final = 500
+"""Different messages among those of the archive."""
 SESSIONS: Final = 2_000
 COLUMNS: Final = (
     Column("per_second", "of them/s"),
+    Column("each_ms", "ms each", 3),
     Column("octets_per_second", "MB/s", 1, 1e-6),
     Column("cpu_us", "CPU µs each", 1),
     Column("client_cpu_us", "client µs each", 1),
@@ -54,6 +58,7 @@ def run(run: Run, settings: Settings) -> None:
         octets=maildirs.make(source / READER, size.messages),
         download_octets=maildirs.make(source / DOWNLOADER, size.download),
     )
+    maildirs.make(source / ARCHIVIST, size.archive, DISTINCT)
     for local in recipients():
         maildirs.make(source / local, size.idle_messages)
     wanted = [work for work in works(size) if settings.wanted(work.name)]
@@ -72,7 +77,13 @@ def run(run: Run, settings: Settings) -> None:
 
 def sizes(messages: int) -> Size:
     """What goes with so many messages in the big mailbox."""
-    return Size(messages, max(messages // 10, 1), max(messages // 20, 1), max(messages * SESSIONS // MESSAGES, 1))
+    return Size(
+        messages,
+        archive=messages * ARCHIVE // MESSAGES,
+        download=max(messages // 10, 1),
+        idle_messages=max(messages // 20, 1),
+        sessions=max(messages * SESSIONS // MESSAGES, 1),
+    )
 
 
 def idle_name(size: Size) -> str:
@@ -151,6 +162,7 @@ async def _once(work: Work, server: MailboxServer, rounds: int) -> dict[str, flo
         "operations": done.operations,
         "seconds": seconds,
         "per_second": done.operations / seconds,
+        "each_ms": seconds / done.operations * 1e3,
         "cpu_us": cpu / done.operations * 1e6,
         "client_cpu_us": own / done.operations * 1e6,
     }

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from benchmarks import maildirs
 from benchmarks.peer import TIMEOUT, Answer, AnswerError, Peer
 from benchmarks.servers.base import DOMAIN
-from benchmarks.servers.mailboxes import DOWNLOADER, PASSWORD, READER, MailboxServer, recipients
+from benchmarks.servers.mailboxes import ARCHIVIST, DOWNLOADER, PASSWORD, READER, MailboxServer, recipients
 
 AT_ONCE: Final = 8
 """Sessions that log in, or append, at the same time."""
@@ -35,6 +35,8 @@ class Size(NamedTuple):
 
     messages: int
     """In the reader's INBOX."""
+    archive: int
+    """In the archivist's INBOX."""
     download: int
     """In the INBOX that POP3 fetches."""
     idle_messages: int
@@ -71,7 +73,8 @@ def works(size: Size) -> list[Work]:
     envelopes = b"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"
     return [
         Work("logins", known, logins),
-        Work(f"SELECT of {number}", reader, partial(select, size)),
+        Work(f"SELECT of {number}", reader, partial(select, size.messages)),
+        Work(f"SELECT of {size.archive:,}", archivist, partial(select, size.archive)),
         Work(f"FETCH of header fields of {number}", reading, partial(fetch, size, headers, 300)),
         Work(f"FETCH of envelopes and structures of {number}", reading, partial(fetch, size, envelopes, 400)),
         Work(f"FETCH of flags of {number}", reading, partial(fetch, size, b"FETCH 1:* (UID FLAGS)", 15)),
@@ -125,6 +128,13 @@ async def closing(peers: list[Peer]) -> AsyncIterator[Peers]:
 async def reader(server: MailboxServer) -> AsyncIterator[Peers]:
     """One session at the big mailbox."""
     async with closing([await logged_in(server, READER)]) as peers:
+        yield peers
+
+
+@contextlib.asynccontextmanager
+async def archivist(server: MailboxServer) -> AsyncIterator[Peers]:
+    """One session at the huge mailbox."""
+    async with closing([await logged_in(server, ARCHIVIST)]) as peers:
         yield peers
 
 
@@ -191,9 +201,9 @@ async def logins(server: MailboxServer, _peers: Peers, rounds: int) -> Done:
     return Done(AT_ONCE * rounds)
 
 
-async def select(size: Size, _server: MailboxServer, peers: Peers, rounds: int) -> Done:
+async def select(messages: int, _server: MailboxServer, peers: Peers, rounds: int) -> Done:
     """SELECT, again and again; it must tell of all messages."""
-    expected = b"\n* %d EXISTS\r\n" % size.messages
+    expected = b"\n* %d EXISTS\r\n" % messages
     for _ in range(rounds):
         check(await peers[0].imap(b"SELECT INBOX", counted=expected), 1)
     return Done(rounds)

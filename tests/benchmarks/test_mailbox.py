@@ -10,7 +10,7 @@ from benchmarks import maildirs
 from benchmarks.peer import Answer, AnswerError, Peer
 from benchmarks.results import Run, medians
 from benchmarks.scenarios import mailbox as scenario
-from benchmarks.scenarios.mailbox_works import Size, check, works
+from benchmarks.scenarios.mailbox_works import check, works
 from benchmarks.scenarios.settings import MAILBOX_SERVERS, Settings
 from benchmarks.servers import READERS
 from benchmarks.targets import TARGETS
@@ -90,8 +90,18 @@ def test_a_maildir_has_the_messages_and_octets_it_says(tmp_path):
     }
 
 
+def test_a_huge_maildir_is_made_of_links(tmp_path):
+    octets = maildirs.make(tmp_path / "one", 25, 10)
+    texts = [path.read_bytes() for path in sorted((tmp_path / "one" / "cur").iterdir())]
+    assert len(texts) == 25
+    assert texts[:5] == texts[10:15] == texts[20:]
+    assert len(set(texts)) == 10
+    assert sum(len(text) + text.count(b"\n") for text in texts) == octets
+    assert len({path.stat().st_ino for path in (tmp_path / "one" / "cur").iterdir()}) == 10
+
+
 def test_every_target_is_of_a_work_that_there_is():
-    names = [work.name for work in works(Size(10_000, 1000, 500, 2000))] + [scenario.idle_name(scenario.sizes(10_000))]
+    names = [work.name for work in works(scenario.sizes(10_000))] + [scenario.idle_name(scenario.sizes(10_000))]
     for target in TARGETS:
         if target.scenario == "mailbox":
             assert len([name for name in names if name.startswith(target.work)]) == 1, target.title
@@ -110,7 +120,7 @@ def test_relay_and_dovecot_do_every_work_on_the_same_maildirs(tmp_path):
     scenario.run(run, Settings(MAILBOX_SERVERS, 1, 0.02, 20))
     assert run.notes == []
     found = medians(run.measurements)
-    assert len(found) == len(works(Size(20, 2, 1, 4))) + 1
+    assert len(found) == len(works(scenario.sizes(20))) + 1
     for work, servers in found.items():
         assert set(servers) == {"relay", "dovecot"}, work
         for values in servers.values():
