@@ -133,6 +133,8 @@ class LogSink:
         self._waiting.close()
         self._closing.set()
         self._wake.set()
+        if self._waiting.octets:
+            self._start()  # the first line may have come from another thread, which has not started it yet
         with self._lock:
             thread = self._thread
         if thread is not None:
@@ -143,7 +145,9 @@ class LogSink:
         if self._path is not None and self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        return self._waiting.octets == 0
+        unwritten = self._waiting.drop()  # no thread was to be had
+        self._count_lost(unwritten)
+        return unwritten == 0
 
     # ---- the thread -------------------------------------------------------------------------------------------------
 

@@ -66,6 +66,44 @@ def test_nothing_is_lost_when_the_close_follows_a_line_at_once(tmp_path):
         assert path.read_bytes() == b"a\nb\n"
 
 
+def test_a_first_line_from_another_thread_is_written_when_the_close_comes_before_its_thread(tmp_path):
+    entered, goes_on = threading.Event(), threading.Event()
+
+    class Late(LogSink):
+        def _start(self) -> None:
+            if threading.current_thread() is other:
+                entered.set()
+                assert goes_on.wait(10)
+            super()._start()
+
+    log = Late(tmp_path / "log")
+    other = threading.Thread(target=log.append, args=(b"a\n",))
+    other.start()
+    assert entered.wait(10)
+    assert log.finish()
+    assert (tmp_path / "log").read_bytes() == b"a\n"
+    goes_on.set()
+    other.join()
+    assert log.lost == log.buffered == 0
+
+
+def test_without_a_thread_to_be_had_lines_wait_and_are_lost_only_at_the_close(tmp_path, monkeypatch):
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    logs = [LogSink(tmp_path / name) for name in ("never", "again")]
+    with monkeypatch.context() as patches:
+        patches.setattr(threading.Thread, "start", no_thread)
+        for log in logs:
+            log.append(b"a\nb\n")
+            assert log.buffered == 4
+        assert not logs[0].finish()
+        assert (logs[0].lost, logs[0].buffered) == (2, 0)
+    assert logs[1].finish()
+    assert (tmp_path / "never").read_bytes() == b""
+    assert (tmp_path / "again").read_bytes() == b"a\nb\n"
+
+
 def test_close_waits_without_holding_the_loop(tmp_path):
     async def main() -> bool:
         log = LogSink(tmp_path / "log")
