@@ -21,6 +21,7 @@ from relay.config.units import parse_duration, show_size
 if TYPE_CHECKING:
     from relay.mailbox.importing import Imported
     from relay.mailbox.store import FolderStore
+    from relay.mailbox.vocabulary import Quota
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _mailbox = click.option("--mailbox", "name", metavar="NAME", help="Only this mailbox, such as INBOX or Work/2026.")
@@ -59,15 +60,23 @@ def status(address: str, name: str | None, as_json: bool, config_path: Path | No
     """Print messages, sizes and UIDs of the mailboxes of ADDRESS, and its quota."""
     with _store(config_path, address) as store:
         found = {each: store.status(each) for each in ([name] if name else store.names())}
+        bounds = {each: store.mailbox_quota(each) for each in found}
         quota = store.quota()
     if as_json:
         click.echo(json.dumps({"mailboxes": {each: of._asdict() for each, of in found.items()}, **quota._asdict()}))
         return
     for each, of in found.items():
         numbers = f"{of.messages} messages, {of.unseen} unseen, {of.deleted} marked deleted, {show_size(of.size)}"
-        click.echo(f"{each}: {numbers}, UIDVALIDITY {of.uidvalidity}, next UID {of.uidnext}")
+        click.echo(f"{each}: {numbers}, UIDVALIDITY {of.uidvalidity}, next UID {of.uidnext}{_limit(bounds[each])}")
     limit = f" of {show_size(quota.octets_limit)}" if quota.octets_limit else ""
-    click.echo(f"uses {show_size(quota.octets)}{limit} in {quota.messages} messages")
+    messages = f" of {quota.messages_limit}" if quota.messages_limit else ""
+    click.echo(f"uses {show_size(quota.octets)}{limit} in {quota.messages}{messages} messages")
+
+
+def _limit(quota: Quota) -> str:
+    """The limits that a mailbox has of its own."""
+    octets = f", at most {show_size(quota.octets_limit)}" if quota.octets_limit else ""
+    return octets + (f", at most {quota.messages_limit} messages" if quota.messages_limit else "")
 
 
 @command.command("fsck")
@@ -134,7 +143,7 @@ def restore(address: str, since: str, name: str | None, dry_run: bool, config_pa
 @click.option("--older-than", metavar="TIME", help="Default: mailbox.deleted_retention.")
 @configuration.config_option
 def purge(address: str, older_than: str | None, config_path: Path | None) -> None:
-    """Remove for good what ADDRESS removed longer ago than it is kept; expire trash and junk as configured.
+    """Remove for good what ADDRESS removed longer ago than it is kept; expire messages as configured.
 
     Running workers do the same by themselves.
     """
@@ -241,8 +250,8 @@ def _faults_told() -> Iterator[None]:
 @contextmanager
 def _opened(config: Config, address: str, *, make: bool = False) -> Iterator[FolderStore]:
     """The account's store; what it refuses ends the command. ``make``: an account that has no mailbox yet gets one."""
+    from relay.mailbox.limits import LimitTable
     from relay.mailbox.maildir import folder_of
-    from relay.mailbox.root import limits_of
     from relay.mailbox.store import FolderStore
     from relay.mailbox.vocabulary import Refused
 
@@ -256,7 +265,7 @@ def _opened(config: Config, address: str, *, make: bool = False) -> Iterator[Fol
             exits.stop(exits.PROBLEM, f"{address} has no mailbox yet")
     _become_owner(next(each for each in (folder, *folder.parents) if each.is_dir()))
     try:
-        yield FolderStore(folder, limits_of(config.mailbox))
+        yield FolderStore(folder, LimitTable(config.mailbox, config.mailbox_limits).of(folder))
     except Refused as refused:
         exits.stop(exits.PROBLEM, refused.text)
     sys.stdout.flush()

@@ -14,6 +14,9 @@ Problem = tuple[KeyPath, str]
 _BEGIN_WITH_TLS: Final = {25: 465, 587: 465, 143: 993, 110: 995}
 """Ports where clients do not begin with TLS, and the port of the same protocol where they do."""
 
+_SPECIAL_USES: Final = ("\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
+"""Those that a mailbox can have here."""
+
 
 def problems(config: Config) -> Iterator[Problem]:
     """Key path and message of everything in ``config`` that does not fit together."""
@@ -113,6 +116,17 @@ def _privileges(config: Config) -> Iterator[Problem]:
         yield ("user",), "is root; leave it out and set allow_root = true when that is meant"
 
 
+def _mailbox_limits(config: Config) -> Iterator[Problem]:
+    for number, limit in enumerate(config.mailbox_limits):
+        path: KeyPath = ("mailbox_limit", number)
+        if limit.expiry and not limit.mailbox:
+            yield (*path, "expiry"), "says of a mailbox when its messages go: name the mailbox"
+        if limit.mailbox and not (limit.quota or limit.quota_messages or limit.expiry):
+            yield (*path, "mailbox"), "has no limit: give quota, quota_messages or expiry"
+        if limit.mailbox.startswith("\\") and limit.mailbox not in _SPECIAL_USES:
+            yield (*path, "mailbox"), f"no special use (RFC 6154): {', '.join(_SPECIAL_USES)}"
+
+
 _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _listeners,
     _tls,
@@ -120,5 +134,6 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _queue,
     _shares,
     _hidden,
+    _mailbox_limits,
     _privileges,
 )

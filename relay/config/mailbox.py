@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.config.declare import setting
-from relay.config.kinds import Choice, Duration, Size, Whole
+from relay.config.kinds import Choice, Domain, Duration, Mail, Many, Size, Text, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +41,28 @@ class MailboxSettings:
         default="0",
     )
     junk_expiry: float = setting(Duration("1h", "520w", zero="never"), "The same for \\Junk.", default="0")
+
+
+@dataclass(frozen=True, slots=True)
+class MailboxLimit:
+    """How much one mailbox or one account may keep, and for how long. Of several that fit, the first counts."""
+
+    mailbox: str = setting(
+        Text(longest=255),
+        "The mailbox, by name (`Lists/announce`) or by special use (`\\Trash`). Empty: the account as a whole, in "
+        "place of `mailbox.quota` and `mailbox.quota_messages`.",
+        default="",
+        example="Lists/announce",
+    )
+    accounts: tuple[str, ...] = setting(
+        Many(Mail()), "Whose; with `domains` empty too, everybody's.", default=[], example=["alice@example.org"]
+    )
+    domains: tuple[str, ...] = setting(Many(Domain()), "All accounts of these domains.", default=[])
+    quota: int = setting(Size("64KiB", "16TiB", zero="no limit"), "Octets on disk of its messages.", default="0")
+    quota_messages: int = setting(Whole(0, 1_000_000_000), "Messages; 0 = no limit.", default=0)
+    expiry: float = setting(
+        Duration("1h", "520w", zero="never"),
+        "Messages that came into the mailbox so long ago are removed; they can be restored like others.",
+        default="0",
+        example="90d",
+    )

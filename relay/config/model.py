@@ -35,7 +35,7 @@ from relay.config.kinds import (
     Text,
     Whole,
 )
-from relay.config.mailbox import MailboxSettings
+from relay.config.mailbox import MailboxLimit, MailboxSettings
 from relay.config.queue import QueueSettings, SpoolSettings
 from relay.config.readers import ReaderSettings
 from relay.config.sieve import SieveSettings
@@ -292,6 +292,9 @@ class Config:
     smtp: SmtpSettings = section(SmtpSettings, "Taking mail in. Each limit answers with the reply RFC 5321 has for it.")
     readers: ReaderSettings = section(ReaderSettings, "People at their mailboxes: limits of IMAP and POP3 sessions.")
     mailbox: MailboxSettings = section(MailboxSettings, "How much an account may keep, and for how long.")
+    mailbox_limits: tuple[MailboxLimit, ...] = sections(
+        MailboxLimit, "Limits of single mailboxes and accounts.", key="mailbox_limit"
+    )
     spool: SpoolSettings = section(SpoolSettings, "Where accepted mail is kept until it is delivered.")
     queue: QueueSettings = section(QueueSettings, "When a message is tried again, and when it is given up.")
     delivery: DeliverySettings = section(

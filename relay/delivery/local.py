@@ -147,7 +147,8 @@ def _prepared(
         if plan is None and filters is not None:
             plan = filters.plan(folder, _incoming(job), now)
         if room is not None and (plan is None or plan.placements):
-            refusal = room.refusal(folder, job.delivery.size, _shown(job.mailbox))
+            targets = [folder] if plan is None else [each.folder for each in plan.placements]
+            refusal = room.refusal(folder, targets, job.delivery.size, _shown(job.mailbox))
             if refusal is not None:
                 return refusal
         if plan is not None and plan.outgoing and job.plan is None:

@@ -9,15 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import OrderedDict
+from collections.abc import Collection, Sequence
 from email.utils import formatdate
 from pathlib import Path
 from typing import Final
 
-from relay.config.mailbox import MailboxSettings
+from relay.config.mailbox import MailboxLimit, MailboxSettings
 from relay.mail.outcome import Outcome, deferred, failed
+from relay.mailbox.limits import DAY, LimitTable
 from relay.mailbox.maildir import Message, deliver
 from relay.mailbox.quota import Usage, has_room
-from relay.mailbox.root import DAY, Root, limits_of
+from relay.mailbox.root import Root
 
 KNOWN: Final = 1_000
 """Accounts whose counts are remembered."""
@@ -28,18 +30,22 @@ WARNED: Final = "relay-quota-warned"
 class Room:
     """For several threads."""
 
-    def __init__(self, settings: MailboxSettings) -> None:
+    def __init__(self, settings: MailboxSettings, limits: Sequence[MailboxLimit] = ()) -> None:
         self._settings = settings
-        self._limits = limits_of(settings)
+        self._table = LimitTable(settings, limits)
         self._usages: OrderedDict[Path, Usage] = OrderedDict()
 
     @property
     def is_limited(self) -> bool:
-        return bool(self._limits.octets or self._limits.messages)
+        return self._table.has_quota
 
-    def refusal(self, folder: Path, octets: int, mailbox: str) -> Outcome | None:
-        """Why a message of ``octets`` cannot be delivered to the account; None when it can."""
-        if not self.is_limited or not folder.is_dir() or has_room(self._usage(folder).quota(), octets, 1):
+    def refusal(self, folder: Path, targets: Collection[Path], octets: int, mailbox: str) -> Outcome | None:
+        """Why a message of ``octets`` cannot be delivered to the account in ``folder``, into its mailboxes with the
+        folders ``targets``; None when it can."""
+        if not self.is_limited or not folder.is_dir():
+            return None
+        usage = self._usage(folder)
+        if has_room(usage.quota(), octets, 1) and all(has_room(usage.quota_of(each), octets, 1) for each in targets):
             return None
         text = "the mailbox is full"
         if self._settings.over_quota == "reject":
@@ -70,7 +76,7 @@ class Room:
     def _usage(self, folder: Path) -> Usage:
         usage = self._usages.get(folder)
         if usage is None:
-            usage = self._usages[folder] = Usage(Root(folder, self._limits))
+            usage = self._usages[folder] = Usage(Root(folder, self._table.of(folder)))
             while len(self._usages) > KNOWN:
                 self._usages.popitem(last=False)
         return usage

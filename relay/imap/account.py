@@ -9,7 +9,7 @@ import relay
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
-from relay.imap.grammar import CLOSE, OPEN, listed, mailbox
+from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_text
 from relay.imap.state import State
 from relay.mailbox.vocabulary import SEPARATOR, Quota
 
@@ -25,8 +25,9 @@ LOGGED_IN: Final = (
 ENABLEABLE: Final = {b"CONDSTORE": "CONDSTORE", b"QRESYNC": "QRESYNC", b"UTF8=ACCEPT": "UTF8=ACCEPT",
                      b"IMAP4REV2": "IMAP4rev2"}  # fmt: skip
 MAX_ID_PAIRS: Final = 30
-ROOT: Final = '""'
-"""The one quota root: the account. It is there when the account has a limit: a QUOTA response names one at least."""
+ROOT: Final = b'""'
+"""The quota root of the account. A mailbox with limits of its own is a root, too, by its name. A root is there when
+it has a limit: a QUOTA response names one at least."""
 
 
 def id_(state: State, tokens: Tokens) -> Running:
@@ -149,28 +150,30 @@ def get_quota(state: State, tokens: Tokens) -> Running:
     tokens.space()
     root = tokens.astring()
     tokens.end()
-    resources = b"" if root else _resources(state.store.quota())
+    name = mailbox_text(root, utf8=tokens.utf8)
+    resources = _resources(state.store.mailbox_quota(name) if name else state.store.quota())
     if not resources:
         raise No("There is no such quota root", "NONEXISTENT")
-    yield _quota(resources)
+    yield _quota(state.name(name) if name else ROOT, resources)
     return None
 
 
 def get_quota_root(state: State, tokens: Tokens) -> Running:
-    """GETQUOTAROOT: the root and its QUOTA; without any limit, that the mailbox has no root (RFC 9208 4.2.2)."""
+    """GETQUOTAROOT: the roots and their QUOTA; without any limit, that the mailbox has no root (RFC 9208 4.2.2)."""
     tokens.space()
     name = mailbox(tokens)
     tokens.end()
     state.store.status(name)  # refuses a mailbox that is not there
-    resources = _resources(state.store.quota())
-    yield b"* QUOTAROOT " + state.name(name) + (b" " + ROOT.encode() if resources else b"") + b"\r\n"
-    if resources:
-        yield _quota(resources)
+    found = {ROOT: _resources(state.store.quota()), state.name(name): _resources(state.store.mailbox_quota(name))}
+    roots = {root: resources for root, resources in found.items() if resources}
+    yield b" ".join([b"* QUOTAROOT", state.name(name), *roots]) + b"\r\n"
+    for root, resources in roots.items():
+        yield _quota(root, resources)
     return None
 
 
-def _quota(resources: bytes) -> bytes:
-    return f"* QUOTA {ROOT} (".encode() + resources + b")\r\n"
+def _quota(root: bytes, resources: bytes) -> bytes:
+    return b"* QUOTA " + root + b" (" + resources + b")\r\n"
 
 
 def _resources(quota: Quota) -> bytes:

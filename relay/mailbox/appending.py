@@ -39,14 +39,14 @@ class FileAppending:
     def add(self, flags: Collection[str] = (), internal_date: int | None = None) -> None:
         self._finish()
         system_flags(flags)
-        self._usage.require_room(self._octets, len(self._drafts) + 1)
+        self._usage.require_room(self._octets, len(self._drafts) + 1, self._mailbox.folder)
         date = int(self._mailbox.root.now()) if internal_date is None else internal_date
         self._open = _Open(self._mailbox.folder, tuple(flags), date)
 
     def write(self, octets: bytes | memoryview) -> None:
         assert self._open is not None, "add() comes first"
         self._octets += self._open.write(bytes(octets))
-        self._usage.require_room(self._octets, len(self._drafts) + 1)
+        self._usage.require_room(self._octets, len(self._drafts) + 1, self._mailbox.folder)
 
     def commit(self) -> Appended:
         try:
@@ -74,8 +74,9 @@ class FileAppending:
 
 def copy(source: Mailbox, uids: Sequence[int], target: Mailbox, usage: Usage, *, move: bool) -> Copied:
     """Links the messages ``uids`` (ascending) into ``target``; what is gone is left out. Durable."""
-    if not move and usage.is_limited:
-        usage.require_room(sum(_octets(source, uid) for uid in uids), len(uids))
+    if usage.is_limited:
+        require = usage.require_room_in if move else usage.require_room
+        require(sum(_octets(source, uid) for uid in uids), len(uids), target.folder)
     sources: list[int] = []
     drafts: list[Draft] = []
     try:

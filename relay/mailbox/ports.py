@@ -213,6 +213,9 @@ class Store(Protocol):
 
     def quota(self) -> Quota: ...
 
+    def mailbox_quota(self, name: str) -> Quota:
+        """What is in the mailbox, when it has limits of its own; else all 0. Refused NONEXISTENT."""
+
     def begin_append(self, name: str) -> Appending:
         """Refused NONEXISTENT (TRYCREATE). Begin, write and commit may happen in different threads, one at a time."""
 

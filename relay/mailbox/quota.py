@@ -43,29 +43,52 @@ class Usage:
 
     @property
     def is_limited(self) -> bool:
-        return bool(self._root.limits.octets or self._root.limits.messages)
+        return self._root.limits.has_quota
 
     def quota(self) -> Quota:
         """As of now."""
         octets = messages = 0
         with self._lock:
-            seen = {}
-            for folder in _folders(self._root.folder):
-                count = self._counts.get(folder)
-                modified = _modified(folder)
-                if count is None or (count.modified != modified and not _is_fresh(count)):
-                    count = _counted(folder, modified)
-                seen[folder] = count
-                octets += count.octets
-                messages += count.messages
+            seen = {folder: self._count(folder) for folder in _folders(self._root.folder)}
             self._counts = seen
+        for count in seen.values():
+            octets += count.octets
+            messages += count.messages
         limits = self._root.limits
         return Quota(octets, limits.octets, messages, limits.messages)
 
-    def require_room(self, octets: int, messages: int) -> None:
-        """Refused OVER_QUOTA unless there is room for so much more."""
-        if self.is_limited and not has_room(self.quota(), octets, messages):
+    def quota_of(self, mailbox: Path) -> Quota:
+        """Of the mailbox with this folder, with the limits of its own; without any, nothing is counted."""
+        bound = self._root.bound_of(mailbox)
+        if not bound.octets and not bound.messages:
+            return Quota(0, 0, 0, 0)
+        with self._lock:
+            found = {folder: self._count(folder) for folder in _parts(str(mailbox))}
+            self._counts.update(found)
+        octets = sum(count.octets for count in found.values())
+        messages = sum(count.messages for count in found.values())
+        return Quota(octets, bound.octets, messages, bound.messages)
+
+    def require_room(self, octets: int, messages: int, mailbox: Path) -> None:
+        """Refused OVER_QUOTA unless the account, and the mailbox with this folder, have room for so much more."""
+        if not self.is_limited:
+            return
+        if not has_room(self.quota(), octets, messages):
             raise Refused(Refusal.OVER_QUOTA, "the account is over its quota")
+        self.require_room_in(octets, messages, mailbox)
+
+    def require_room_in(self, octets: int, messages: int, mailbox: Path) -> None:
+        """The same for what the account has already: of the mailbox alone."""
+        if not has_room(self.quota_of(mailbox), octets, messages):
+            raise Refused(Refusal.OVER_QUOTA, "the mailbox is over its quota")
+
+    def _count(self, folder: str) -> _Count:
+        """With the lock held."""
+        count = self._counts.get(folder)
+        modified = _modified(folder)
+        if count is None or (count.modified != modified and not _is_fresh(count)):
+            count = _counted(folder, modified)
+        return count
 
 
 def has_room(quota: Quota, octets: int, messages: int) -> bool:
@@ -79,7 +102,11 @@ def _folders(root: Path) -> list[str]:
     places = [str(root)]
     with os.scandir(root) as entries:
         places += [each.path for each in entries if each.name.startswith(".") and each.is_dir()]
-    return [f"{place}/{part}" for place in places[:MAX_FOLDERS] for part in ("new", "cur")]
+    return [part for place in places[:MAX_FOLDERS] for part in _parts(place)]
+
+
+def _parts(place: str) -> tuple[str, str]:
+    return f"{place}/new", f"{place}/cur"
 
 
 def _is_fresh(count: _Count) -> bool:

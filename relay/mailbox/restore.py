@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from relay.mailbox import change, deleted, filename
 from relay.mailbox.change import Draft
 from relay.mailbox.deleted import Kept
+from relay.mailbox.limits import DAY
 from relay.mailbox.maildir import unique_name
 from relay.mailbox.picture import IN_NEW
-from relay.mailbox.root import DAY
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import INBOX, Refusal, Refused, flag_names
 
@@ -42,12 +42,12 @@ def restore(store: FolderStore, since: float, mailbox: str | None = None) -> dic
     return {name: _put_back(store, name, found) for name, found in sorted(wanted.items())}
 
 
-def expire(store: FolderStore, special_use: str, before: float) -> int:
-    """Removes what came into the mailbox with that special use before that second; how many messages. They can be
-    restored like others."""
+def expire(store: FolderStore, which: str, before: float) -> int:
+    """Removes what came into the mailbox with that name or special use before that second; how many messages. They can
+    be restored like others."""
     count = 0
     for listed in store.list():
-        if listed.exists and special_use in listed.special_use:
+        if listed.exists and (which == listed.name or which in listed.special_use):
             mailbox = store.mailbox(listed.name)
             with mailbox.locked() as picture:
                 old = [picture.uids[row] for row in picture.rows() if picture.save_dates[row] < before]

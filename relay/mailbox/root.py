@@ -15,30 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.config.mailbox import MailboxSettings
+from relay.mailbox.limits import NO_BOUND, NO_LIMITS, Bound, Limits
 from relay.mailbox.maildir import sync_directory
+from relay.mailbox.names import name_of
 
 NAME: Final = "relay-account"
-DAY: Final = 86_400
 MAX_UIDVALIDITY: Final = (1 << 32) - 1
-
-
-class Limits(NamedTuple):
-    """Bounds of one account; 0 is none."""
-
-    octets: int = 0
-    messages: int = 0
-    mailboxes: int = 10_000
-    deleted_retention: float = 14 * DAY
-    """Seconds for which removed messages can be restored; 0: they are gone at once."""
-
-
-NO_LIMITS: Final = Limits()
-
-
-def limits_of(settings: MailboxSettings) -> Limits:
-    """The bounds that the configuration sets."""
-    return Limits(settings.quota, settings.quota_messages, settings.max_mailboxes, settings.deleted_retention)
 
 
 class Notes(NamedTuple):
@@ -60,6 +42,14 @@ class Root:
     def notes(self) -> Notes:
         """What the file says now; empty when there is none or it is damaged."""
         return _parse(self._read())
+
+    def bound_of(self, mailbox: Path) -> Bound:
+        """The limits of its own that the mailbox with this folder has."""
+        if not self.limits.bounds:
+            return NO_BOUND
+        folder = "" if mailbox == self.folder else mailbox.name
+        known = {name_of(folder) if folder else "INBOX", *self.notes().special_uses.get(folder, ())}
+        return next((each for each in self.limits.bounds if each.mailbox in known), NO_BOUND)
 
     def next_uidvalidity(self) -> int:
         """One that no mailbox of the account had before; *published*."""

@@ -18,11 +18,12 @@ from weakref import WeakValueDictionary
 from relay.mailbox import deleted, metadata, names, subscriptions
 from relay.mailbox.appending import FileAppending, copy
 from relay.mailbox.content import crlf_size
+from relay.mailbox.limits import NO_LIMITS, Limits
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.maildir import make_maildir, sync_directory
 from relay.mailbox.picture import UNKNOWN
 from relay.mailbox.quota import Usage
-from relay.mailbox.root import NO_LIMITS, Limits, Root
+from relay.mailbox.root import Root
 from relay.mailbox.view import FolderView
 from relay.mailbox.vocabulary import INBOX, SPECIAL_USES, Listed, Quota, Refusal, Refused, Status
 
@@ -184,6 +185,9 @@ class FolderStore:
 
     def quota(self) -> Quota:
         return self.usage.quota()
+
+    def mailbox_quota(self, name: str) -> Quota:
+        return self.usage.quota_of(self.mailbox(name).folder)
 
     def begin_append(self, name: str) -> FileAppending:
         return FileAppending(self.mailbox(name), self.usage)

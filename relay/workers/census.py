@@ -13,7 +13,7 @@ from collections.abc import MutableSequence
 from pathlib import Path
 from typing import Final
 
-from relay.mailbox.root import Limits
+from relay.mailbox.limits import LimitTable
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import Quota
 from relay.telemetry import metrics
@@ -26,7 +26,7 @@ FIRST_AFTER_SECONDS: Final = 10.0
 class Census:
     """Goes through all accounts in one thread; a turn that comes while it does is left out."""
 
-    def __init__(self, mail_dir: Path, limits: Limits, row: MutableSequence[int] | memoryview[int]) -> None:
+    def __init__(self, mail_dir: Path, limits: LimitTable, row: MutableSequence[int] | memoryview[int]) -> None:
         self._mail_dir = mail_dir
         self._limits = limits
         self._row = row
@@ -52,7 +52,7 @@ class Census:
             if self._stop.is_set():
                 return
             try:
-                store = FolderStore(folder, self._limits)
+                store = FolderStore(folder, self._limits.of(folder))
                 quota = store.quota()
                 mailboxes += len(store.names())
             except OSError:

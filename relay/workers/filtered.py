@@ -51,7 +51,7 @@ class FilteredDelivery:
             global_dir=config.data_dir / "sieve",
             lifetime=config.queue.lifetime,
         )
-        self._room = Room(config.mailbox)
+        self._room = Room(config.mailbox, config.mailbox_limits)
         self._writer = writer
         self._ids = ids
         self._sink = sink

@@ -15,9 +15,9 @@ from typing import Final
 from relay import imap, pop3
 from relay.auth import AccountFile, Authenticator, Client, Door
 from relay.config.model import Listener
+from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
-from relay.mailbox.root import limits_of
 from relay.mailbox.store import Stores
 from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
@@ -43,7 +43,7 @@ class Rooms:
         self.watcher: Final = FolderWatcher()
         self.directions: Final = directions(worker.config.listeners)
         self._stores: Final = Stores()
-        self._limits: Final = limits_of(worker.config.mailbox)
+        self._limits: Final = LimitTable(worker.config.mailbox, worker.config.mailbox_limits)
         self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
         if self.watcher.fileno() >= 0:
             worker.loop.add_reader(self.watcher.fileno(), self.watcher.dispatch)
@@ -51,7 +51,8 @@ class Rooms:
 
     def store(self, account: str) -> Store:
         """The mailboxes of an account. Blocks."""
-        return self._stores.of(folder_of(self.config.mail_dir, account.lower().encode()), self._limits)
+        folder = folder_of(self.config.mail_dir, account.lower().encode())
+        return self._stores.of(folder, self._limits.of(folder))
 
     def hidden(self, account: str) -> frozenset[str]:
         """The capabilities that the account is not told of."""
@@ -123,7 +124,7 @@ async def main(worker: Worker) -> None:
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
     keeping = upkeep.Upkeep(config, sink, worker.context.row)
-    counting = census.Census(config.mail_dir, limits_of(config.mailbox), worker.context.row)
+    counting = census.Census(config.mail_dir, LimitTable(config.mailbox, config.mailbox_limits), worker.context.row)
     if worker.context.slot == 0:
         worker.repeat(upkeep.EVERY_SECONDS, keeping.turn)
         worker.repeat(census.EVERY_SECONDS, counting.turn)

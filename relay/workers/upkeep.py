@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.config.model import Config
-from relay.mailbox.root import limits_of
+from relay.mailbox.limits import LimitTable
 from relay.mailbox.store import FolderStore
 from relay.mailbox.upkeep import Done, keep_up
 from relay.mailbox.vocabulary import Refused
@@ -43,11 +43,12 @@ class Upkeep:
 
     def run(self) -> None:
         """All accounts once. Blocking."""
+        limits = LimitTable(self._config.mailbox, self._config.mailbox_limits)
         for folder in accounts(self._config.mail_dir):
             if self._stop.is_set():
                 return
             try:
-                done = keep_up(FolderStore(folder, limits_of(self._config.mailbox)), self._config.mailbox)
+                done = keep_up(FolderStore(folder, limits.of(folder)), self._config.mailbox)
             except (OSError, Refused) as fault:
                 self._row[self._failures] += 1
                 self._sink.event("warning", "mailbox upkeep failed", mailbox=_shown(folder), cause=str(fault))

@@ -271,6 +271,22 @@ def test_variables_that_kubernetes_sets_for_a_service_named_relay_are_left_alone
     assert load(None, dict.fromkeys(names, "tcp://10.0.0.1:25")) == Config()
 
 
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ('expiry = "30d"', "mailbox_limit[1].expiry: says of a mailbox when its messages go: name the mailbox"),
+        ('mailbox = "Lists"', "mailbox_limit[1].mailbox: has no limit"),
+        ('mailbox = "\\\\Spam"\nquota_messages = 1', "mailbox_limit[1].mailbox: no special use (RFC 6154)"),
+    ],
+)
+def test_a_mailbox_limit_that_limits_nothing_is_refused(tmp_path, limit, message):
+    path = tmp_path / "relay.toml"
+    path.write_text(f"[[mailbox_limit]]\n{limit}\n")
+    with pytest.raises(ConfigErrors) as caught:
+        load(path, {})
+    assert message in str(caught.value)
+
+
 def test_the_demo_is_overridden_by_the_environment_and_keeps_the_rest(tmp_path):
     config = load(None, {"RELAY_ADMIN__PORT": "9025"}, demo(tmp_path))
     assert config.admin.port == 9025

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from relay.config.mailbox import MailboxSettings
+from relay.config.mailbox import MailboxLimit, MailboxSettings
 from relay.delivery.local import deliver_local as deliver_jobs
 from relay.delivery.room import Room
 from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
@@ -48,3 +48,10 @@ def test_without_a_quota_nothing_is_counted(tmp_path):
     room = Room(MailboxSettings())
     assert not room.is_limited
     assert deliver_local(tmp_path, [job()] * 3, room, NOW)[0].kind == DELIVERED
+
+
+def test_a_mailbox_or_an_account_with_a_limit_of_its_own_is_full_by_that(tmp_path):
+    inbox = Room(MailboxSettings(), [MailboxLimit(mailbox="INBOX", quota_messages=1)])
+    assert [deliver_local(tmp_path, [job()], inbox, NOW)[0].kind for _ in range(2)] == [DELIVERED, DEFERRED]
+    account = Room(MailboxSettings(quota_messages=1), [MailboxLimit(domains=("example.org",), quota_messages=2)])
+    assert [deliver_local(tmp_path, [job()], account, NOW)[0].kind for _ in range(2)] == [DELIVERED, DEFERRED]

@@ -247,3 +247,16 @@ def test_an_account_over_its_quota_gets_no_message_and_is_told_its_use():
     peer.send(b"b APPEND INBOX {3000}\r\n")
     assert peer.send(b"z" * 3000 + b"\r\n") == b"b NO [OVERQUOTA] The account is over its quota\r\n"
     assert place.store("anna@local.test").status("INBOX").messages == 1
+
+
+def test_a_mailbox_with_limits_of_its_own_is_a_quota_root_beside_the_account():
+    """RFC 9208 3.1, 4.2: a mailbox may have several roots."""
+    place, peer = stocked()
+    place.disk().octets_limit = 2048
+    place.disk().bounds["INBOX"] = 5
+    assert peer.send(b"a GETQUOTAROOT INBOX\r\n") == (
+        b'* QUOTAROOT "INBOX" "" "INBOX"\r\n* QUOTA "" (STORAGE 1 2)\r\n* QUOTA "INBOX" (MESSAGE 1 5)\r\n'
+        b"a OK GETQUOTAROOT done\r\n"
+    )
+    assert b'* QUOTA "INBOX" (MESSAGE 1 5)\r\n' in peer.send(b"b GETQUOTA INBOX\r\n")
+    assert b"c NO [NONEXISTENT]" in peer.send(b"c GETQUOTA Nowhere\r\n")

@@ -102,6 +102,8 @@ class Disk:
         self.annotations: dict[str, bytes] = {}
         self.watches: list[tuple[TwinMailbox | None, Callable[[], None]]] = []
         self.octets_limit = self.messages_limit = 0
+        self.bounds: dict[str, int] = {}
+        """Messages that single mailboxes may hold."""
 
     def made(self) -> TwinMailbox:
         number = next(self.count)
@@ -479,6 +481,12 @@ class TwinStore:
     def quota(self) -> Quota:
         octets, messages = _use(self.disk)
         return Quota(octets, self.disk.octets_limit, messages, self.disk.messages_limit)
+
+    def mailbox_quota(self, name: str) -> Quota:
+        messages = _existing(self.disk, name).messages.values()
+        if bound := self.disk.bounds.get(name, 0):
+            return Quota(sum(len(each.octets) for each in messages), 0, len(messages), bound)
+        return Quota(0, 0, 0, 0)
 
     def begin_append(self, name: str) -> TwinAppending:
         _existing(self.disk, name)
