@@ -3,12 +3,13 @@
 
 from libc.stdint cimport int64_t
 
+from relay.queue.routing cimport Router
 from relay.queue.scheduler cimport Scheduler
 
 
 cdef class Intake:
     cdef Scheduler _scheduler
-    cdef object _router
+    cdef Router _router
     cdef Py_ssize_t _shard, _shards
     cdef readonly Py_ssize_t added, copied
 

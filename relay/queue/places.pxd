@@ -16,7 +16,7 @@ cdef class Places:
     cdef readonly _DeadlineWheel deadlines
     cdef readonly _EntryList held
     cdef public Py_ssize_t active
-    cdef object _policy
+    cdef int64_t _lifetime, _first_deadline
     cdef Pool _pool
     cdef object _domains
     cdef Ledger _ledger

@@ -66,7 +66,9 @@ class Places:
         self.held = EntryList()
         self.active = 0
         """Entries that a connection has taken."""
-        self._policy = policy
+        self._lifetime = policy.lifetime
+        self._first_deadline = min(policy.delay_notice_after or policy.lifetime, policy.lifetime)
+        """After so long the sender is told of the delay, when he is told."""
         self._pool = pool
         self._domains = domains
         self._ledger = ledger
@@ -92,11 +94,8 @@ class Places:
             self.ready(entry, now)
 
     def _guard(self, entry: Entry) -> None:
-        policy = self._policy
-        if policy.delay_notice_after and not entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED):
-            self.deadlines.set(entry, entry.received_at + min(policy.delay_notice_after, policy.lifetime))
-        else:
-            self.deadlines.set(entry, entry.received_at + policy.lifetime)
+        is_told = entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED)
+        self.deadlines.set(entry, entry.received_at + (self._lifetime if is_told else self._first_deadline))
 
     def ready(self, entry: Entry, now: int) -> None:
         """``entry`` is due: into the list of its group, or of its domain while that has to be looked up."""

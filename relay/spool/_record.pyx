@@ -11,6 +11,8 @@ from libc.string cimport memcmp, memcpy
 
 import google_crc32c
 
+from relay.mail._envelope cimport plain_envelope
+
 from relay.mail.envelope import unpack as _unpack_envelope
 
 cdef object _crc = google_crc32c.value
@@ -152,10 +154,12 @@ def read_run(object make, bytes octets not None, Py_ssize_t base, Py_ssize_t end
         size = (_HEAD_SIZE + envelope_size + content_size + 7) & -8
         if base + at + size > end or _crc_of(p + start, envelope_size + content_size) != le32toh(head.body_crc):
             break
-        try:
-            envelope = _unpack_envelope(PyBytes_FromStringAndSize(p + start, envelope_size))
-        except ValueError:
-            break
+        envelope = plain_envelope(p + start, envelope_size)
+        if envelope is None:
+            try:
+                envelope = _unpack_envelope(PyBytes_FromStringAndSize(p + start, envelope_size))
+            except ValueError:
+                break
         content = None
         start += envelope_size
         if content_size <= keep:

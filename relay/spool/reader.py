@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -47,8 +46,8 @@ class Message(NamedTuple):
     """The part of the content that is in the segment; the file named by ``record.large`` follows."""
 
 
-_make_message: Final = partial(tuple.__new__, Message)
-"""``Message._make`` without a Python call."""
+_new: Final = tuple.__new__
+"""Makes a named tuple as ``_make`` does, without a Python call."""
 
 
 class MissingRecord(Exception):  # noqa: N818 - says what is the case, not who erred
@@ -233,7 +232,7 @@ class LogReader:
         ref = (log, segment, offset)
         remembered = self._young.pop(ref, None) or self._old.pop(ref, None)
         if remembered is not None and remembered.content is not None:
-            return _make_message((remembered, remembered.content))
+            return _new(Message, (remembered, remembered.content))
         key = (log, segment)
         known = self._open.get(key)
         fd, identity, large_folder = known if known is not None else self._file(log, segment)

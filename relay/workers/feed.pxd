@@ -5,16 +5,18 @@ from relay.delivery._delivery cimport Delivery
 from relay.queue._entry cimport Entry as _Entry
 from relay.queue.group cimport Connection
 from relay.queue.scheduler cimport Scheduler as _Scheduler
+from relay.spool.reader cimport LogReader as _LogReader
 from relay.workers._attempt cimport Attempt
 from relay.workers.clock cimport now_us
 from relay.workers.settle cimport Settler as _Settler
 
 
-cpdef object load(object reader, _Entry entry)
+cpdef object load(_LogReader reader, _Entry entry)
 
 
 cdef class Feed:
-    cdef object _outbound, _reader
+    cdef object _outbound
+    cdef _LogReader _reader
     cdef _Scheduler _scheduler
     cdef _Settler _settler
     cdef readonly Connection connection

@@ -1,0 +1,16 @@
+# cython: language_level=3
+"""C declarations of relay/spool/reader.py."""
+
+from libc.stdint cimport int64_t
+
+
+cdef class LogReader:
+    cdef object _spool_dir, _files, _on_damage, _reported, _open, _marks
+    cdef dict _young, _old
+    cdef Py_ssize_t _young_octets
+
+    cpdef object remember(self, list records)
+    cpdef object load(self, int64_t log, int64_t segment, int64_t offset)
+    cdef object _damaged(self, tuple ref, bytes octets, str reason, str queue_id)
+    cdef tuple _file(self, int64_t log, int64_t segment)
+    cdef object _forget(self, tuple key)
