@@ -1,15 +1,16 @@
 """The octets of a message as they are sent, out of a file with LF lines, without reading what lies before.
 
 Theory: a line feed without a CR before it becomes CRLF. Where an offset of the wire lies in the file is known only by
-counting the line feeds before it, so places that were counted are remembered: the end of each block that was read, and
-the beginnings of parts (from the index). Memory: one block, and a pair of numbers for each that was read. A file no
-longer than a block is read in one go (open, read, close), and is then such octets already.
+counting the line feeds before it, so places that were counted are remembered: the ends of blocks that were read, and
+the beginnings of parts (from the index). Whoever reads the same message again hands them in, so that a client which
+asks for it part by part has each part read once. Memory: one block, and a pair of numbers for each block of the file.
+A file no longer than a block is read in one go (open, read, close), and is then such octets already.
 """
 
 from __future__ import annotations
 
 import os
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +29,12 @@ class FileContent:
         path: Path | str,
         size: int | None = None,
         places: Callable[[], Iterable[tuple[int, int]]] = tuple,
+        counted: list[tuple[int, int]] | None = None,
     ) -> None:
         """``size``: octets with CRLF, when that is known; ``places``: (offset on the wire, offset in the file) of
-        beginnings of lines, asked for when reading begins elsewhere than at the beginning. FileNotFoundError."""
+        beginnings of lines, asked for when reading begins elsewhere than at the beginning; ``counted``: such pairs, in
+        order from (0, 0), that an earlier one of the same message has found; what is found now is put there.
+        FileNotFoundError."""
         self._descriptor = -1
         self._whole = _disk.read_message(os.fsencode(path), BLOCK)
         """What is sent, of a short one."""
@@ -38,7 +42,7 @@ class FileContent:
             size = len(self._whole)
         else:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._places: list[tuple[int, int]] = [(0, 0)]
+        self._places: list[tuple[int, int]] = [(0, 0)] if counted is None else counted
         self._more: Callable[[], Iterable[tuple[int, int]]] | None = places
         self._size = size
 
@@ -59,7 +63,7 @@ class FileContent:
     def _read_on(self, offset: int, count: int) -> bytes:
         pieces = []
         if self._more is not None and offset > self._places[-1][0]:
-            self._places, self._more = sorted({*self._places, *self._more()}), None
+            self._places[:], self._more = sorted({*self._places, *self._more()}), None
         at, where = self._places[bisect_right(self._places, (offset, 1 << 62)) - 1]
         while count > 0 and (block := os.pread(self._descriptor, BLOCK, where)):
             sent = with_crlf(block, self._is_after_cr(where, block))
@@ -85,11 +89,12 @@ class FileContent:
         self.close()
 
     def _counted(self, at: int, where: int, block: bytes, sent: int | None = None) -> tuple[int, int]:
-        """The place after a block; remembered when it is further than all others."""
+        """The place after a block; remembered unless there is one in the block before it."""
         grown = len(with_crlf(block, self._is_after_cr(where, block))) if sent is None else sent
         place = at + grown, where + len(block)
-        if place > self._places[-1]:
-            self._places.append(place)
+        number = bisect_left(self._places, place)
+        if place[1] - self._places[number - 1][1] >= BLOCK and place not in self._places[number : number + 1]:
+            self._places.insert(number, place)
         return place
 
     def _is_after_cr(self, where: int, block: bytes) -> bool:

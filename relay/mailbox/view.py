@@ -70,6 +70,8 @@ class FolderView:
         self.highestmodseq = 0
         self.uidnext = 1
         self._gone = -1
+        self._counted: tuple[int, list[tuple[int, int]]] = (0, [(0, 0)])
+        """The UID of the message that was read last, and the places in it that are known (content.py)."""
         with mailbox.locked(claim=not is_read_only) as picture:
             self._picture = picture
             self.uidvalidity = picture.uidvalidity
@@ -195,10 +197,10 @@ class FolderView:
             scanned = self._kept_parts(index)
             return scanned.places if scanned else ()
 
-        return self._reading(
-            index,
-            lambda path: FileContent(f"{self._mailbox.folder}/{path}", None if size == UNKNOWN else size, places),
-        )
+        if self._counted[0] != self.uids[index]:
+            self._counted = self.uids[index], [(0, 0)]
+        known, counted = None if size == UNKNOWN else size, self._counted[1]
+        return self._reading(index, lambda path: FileContent(f"{self._mailbox.folder}/{path}", known, places, counted))
 
     def wholes(self, run: Sequence[int]) -> list[bytes | None]:
         return wholes(self._mailbox.paths([self.uids[index] for index in run]))

@@ -59,3 +59,29 @@ def test_a_message_that_is_not_there_or_cannot_be_read_raises(tmp_path):
         FileContent(tmp_path / "nothing")
     with pytest.raises(IsADirectoryError):
         FileContent(tmp_path)
+
+
+def test_who_reads_a_long_message_part_by_part_has_each_part_read_once(path, monkeypatch):
+    """However the parts lie: forward, from a place in the middle, and once more."""
+    octets = b"0123456\n" * (20 * BLOCK // 8)
+    expected = sent(octets)
+    path.write_bytes(octets)
+    blocks = []
+    pread = os.pread
+
+    def counting(descriptor, count, where):
+        blocks.append(where)
+        return pread(descriptor, count, where)
+
+    monkeypatch.setattr(os, "pread", counting)
+    middle = 10 * BLOCK // 8
+    counted = [(0, 0)]
+    for _ in range(2):
+        blocks.clear()
+        for offset in (*range(middle * 9, len(expected), 1000), *range(0, middle * 9, 1000)):
+            with FileContent(path, len(expected), lambda: [(middle * 9, middle * 8)], counted) as content:
+                assert content.read(offset, 1000) == expected[offset : offset + 1000]
+        parts = len(expected) // 1000 + 2
+        assert len(blocks) <= 2 * parts
+    assert len(counted) <= 22
+    assert counted == sorted(counted)
