@@ -74,7 +74,6 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     if part is not None:
         chosen = list(part.of(chosen))
     if changed_since is not None:
-        state.enabled.add("CONDSTORE")
         if has_vanished and ranges is not None:
             yield from _vanished(view, ranges, changed_since)
         chosen = [index for index in chosen if view.modseqs[index] > changed_since]
@@ -97,11 +96,17 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
 
 def row(tokens: Tokens) -> Callable[[State, int], bytes]:
     """``(UID BODY.PEEK[HEADER])`` as what makes the response for a message, which sets no flag (RFC 5465 5.2)."""
-    items = [item for found in listed(tokens, lambda: _item(tokens)) for _, item in found]
-    if not items:
+    named = [each for found in listed(tokens, lambda: _item(tokens)) for each in found]
+    if not named:
         raise Bad("nothing is asked for")
-    wanted = Wanted(tuple(items), has_flags=True, modifiers=Modifiers())
-    return lambda state, index: b"".join(_message(state, index, wanted, is_seen=False))
+    wanted = Wanted(tuple(item for _, item in named), has_flags=True, modifiers=Modifiers())
+    others = tuple(item for name, item in named if name != b"MODSEQ")
+    with_modseq = wanted._replace(items=(*others, _SIMPLE[b"MODSEQ"]))
+
+    def write(state: State, index: int) -> bytes:
+        return b"".join(_message(state, index, with_modseq if state.has_modseqs else wanted, is_seen=False))
+
+    return write
 
 
 def _runs(view: View, chosen: list[int], wanted: Wanted) -> Iterator[list[int]]:
@@ -165,8 +170,6 @@ def _message(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iter
                 short.clear()
     if is_seen and not wanted.has_flags:
         short.append(b" FLAGS " + state.flag_list(state.view.flags[index]))
-        if state.has_modseqs:
-            short.append(b" MODSEQ (%d)" % state.view.modseqs[index])
     short.append(b")\r\n")
     if any(item.is_content for item in wanted.items):
         state.on_fetched(1)
@@ -201,10 +204,10 @@ def _wanted(state: State, tokens: Tokens, by_uid: bool) -> Wanted:
     known = {name for name, _ in names}
     if by_uid and b"UID" not in known:
         names.insert(0, (b"UID", _SIMPLE[b"UID"]))
-    if modifiers.changed_since is not None and b"MODSEQ" not in known:
-        names.append((b"MODSEQ", _SIMPLE[b"MODSEQ"]))
-    if b"MODSEQ" in known:
+    if b"MODSEQ" in known or modifiers.changed_since is not None:
         state.enabled.add("CONDSTORE")
+    if state.has_modseqs and b"MODSEQ" not in known:  # in each FETCH response from now on (RFC 7162 3.1)
+        names.append((b"MODSEQ", _SIMPLE[b"MODSEQ"]))
     return Wanted(tuple(item for _, item in names), b"FLAGS" in known, modifiers)
 
 
