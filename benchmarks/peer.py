@@ -51,7 +51,11 @@ class Peer(asyncio.BufferedProtocol):
         """A connection to ``port`` of loopback from the address ``source``; its greeting is read."""
         loop = asyncio.get_running_loop()
         _, peer = await loop.create_connection(cls, "127.0.0.1", port, local_addr=(source, 0))
-        await peer.answered()
+        try:
+            await peer.answered()
+        except BaseException:
+            peer.close()
+            raise
         return peer
 
     async def ask(self, octets: bytes, end: bytes, *, ends: int = 1, counted: bytes = b"") -> Answer:

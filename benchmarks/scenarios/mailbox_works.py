@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Final, NamedTuple
 
@@ -94,10 +94,22 @@ def partial(function: Callable[..., Awaitable[Done]], *given: object) -> Do:
 # ---- who is connected -----------------------------------------------------------------------------------------------
 
 
+async def together(works: Iterable[Awaitable[None]]) -> None:
+    """Does all of them, and only then raises what one of them raised: what is cancelled while it connects
+    leaves a socket behind that uvloop waits for when it closes."""
+    for result in await asyncio.gather(*works, return_exceptions=True):
+        if result is not None:
+            raise result
+
+
 async def logged_in(server: MailboxServer, local: str, source: str = "127.0.0.1") -> Peer:
     """An IMAP session of the account."""
     peer = await Peer.connect(server.imap_port, source)
-    await peer.imap(f"LOGIN {local}@{DOMAIN} {PASSWORD}".encode())
+    try:
+        await peer.imap(f"LOGIN {local}@{DOMAIN} {PASSWORD}".encode())
+    except BaseException:
+        peer.close()
+        raise
     return peer
 
 
@@ -171,17 +183,17 @@ async def idle(server: MailboxServer, count: int) -> AsyncIterator[Peers]:
     """So many sessions that have selected INBOX and are idle, spread over the accounts and over client addresses."""
     locals_ = recipients()
 
-    async def one(number: int) -> Peer:
+    async def one(number: int) -> None:
         place = number // PER_ADDRESS
         peer = await logged_in(server, locals_[number % len(locals_)], f"127.0.{1 + place // 250}.{1 + place % 250}")
+        opened.append(peer)
         await peer.imap(b"SELECT INBOX")
         await peer.lines(b"t IDLE\r\n", b"+ ", b"\n+ ")
-        return peer
 
     opened: list[Peer] = []
     async with closing(opened):
         for begin in range(0, count, AT_ONCE):
-            opened += await asyncio.gather(*(one(number) for number in range(begin, min(begin + AT_ONCE, count))))
+            await together(one(number) for number in range(begin, min(begin + AT_ONCE, count)))
         yield opened
 
 
@@ -197,7 +209,7 @@ async def logins(server: MailboxServer, _peers: Peers, rounds: int) -> Done:
             await peer.imap(b"LOGOUT")
             peer.close()
 
-    await asyncio.gather(*(one() for _ in range(AT_ONCE)))
+    await together(one() for _ in range(AT_ONCE))
     return Done(AT_ONCE * rounds)
 
 
@@ -245,7 +257,7 @@ async def append(_server: MailboxServer, peers: Peers, rounds: int) -> Done:
         for _ in range(rounds):
             await peer.imap(command)
 
-    await asyncio.gather(*(one(peer) for peer in peers))
+    await together(one(peer) for peer in peers)
     for peer, held in zip(peers, before, strict=True):
         if (now := await messages_of(peer)) != held + rounds:
             raise AnswerError(f"{now - held} messages in the mailbox of {rounds} that were appended")
@@ -270,7 +282,7 @@ async def deliver(server: MailboxServer, peers: Peers, rounds: int) -> Done:
                 raise AnswerError(f"an envelope was answered with {answer.tail[-100:]!r}")
             await peer.lines(SMALL + b".\r\n", b"250")
 
-    await asyncio.gather(*(one(peer, local) for peer, local in zip(peers, recipients(), strict=True)))
+    await together(one(peer, local) for peer, local in zip(peers, recipients(), strict=True))
     expected = rounds * len(peers)
     until = time.monotonic() + TIMEOUT
     while (found := delivered(server) - before) < expected:
