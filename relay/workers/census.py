@@ -6,8 +6,6 @@ message each take about two seconds of one thread.
 
 from __future__ import annotations
 
-import asyncio
-import threading
 import time
 from collections.abc import MutableSequence
 from pathlib import Path
@@ -17,40 +15,27 @@ from relay.mailbox.limits import LimitTable
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import Quota
 from relay.telemetry import metrics
-from relay.workers.upkeep import accounts
+from relay.workers.rounds import Round
 
 EVERY_SECONDS: Final = 900.0
 FIRST_AFTER_SECONDS: Final = 10.0
 
 
-class Census:
-    """Goes through all accounts in one thread; a turn that comes while it does is left out."""
+class Census(Round):
+    """One round every EVERY_SECONDS; what one that is stopped has counted is dropped."""
 
     def __init__(self, mail_dir: Path, limits: LimitTable, row: MutableSequence[int] | memoryview[int]) -> None:
-        self._mail_dir = mail_dir
+        super().__init__(mail_dir)
         self._limits = limits
         self._row = row
-        self._stop = threading.Event()
-        self._running: asyncio.Future[None] | None = None
         self._sizes = {size: metrics.index("relay_mailbox_accounts", size) for size in metrics.SIZES}
         self._failures = metrics.index("relay_mailbox_upkeep_failures_total")
-
-    def turn(self) -> None:
-        """On the loop's thread, every EVERY_SECONDS."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.get_running_loop().run_in_executor(None, self.run)
-
-    def stop(self) -> None:
-        """Ends it after the account that it is at; what it has counted is dropped."""
-        self._stop.set()
 
     def run(self) -> None:
         """All accounts once; then the gauges say what there is. Blocking."""
         sizes = dict.fromkeys(metrics.SIZES, 0)
         full = mailboxes = messages = octets = 0
-        for folder in accounts(self._mail_dir):
-            if self._stop.is_set():
-                return
+        for folder in self.accounts():
             try:
                 store = FolderStore(folder, self._limits.of(folder))
                 quota = store.quota()
@@ -62,6 +47,8 @@ class Census:
             full += is_full(quota)
             messages += quota.messages
             octets += quota.octets
+        if self.is_stopped:
+            return
         for size, count in sizes.items():
             self._row[self._sizes[size]] = count
         self._set("relay_mailbox_over_quota_accounts", full)
