@@ -10,9 +10,10 @@ from relay.spool.errors import SpoolError
 from relay.spool.folder import DataLock, is_owned, is_running, list_logs, lock_data_dir
 from relay.spool.journal import Journal, load_journals
 from relay.spool.large import LargeContent
+from relay.spool.ports import SpoolSettings, Waiter
 from relay.spool.reader import Damage, LargeFile, LogReader, Message, MissingRecord, Record, Tail
 from relay.spool.verify import Finding, dump, verify
-from relay.spool.writer import LogWriter, SpoolSettings, Waiter
+from relay.spool.writer import LogWriter
 
 __all__ = [
     "AdoptedLog",

@@ -2,10 +2,10 @@
 
 Theory: a sync of octets that overwrite written extents needs no file system journal (0.12 ms here); one that extends
 a file, or fills extents which are only allocated, does (0.25 ms). So a segment is filled with zeroes before it is used,
-as long as there is time for that: one is prepared while another is written to. When somebody waits for a segment, it
-is only allocated. That happens when large contents come in at the disk's speed; the dearer syncs of 64 MiB of them
-are less than writing all octets twice. All of its preparation is done before the first record goes in, its final name
-included: taking the next segment is nothing but popping a queue.
+as long as there is time for that: one is prepared while another is written to, unless a finished one comes back soon.
+When somebody waits for a segment, it is only allocated. That happens when large contents come in at the disk's speed;
+the dearer syncs of 64 MiB of them are less than writing all octets twice. All of its preparation is done before the
+first record goes in, its final name included: taking the next segment is nothing but popping a queue.
 
 A recycled file keeps its old octets. They say another segment number, so no reader takes them for records. More of them
 are kept than are made ahead: they cost nothing but room, and their pages are still in memory.

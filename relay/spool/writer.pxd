@@ -19,7 +19,7 @@ cdef class LogWriter:
     cdef object _executor, _large, _writing, _told, _drained, _last_segment, _syncer, _tasks, _tending
     cdef dict _segments
     cdef list _batch
-    cdef bint _is_begun, _needs_segment, _is_open, _is_accepting
+    cdef bint _is_begun, _needs_segment, _is_patient, _is_open, _is_accepting
     cdef object __weakref__
 
     cpdef append(self, bytes envelope, object content, object waiter, object large=*)

@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Final, Protocol
+from typing import Final
 from weakref import WeakSet
 
 from relay.spool.errors import SpoolError
@@ -31,6 +31,7 @@ from relay.spool.files import OS, Files
 from relay.spool.folder import log_folder
 from relay.spool.large import LargeContent
 from relay.spool.log import Commit, Item, Log, Writing, record_size
+from relay.spool.ports import SpoolSettings, Waiter
 from relay.spool.reader import Message
 from relay.spool.reports import ShardReports
 from relay.spool.room import Room
@@ -39,28 +40,10 @@ from relay.spool.segments import SegmentPool
 _BATCH: Final = 4 << 20
 """Octets after which a batch is closed: bounds how long one sync takes."""
 _TICK: Final = 1.0
+_GRACE: Final = 0.5
+"""How long a finished segment has to come back before a new one is made in its place."""
 _LARGE_THREADS: Final = 2
 _LARGE_WAIT: Final = 0.005
-
-
-class Waiter(Protocol):
-    """Whoever waits for a record to be synced: a session, or the maker of a DSN."""
-
-    def spooled(self, error: SpoolError | None) -> None:
-        """Called once on the loop's thread: None when the record is synced, else why it is not. Must not raise."""
-
-
-class SpoolSettings(Protocol):
-    """What the writer wants to know; ``config.spool`` has these attributes. Sizes are in octets."""
-
-    @property
-    def segment_size(self) -> int: ...
-    @property
-    def spare_segments(self) -> int: ...
-    @property
-    def min_free_bytes(self) -> int: ...
-    @property
-    def min_free_inodes(self) -> int: ...
 
 
 class _State:
@@ -119,6 +102,8 @@ class LogWriter:
         self._is_begun = False
         """Whether a batch is being written, or will be without another append()."""
         self._needs_segment = False
+        self._is_patient = False
+        """Whether a segment that is used up may come back before a new one is wanted."""
         self._drained = asyncio.Event()
         self._is_open = True
         self._is_accepting = not self._log.is_failing
@@ -326,10 +311,23 @@ class LogWriter:
         self._told.append((items, commit, seconds))
         if commit.segment != self._last_segment:
             self._last_segment = commit.segment
-            self._tasks.put(True)
+            self._segment_taken()
         if self._log.is_failing and self._is_accepting:
             self._is_accepting = False
             self._event("error", "spool.not_accepting")
+
+    def _segment_taken(self) -> None:
+        """There is one less in the pool. As a rule the one that has just ended is finished soon, and to use it again
+        costs nothing; to fill a new one costs as much as taking in the messages of half of it."""
+        if self._log.pool.is_empty:
+            self._make_up()
+        else:
+            self._is_patient = True
+            self._loop.call_later(_GRACE, self._make_up)
+
+    def _make_up(self) -> None:
+        self._is_patient = False
+        self._tasks.put(True)
 
     def _tell_all(self) -> None:
         while self._told:
@@ -383,7 +381,9 @@ class LogWriter:
         if not self._room.is_enough:
             with contextlib.suppress(SpoolError):  # the next look tries again
                 pool.drop_kept()
-        while (pool.is_empty and self._needs_segment) or (pool.wants_more and self._room.has(self._segment_size)):
+        while (pool.is_empty and self._needs_segment) or (
+            pool.wants_more and not self._is_patient and self._room.has(self._segment_size)
+        ):
             try:
                 pool.prepare(gently=not self._needs_segment)
                 self._is_preparing_failed = False

@@ -274,6 +274,26 @@ async def test_the_next_segment_is_prepared_when_one_is_taken(spool_dir: Path, m
     await worker.close()
 
 
+async def test_no_segment_is_made_where_a_finished_one_comes_back_at_once(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("relay.spool.writer._TICK", 1000.0)
+    worker = Worker(spool_dir, spare_segments=2)
+    writer, pool = worker.writer, worker.writer.pool
+    await worker.told(worker.append("first", b"x" * 60000))
+    await worker.until(lambda: pool.spare == 2)
+    made = pool.created
+    monkeypatch.setattr("relay.spool.writer._GRACE", 1000.0)
+    for number in range(6):
+        await worker.told(worker.append(f"m{number}", b"x" * 60000))
+        await worker.until(lambda: any(closed for _, _, closed in writer.snapshot()))
+        writer.finished(0, (writer.snapshot()[-1][0], 0), {}, shards=1, generation=1)
+        await worker.until(lambda: pool.spare == 2)
+    assert pool.created == made
+    assert pool.recycled == 6
+    await worker.close()
+
+
 @pytest.mark.parametrize("end", [64, 4080, 4088, 4096, 4096 + 8, 65536 - 8, 65536 - 4096, 65536])
 def test_a_batch_ends_with_a_clean_end(end: int) -> None:
     """At least 8 zero octets, or else what is left of a recycled segment's earlier life would look torn."""
