@@ -74,6 +74,7 @@ class Session:
     """Stands for a client session that has sent so many messages."""
 
     messages = 0
+    appetite = 1
 
     def quit(self) -> None: ...
 

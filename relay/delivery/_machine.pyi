@@ -27,6 +27,8 @@ class ClientMachine(Flight):
         on_greeted: Callable[[Outcome | None], object] | None = None,
         now: float = 0.0,
     ) -> None: ...
+    appetite: int
+    """How many deliveries it takes at once when it is woken from idleness."""
     def receive(self, octets: bytes, now: float = 0.0) -> bytes:
         """Takes in what was read."""
     def output(self) -> bytes:

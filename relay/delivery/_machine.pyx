@@ -40,6 +40,10 @@ cdef class ClientMachine(Flight):
         self.chunking = chunking
         self.window = 1
 
+    @property
+    def appetite(self):
+        return self.window if self.chunks == PROVEN else 1
+
     # --- for tests, and as the shape of the shell around the machine ---
 
     def receive(self, bytes octets not None, double now=0.0):

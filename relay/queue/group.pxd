@@ -15,13 +15,13 @@ cdef class Group:
     cdef readonly _EntryList ready
     cdef public Py_ssize_t entries
     cdef readonly set domains
-    cdef public Py_ssize_t connecting, open, waking, failures, fruitless
+    cdef public Py_ssize_t connecting, open, claimed, failures, fruitless
     cdef readonly dict idle
     cdef public Py_ssize_t ceiling
     cdef public double window
     cdef public int64_t suspended_until, interval, next_at, timer_at
     cdef public object reason
-    cdef public bint is_waiting
+    cdef public bint is_waiting, is_changed
 
     cpdef object widen(self)
     cpdef object narrow(self)
@@ -43,5 +43,5 @@ cdef class Domain:
 cdef class Connection:
     cdef readonly Group group
     cdef public object tag
-    cdef public Py_ssize_t messages, in_flight
-    cdef public bint is_open, is_idle, is_waking, is_quitting
+    cdef public Py_ssize_t messages, in_flight, appetite, claimed
+    cdef public bint is_open, is_idle, is_quitting

@@ -66,6 +66,7 @@ class Group:
 
     __slots__ = (
         "ceiling",
+        "claimed",
         "connecting",
         "domains",
         "entries",
@@ -74,6 +75,7 @@ class Group:
         "hop",
         "idle",
         "interval",
+        "is_changed",
         "is_lane",
         "is_waiting",
         "key",
@@ -83,7 +85,6 @@ class Group:
         "reason",
         "suspended_until",
         "timer_at",
-        "waking",
         "window",
     )
 
@@ -101,8 +102,8 @@ class Group:
         self.open = 0
         """Connections that were greeted and are not over."""
         self.idle: dict[Connection, None] = {}
-        self.waking = 0
-        """Connections that were woken or have just opened, and have not called take() yet."""
+        self.claimed = 0
+        """Entries that connections which were woken or have just opened are about to take."""
         self.ceiling = settings.per_lane if self.is_lane else settings.per_group
         self.window = float(min(settings.initial, self.ceiling))
         self.failures = 0
@@ -119,6 +120,8 @@ class Group:
         self.timer_at = 0
         self.is_waiting = False
         """Whether it stands in the queue of turns."""
+        self.is_changed = False
+        """Whether the pool is going to look at it."""
 
     def __repr__(self) -> str:
         return f"<Group {self.key} ready={len(self.ready)} open={self.open}+{self.connecting} window={self.window:.1f}>"
@@ -140,7 +143,7 @@ class Group:
     def wants_connection(self) -> bool:
         """Whether one more connection would be of use now."""
         waiting = len(self.ready)
-        if waiting <= self.connecting + self.waking or self.suspended_until:
+        if waiting <= self.connecting + self.claimed or self.suspended_until:
             return False
         if self.failures or self.interval:
             return self.connecting + self.open == 0
@@ -187,7 +190,7 @@ class Domain:
 class Connection:
     """One connection, from the moment it is asked for until it is over."""
 
-    __slots__ = ("group", "in_flight", "is_idle", "is_open", "is_quitting", "is_waking", "messages", "tag")
+    __slots__ = ("appetite", "claimed", "group", "in_flight", "is_idle", "is_open", "is_quitting", "messages", "tag")
 
     def __init__(self, group: Group) -> None:
         self.group = group
@@ -200,8 +203,10 @@ class Connection:
         self.is_open = False
         self.is_idle = False
         """take() said None: it waits for Wake."""
-        self.is_waking = False
-        """take() is expected."""
+        self.appetite = 1
+        """How many entries it takes at once when it is woken; for its tag to say."""
+        self.claimed = 0
+        """How many of the entries that are ready it is expected to take; 0: it was not woken."""
         self.is_quitting = False
 
     def __repr__(self) -> str:

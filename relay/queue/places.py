@@ -107,7 +107,7 @@ class Places:
         assert type(group) is Group
         entry.state = READY
         group.ready.append(entry)
-        self._pool.consider(group, now)
+        self._pool.consider(group)
 
     def forget(self, entry: Entry, now: int) -> None:
         """``entry`` is over."""

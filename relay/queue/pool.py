@@ -49,6 +49,8 @@ class Pool:
         self.suspended: set[Group] = set()
         self.out: list[Action] = []
         """Actions that events gave rise to; the scheduler hands them out."""
+        self._changed: list[Group] = []
+        """Groups that may need connections, each once: many entries that come together wake a connection together."""
         self._turns: deque[Group] = deque()
         self._probe_turns: deque[Group] = deque()
         self._probing = 0
@@ -68,28 +70,35 @@ class Pool:
         busy = sum(1 for group in self.suspended if group.connecting + group.open)
         waiting = sum(
             1
-            for turns in (self._turns, self._probe_turns)
-            for group in turns
+            for group in {*self._turns, *self._probe_turns, *self._changed}
             if not group.connecting + group.open and not group.suspended_until
         )
         return GroupCounts(self._connected - busy, waiting, len(self.suspended))
 
     # what a group needs
 
-    def consider(self, group: Group, now: int) -> None:
-        """Something is ready for ``group``, or a connection of it went: wakes an idle one or queues for a turn."""
+    def consider(self, group: Group) -> None:
+        """Something is ready for ``group``, or a connection of it went: it is looked at with the next give_turns()."""
+        if not group.is_changed and len(group.ready) > group.connecting + group.claimed:
+            group.is_changed = True
+            self._changed.append(group)
+
+    def _serve(self, group: Group, now: int) -> None:
+        """Wakes idle connections for what is ready, or queues for a turn."""
+        group.is_changed = False
         if group.suspended_until:
             return
-        spare = len(group.ready) - group.connecting - group.waking
+        spare = len(group.ready) - group.connecting - group.claimed
         if spare > 0 and group.idle:
             if group.interval and group.next_at > now:
                 self._arm(group, group.next_at)
                 return
-            for connection in list(islice(group.idle, spare)):
+            while spare > 0 and group.idle:
+                connection: Connection = next(iter(group.idle))
                 self._unidle(connection)
-                connection.is_waking = True
-                group.waking += 1
-                spare -= 1
+                connection.claimed = min(spare, connection.appetite)
+                group.claimed += connection.claimed
+                spare -= connection.claimed
                 self.out.append(Wake(connection))
         if spare > 0 and not group.is_waiting and group.wants_connection():
             group.is_waiting = True
@@ -98,9 +107,9 @@ class Pool:
     def may_take(self, connection: Connection, now: int) -> bool:
         """Whether ``connection`` may have another message; False makes it idle, or gives its place away."""
         group = connection.group
-        if connection.is_waking:
-            connection.is_waking = False
-            group.waking -= 1
+        if connection.claimed:
+            connection.claimed -= 1
+            group.claimed -= 1
         elif connection.is_idle:
             self._unidle(connection)
         if connection.is_quitting:
@@ -127,6 +136,13 @@ class Pool:
             self._idle[connection] = None
             connection.group.idle[connection] = None
 
+    def give_up_claim(self, connection: Connection) -> None:
+        """``connection`` takes no more of its own accord: what it was expected to take is for others."""
+        if connection.claimed:
+            connection.group.claimed -= connection.claimed
+            connection.claimed = 0
+            self.consider(connection.group)
+
     def _unidle(self, connection: Connection) -> None:
         connection.is_idle = False
         self._idle.pop(connection, None)
@@ -148,12 +164,12 @@ class Pool:
         group.open += 1
         connection.is_open = True
         # It is about to take: no other connection is needed for that entry.
-        connection.is_waking = True
-        group.waking += 1
+        connection.claimed = 1
+        group.claimed += 1
         if group.failures:
             self._probing -= 1
             self._resume(group)
-        self.consider(group, now)
+        self.consider(group)
 
     def failed(self, connection: Connection, reason: Reason, now: int, draw: float) -> None:
         """No session came about: the group is suspended when it has no other connection, else narrowed."""
@@ -172,9 +188,8 @@ class Pool:
         """An open connection is over. ``reason``: it did not end as it should, or before it served any message."""
         group = connection.group
         self._unidle(connection)
-        if connection.is_waking:
-            connection.is_waking = False
-            group.waking -= 1
+        group.claimed -= connection.claimed
+        connection.claimed = 0
         connection.is_open = False
         group.open -= 1
         self._left(group)
@@ -186,7 +201,7 @@ class Pool:
             if not group.open and not group.suspended_until:
                 self.suspend(group, now, draw)
                 return
-        self.consider(group, now)
+        self.consider(group)
 
     def _left(self, group: Group) -> None:
         self.total -= 1
@@ -226,7 +241,7 @@ class Pool:
         if group.suspended_until:
             group.suspended_until = 0
             self.suspended.discard(group)
-            self.consider(group, now)
+            self.consider(group)
 
     # time
 
@@ -251,7 +266,7 @@ class Pool:
                 group.suspended_until = 0
                 self.suspended.discard(group)
                 resumed.append(group)
-            self.consider(group, now)
+            self.consider(group)
         return resumed
 
     def next_at(self) -> int | None:
@@ -268,7 +283,7 @@ class Pool:
     @property
     def has_work(self) -> bool:
         """Whether there are actions to hand out or turns to give."""
-        return bool(self.out) or (bool(self._turns) and self._has_room()) or self._may_probe()
+        return bool(self.out or self._changed) or (bool(self._turns) and self._has_room()) or self._may_probe()
 
     def _has_room(self) -> bool:
         return self.total < self._settings.max_connections
@@ -276,8 +291,11 @@ class Pool:
     def _may_probe(self) -> bool:
         return bool(self._probe_turns) and self._probing < self._probes_allowed and self._has_room()
 
-    def give_turns(self) -> None:
-        """Opens connections, one per group and turn, up to the bounds; makes room when groups have none."""
+    def give_turns(self, now: int) -> None:
+        """Wakes connections; opens others, one per group and turn, up to the bounds; makes room for groups without."""
+        changed, self._changed = self._changed, []
+        for group in changed:
+            self._serve(group, now)
         while self._turns and self._has_room():
             self._turn(self._turns)
         while self._may_probe():
@@ -317,5 +335,5 @@ class Pool:
 
 def _is_overtaken(action: Action) -> bool:
     if isinstance(action, Wake):
-        return not action.connection.is_waking
+        return not action.connection.claimed
     return isinstance(action, Quit) and not action.connection.is_open

@@ -104,8 +104,9 @@ class Scheduler:
                 connection.messages += 1
                 connection.in_flight += 1
                 if group.ready and not group.is_waiting:
-                    self.pool.consider(group, now)
+                    self.pool.consider(group)
                 return entry
+        self.pool.give_up_claim(connection)
         if not connection.in_flight:
             self.pool.idle(connection)
         return None
@@ -120,16 +121,16 @@ class Scheduler:
         group = connection.group
         entry.state = READY
         group.ready.appendleft(entry)
-        self.pool.consider(group, now)
+        self.pool.consider(group)
 
     def _given_back(self, connection: Connection, now: int) -> None:
         self.places.active -= 1
         connection.in_flight -= 1
-        if not connection.in_flight and connection.is_open and not connection.is_waking:
+        if not connection.in_flight and connection.is_open and not connection.claimed:
             # It may have been told None while this was in flight; if it asks again by itself, that is as well.
             self.pool.idle(connection)
             if connection.group.ready:
-                self.pool.consider(connection.group, now)
+                self.pool.consider(connection.group)
 
     def done(self, connection: Connection, entry: Entry, outcomes: Sequence[Outcome], now: int, draw: float) -> Settled:
         """The attempt is over, with one outcome per recipient of the entry, in order."""
@@ -234,7 +235,7 @@ class Scheduler:
             if domain.waiting:
                 self._move(domain.waiting.take(None, len(domain.waiting)), target)
             domain.waiting = None
-            self.pool.consider(target, now)
+            self.pool.consider(target)
         return target
 
     def _move(self, entries: list[Entry], target: Group) -> None:
@@ -278,7 +279,7 @@ class Scheduler:
         self._is_behind = len(due) == _BUDGET
         if self.domains.rejected:
             self._reject(now)
-        self.pool.give_turns()
+        self.pool.give_turns(now)
         return self.pool.hand_out()
 
     def next_wakeup(self) -> int | None:

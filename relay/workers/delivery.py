@@ -264,10 +264,10 @@ class DeliveryWorker:
 
     def _do(self, action: Action) -> None:
         match action:
+            case Wake(connection):  # the one that comes all the time
+                self._outbound.wake(connection)
             case Connect(connection):
                 self._outbound.connect(connection)
-            case Wake(connection):
-                self._outbound.wake(connection)
             case Quit(connection):
                 self._outbound.quit(connection)
             case Resolve(key, domain):

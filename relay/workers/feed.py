@@ -71,6 +71,7 @@ class Feed:
             entry = self._scheduler.take(self.connection, now_us())
             if entry is None:
                 self._opened_after = -1.0
+                self.connection.appetite = client.appetite
                 outbound.changed()
                 return None
             attempt = load(self._reader, entry)
@@ -109,6 +110,8 @@ class Feed:
     def wake(self) -> None:
         if self.client is not None:
             self.client.wake()
+        # What it did not take, because its peer or the size of what it took did not let it, is for others.
+        self._scheduler.pool.give_up_claim(self.connection)
 
     def quit(self) -> None:
         if self.client is not None:

@@ -223,3 +223,55 @@ def test_a_foreign_entry_of_a_dead_next_hop_goes_home_when_its_lifetime_is_over(
         bench.now += HOUR
     assert [outcome.text for outcome in sent[0].outcomes] == ["connection refused"] * 2
     assert (sent[0].journal, sent[0].notice) == ([], None)
+
+
+def _idle_connections(bench: Bench, count: int) -> list[Connection]:
+    for offset in range(count):
+        bench.add("h", offset)
+    opened = [action.connection for action in bench.actions() if isinstance(action, Connect)]
+    for connection in opened:
+        bench.scheduler.connection_opened(connection, bench.now)
+    taken = [bench.take(connection) for connection in opened]
+    for connection, entry in zip(opened, taken, strict=True):
+        bench.scheduler.done(connection, entry, OK, bench.now, 0.5)
+        assert bench.scheduler.take(connection, bench.now) is None
+    assert bench.actions() == []
+    return opened
+
+
+def test_a_connection_that_takes_many_is_woken_alone_for_as_many_entries():
+    bench = Bench()
+    first, second, third = _idle_connections(bench, 3)
+    first.appetite = 4
+    for offset in range(5):
+        bench.add("h", offset)
+    assert bench.actions() == [Wake(first), Wake(second)]
+    for _ in range(4):
+        bench.take(first)
+    assert bench.actions() == []
+    bench.take(second)
+    assert third.is_idle
+
+
+def test_what_a_woken_connection_did_not_take_wakes_another():
+    bench = Bench()
+    first, second = _idle_connections(bench, 2)
+    first.appetite = 4
+    bench.add("h", 1)
+    bench.add("h", 2)
+    assert bench.actions() == [Wake(first)]
+    bench.take(first)
+    assert bench.actions() == []
+    bench.scheduler.pool.give_up_claim(first)
+    assert bench.actions() == [Wake(second)]
+
+
+def test_a_woken_connection_that_is_closed_leaves_its_claim_to_others():
+    bench = Bench()
+    first, second = _idle_connections(bench, 2)
+    first.appetite = 4
+    bench.add("h", 1)
+    bench.add("h", 2)
+    assert bench.actions() == [Wake(first)]
+    bench.scheduler.connection_closed(first, None, bench.now, 0.5)
+    assert bench.actions()[0] == Wake(second)
