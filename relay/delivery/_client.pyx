@@ -32,7 +32,6 @@ cdef extern from "<sys/uio.h>" nogil:
     enum: RWF_NOWAIT
 
 cdef Py_ssize_t PIECE = 131072
-cdef double MOVE_MARGIN = 5.0
 
 
 cdef bytes _read_cached(int descriptor, Py_ssize_t offset):
@@ -86,7 +85,7 @@ cdef class ClientSession(ClientMachine):
         Wire wire                   # None: not connected yet, or the socket is closed
         object loop, wheel, timer
         bint is_timer_pending
-        double timer_placed_at, timer_deadline
+        double timer_at             # when it comes due: at the deadline or before
         readonly double connected_at
         object drained_future, task
         object __weakref__
@@ -190,18 +189,15 @@ cdef class ClientSession(ClientMachine):
         return self.set_timer()
 
     cdef int set_timer(self) except -1:
-        """A later deadline is an assignment; an earlier one too while the wheel looks at the timer before it."""
+        """A later deadline costs nothing: the timer comes due at the one before, and ``expire`` sets it anew."""
+        if self.is_timer_pending and self.deadline >= self.timer_at:
+            return 0
+        self.timer_at = self.deadline
+        self.is_timer_pending = True
         if self.timer is None:
             self.timer = self.wheel.add(self.deadline, self)
-        elif self.is_timer_pending and (
-            self.deadline >= self.timer_deadline or self.deadline >= self.timer_placed_at > self.now + MOVE_MARGIN
-        ):
-            self.timer.deadline = self.timer_deadline = self.deadline
-            return 0
         else:
             self.wheel.move(self.timer, self.deadline)
-        self.timer_placed_at = self.timer_deadline = self.deadline
-        self.is_timer_pending = True
         return 0
 
     cdef int give_up(self) except -1:

@@ -40,12 +40,14 @@ cdef class Delivery:
 
 cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int64_t size_limit):
     """Why ``delivery`` can never be sent to a peer with these extensions, as (status, text); or None."""
-    cdef bint needs_utf8 = delivery.flags & SMTPUTF8 != 0
+    cdef bint is_one_line = _is_one_line(delivery.reverse_path)
+    cdef bint needs_utf8 = delivery.flags & SMTPUTF8 != 0 or _has_eight_bit(delivery.reverse_path)
     cdef bytes address
-    for address in (delivery.reverse_path, *delivery.recipients):
-        if not _is_one_line(address):
-            return "5.1.3", "an address holds a line break"
-        needs_utf8 = needs_utf8 or has_eight_bit(PyBytes_AS_STRING(address), 0, PyBytes_GET_SIZE(address))
+    for address in delivery.recipients:
+        is_one_line = is_one_line and _is_one_line(address)
+        needs_utf8 = needs_utf8 or _has_eight_bit(address)
+    if not is_one_line:
+        return "5.1.3", "an address holds a line break"
     if needs_utf8 and not smtputf8:
         return "5.6.7", "the next hop does not offer SMTPUTF8, which this message needs"
     if delivery.flags & BODY_8BIT and not eight_bit_mime:
@@ -53,6 +55,10 @@ cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int6
     if size_limit and delivery.size > size_limit:
         return "5.3.4", f"the message has {delivery.size} octets, the next hop takes {size_limit}"
     return None
+
+
+cdef inline bint _has_eight_bit(bytes octets) noexcept:
+    return has_eight_bit(PyBytes_AS_STRING(octets), 0, PyBytes_GET_SIZE(octets))
 
 
 cdef bint _is_one_line(bytes octets) noexcept:

@@ -31,8 +31,7 @@ cdef class Flight(Transactions):
 
 # Whether the reply says that the command itself is not understood (RFC 5321 4.2.1: x0z).
 cdef bint is_not_understood(ReplyScan* reply) noexcept
-cdef int add_mail(list out, Delivery delivery, bint has_size) except -1
-cdef int add_recipients(list out, Delivery delivery) except -1
+cdef bytes envelope_commands(Delivery delivery, bint resets, bint has_size, bytes end)
 # Whether ``content`` is empty or its last line is complete.
 cdef bint ends_lines(object content) except -1
 cdef bytes last_two(object content)

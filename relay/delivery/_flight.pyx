@@ -20,6 +20,10 @@ Invariant: a reply belongs to the first in ``flight``, in the order RSET, MAIL, 
 Not here: contents in files, and those for LMTP, which are sent with DATA (_machine.pyx).
 """
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdio cimport snprintf
+from libc.string cimport memcmp, memcpy
+
 from relay.delivery._delivery cimport BODY_8BIT, SMTPUTF8
 
 cdef Py_ssize_t WINDOW = 16
@@ -40,15 +44,11 @@ cdef class Flight(Transactions):
         cdef Sent sent = Sent.__new__(Sent)
         cdef object content = delivery.content
         cdef bint needs_crlf = not ends_lines(content)
-        cdef list parts = [b"RSET\r\n"]
         sent.delivery = delivery
         sent.outcomes = [None] * len(delivery.recipients)
         sent.size = len(content) + 2 * needs_crlf
         sent.at = delivery.content_at = self.now
-        add_mail(parts, delivery, self.offered.has_size)
-        add_recipients(parts, delivery)
-        parts.append(b"\r\nBDAT %d LAST\r\n" % sent.size)
-        self.out.append(b"".join(parts))
+        self.out.append(envelope_commands(delivery, True, self.offered.has_size, chunk_command(sent.size)))
         self.out.append(content)
         if needs_crlf:
             self.out.append(b"\r\n")
@@ -115,31 +115,59 @@ cdef bint is_not_understood(ReplyScan* reply) noexcept:
     return 500 <= reply.code <= 504
 
 
-cdef int add_mail(list out, Delivery delivery, bint has_size) except -1:
-    """MAIL with its parameters, without the end of its line (RFC 5321 4.1.1.2, RFC 1870, RFC 6152, RFC 6531)."""
-    out.append(b"MAIL FROM:<")
-    out.append(delivery.reverse_path)
-    out.append(b"> SIZE=%d" % delivery.size if has_size else b">")
+cdef bytes envelope_commands(Delivery delivery, bint resets, bint has_size, bytes end):
+    """MAIL with its parameters and RCPT for each recipient in one piece (RFC 5321 4.1.1, RFC 1870, RFC 6152, RFC 6531),
+    behind RSET when it ``resets``; the last of them ends with ``end`` instead of a line break. None: MAIL alone, without
+    the end of its line."""
+    cdef char[32] size
+    cdef int size_length = snprintf(size, sizeof(size), "> SIZE=%zd", delivery.size) if has_size else 0
+    cdef Py_ssize_t length = 64 + size_length + PyBytes_GET_SIZE(delivery.reverse_path)
+    cdef bytes recipient, commands
+    cdef char* at
+    if end is not None:
+        length += PyBytes_GET_SIZE(end)
+        for recipient in delivery.recipients:
+            length += PyBytes_GET_SIZE(recipient) + 16
+    commands = PyBytes_FromStringAndSize(NULL, length)
+    at = PyBytes_AS_STRING(commands)
+    if resets:
+        at = put(at, "RSET\r\n", 6)
+    at = put(at, "MAIL FROM:<", 11)
+    at = put_bytes(at, delivery.reverse_path)
+    at = put(at, size, size_length) if has_size else put(at, ">", 1)
     if delivery.flags & BODY_8BIT:
-        out.append(b" BODY=8BITMIME")
+        at = put(at, " BODY=8BITMIME", 14)
     if delivery.flags & SMTPUTF8:
-        out.append(b" SMTPUTF8")
-    return 0
+        at = put(at, " SMTPUTF8", 9)
+    if end is not None:
+        for recipient in delivery.recipients:
+            at = put(at, "\r\nRCPT TO:<", 11)
+            at = put_bytes(at, recipient)
+            at = put(at, ">", 1)
+        at = put_bytes(at, end)
+    return commands[:at - PyBytes_AS_STRING(commands)]
 
 
-cdef int add_recipients(list out, Delivery delivery) except -1:
-    """A line break and RCPT for each recipient."""
-    cdef bytes recipient
-    for recipient in delivery.recipients:
-        out.append(b"\r\nRCPT TO:<")
-        out.append(recipient)
-        out.append(b">")
-    return 0
+cdef bytes chunk_command(Py_ssize_t size):
+    """A line break and BDAT for a content of ``size`` octets."""
+    cdef char[48] line
+    return line[:snprintf(line, sizeof(line), "\r\nBDAT %zd LAST\r\n", size)]
+
+
+cdef inline char* put(char* at, const char* octets, Py_ssize_t size) noexcept:
+    memcpy(at, octets, size)
+    return at + size
+
+
+cdef inline char* put_bytes(char* at, bytes octets) noexcept:
+    return put(at, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
 
 
 cdef bint ends_lines(object content) except -1:
+    cdef Py_ssize_t size
     if isinstance(content, bytes):
-        return not content or (<bytes>content).endswith(b"\r\n")
+        size = PyBytes_GET_SIZE(content)
+        return size == 0 or size > 1 and memcmp(PyBytes_AS_STRING(content) + size - 2, "\r\n", 2) == 0
     return not len(content) or last_two(content) == b"\r\n"
 
 

@@ -8,7 +8,7 @@ from relay.delivery._flight cimport Flight
 cdef class ClientMachine(Flight):
     cdef:
         bytes hostname
-        Py_ssize_t taken
+        Py_ssize_t taken, max_messages
         Py_ssize_t sent, accepted
         bint mail_refused
         bint is_probe           # ``current`` goes in chunks, and the first of them asks whether the peer knows BDAT

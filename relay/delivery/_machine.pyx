@@ -23,7 +23,7 @@ from relay._fastparse cimport C_LINE_START, stuff, stuff_into
 from relay.delivery._delivery cimport BODY_8BIT, DOTS, SMTPUTF8, Delivery, objection
 from relay.delivery._replies cimport ReplyScan, read_extensions, scan_reply
 from relay.delivery._flight cimport (
-    OFFERED, PROVEN, Flight, add_mail, add_recipients, ends_lines, is_not_understood, last_two,
+    OFFERED, PROVEN, Flight, ends_lines, envelope_commands, is_not_understood, last_two,
 )
 from relay.delivery._transactions cimport BANNER, CONNECT, DEAD, EHLO, HELO, QUIT, READY, Transactions
 
@@ -38,6 +38,7 @@ cdef class ClientMachine(Flight):
         Transactions.__init__(self, limits, owner, next_hop, lmtp=lmtp, on_greeted=on_greeted, now=now)
         self.hostname = hostname
         self.chunking = chunking
+        self.max_messages = limits.max_messages
         self.window = 1
 
     @property
@@ -287,7 +288,7 @@ cdef class ClientMachine(Flight):
             return 0
         if len(self.flight) <= self.window // 2:
             self.take_next()
-        if self.idle() and (self.quitting or self.taken >= <Py_ssize_t>self.limits.max_messages):
+        if self.idle() and (self.quitting or self.taken >= self.max_messages):
             self.phase = QUIT
             self.out.append(b"QUIT\r\n")
             self.arm()
@@ -296,7 +297,7 @@ cdef class ClientMachine(Flight):
     cdef int take_next(self) except -1:
         """Asks the owner, and sends the envelope of what it gives; or as many whole transactions as may be in flight."""
         cdef Delivery delivery
-        while self.may_send_more() and not self.quitting and self.phase == READY and self.taken < <Py_ssize_t>self.limits.max_messages:
+        while self.may_send_more() and not self.quitting and self.phase == READY and self.taken < self.max_messages:
             self.is_calling = True
             delivery = self.owner.take(self)
             self.is_calling = False
@@ -320,26 +321,23 @@ cdef class ClientMachine(Flight):
 
     cdef int send_mail(self, Delivery delivery) except -1:
         """MAIL, and with PIPELINING all RCPTs and DATA, or the chunk that asks, behind it."""
-        cdef list out = self.out
+        cdef bint resets = self.chunks == PROVEN
+        cdef bint has_size = self.offered.has_size
         self.current = delivery
         self.outcomes = [None] * len(delivery.recipients)
         self.answered = self.accepted = 0
         self.sent = 1
         self.mail_refused = False
         self.is_probe = self.chunks == OFFERED and self.goes_in_chunks(delivery)
-        if self.chunks == PROVEN:
+        if resets:
             self.rset_pending = True        # as each transaction in flight: it may be behind one of them
-            out.append(b"RSET\r\n")
-        add_mail(out, delivery, self.offered.has_size)
         if not self.offered.pipelining:
-            out.append(b"\r\n")
-            return 0
-        add_recipients(out, delivery)
-        if self.is_probe:
-            out.append(b"\r\nBDAT 1\r\n")
-            out.append(bytes(delivery.content[:1]))
+            self.out.append(envelope_commands(delivery, resets, has_size, None) + b"\r\n")
+        elif self.is_probe:
+            self.out.append(envelope_commands(delivery, resets, has_size, b"\r\nBDAT 1\r\n"))
+            self.out.append(bytes(delivery.content[:1]))
         else:
-            out.append(b"\r\nDATA\r\n")
+            self.out.append(envelope_commands(delivery, resets, has_size, b"\r\nDATA\r\n"))
         return 0
 
     cdef int send_next_command(self) except -1:

@@ -20,10 +20,11 @@ cimport cython
 
 from relay.delivery._delivery cimport Delivery
 from relay.delivery._replies cimport ReplyScan, reply_text
+from relay.mail._named cimport named
 
 from relay.mail.outcome import DEFERRED as _DEFERRED, DELIVERED as _DELIVERED, FAILED as _FAILED, Outcome as _Outcome
 
-cdef object new_tuple = tuple.__new__
+cdef str DEFERRED = _DEFERRED, DELIVERED = _DELIVERED, FAILED = _FAILED
 cdef Py_ssize_t TEXT_LIMIT = 1000
 cdef str MAY_REPEAT = "; the message may have been accepted, it will be sent again"
 
@@ -99,7 +100,7 @@ cdef class Transactions:
     # --- outcomes ---
 
     cdef object new_outcome(self, str kind, int code, str status, str text, str stage):
-        return new_tuple(_Outcome, (kind, code, status, text, stage, self.next_hop))
+        return named(_Outcome, (kind, code, status, text, stage, self.next_hop))
 
     cdef int greeted(self) except -1:
         self.phase = READY
@@ -131,27 +132,24 @@ cdef class Transactions:
     cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage):
         """The meaning of a reply that ends the matter for a recipient."""
         cdef int kind = reply.code // 100
-        cdef bytes octets
         cdef str status, text
         if reply.code == 552 and stage == "rcpt":
             kind = 4  # RFC 5321 4.5.3.1.10: an old server's word for "too many recipients"
-        if reply.status_class == kind:
+        if reply.status_class == kind and (reply.status_subject or reply.status_detail):
             status = f"{reply.status_class}.{reply.status_subject}.{reply.status_detail}"
         else:
             status = "2.0.0" if kind == 2 else "5.0.0" if kind == 5 else "4.0.0"
         if reply.lines == 1:
-            octets = p[reply.text_start:reply.text_end]
+            text = p[reply.text_start:min(reply.text_end, reply.text_start + TEXT_LIMIT)].decode("utf-8", "backslashreplace")
         else:
-            octets = reply_text(p, at, end)
-        text = octets[:TEXT_LIMIT].decode("utf-8", "backslashreplace")
+            text = reply_text(p, at, end)[:TEXT_LIMIT].decode("utf-8", "backslashreplace")
         if not text.isprintable():
             text = "".join([letter if letter.isprintable() else "?" for letter in text])
-        return new_tuple(_Outcome, (
-            _DELIVERED if kind == 2 else _FAILED if kind == 5 else _DEFERRED, reply.code, status, text, stage, self.next_hop))
+        return self.new_outcome(DELIVERED if kind == 2 else FAILED if kind == 5 else DEFERRED, reply.code, status, text, stage)
 
     cdef object own_fault(self, str status, str text):
         """A temporary outcome in our own words, at the present stage."""
-        return self.new_outcome(_DEFERRED, 0, status, text, self.stage())
+        return self.new_outcome(DEFERRED, 0, status, text, self.stage())
 
     # --- ends ---
 
