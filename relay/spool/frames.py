@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import google_crc32c
 import msgpack
 
+from relay.spool import _entries
 from relay.spool.record import MARK_SIZE
 
 MAGIC: Final = b"RelayJnl"
@@ -54,11 +55,7 @@ def _crc(mark: bytes, body: bytes) -> int:
 
 def pack_entries(entries: Sequence[Entry]) -> bytes:
     """The body of a frame."""
-    packed: bytes = _packer.pack(entries)
-    return packed
-
-
-_packer: Final = msgpack.Packer(use_bin_type=True)
+    return _entries.pack_entries(list(entries))
 
 
 def pack_journal_head(mark: bytes, head: JournalHead) -> bytes:

@@ -8,9 +8,7 @@ Not here: its log, which smtp workers have, too (parts.py); what is counted per 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Sequence
-from operator import itemgetter
 from typing import Any, Final
 
 from relay import spool
@@ -41,8 +39,13 @@ class JournalMeter:
 
     def written(self, entries: Sequence[tuple[Any, ...]]) -> None:
         """``entries`` were appended."""
-        for kind, count in Counter(map(itemgetter(0), entries)).items():
-            self._row[self._entries[kind]] += count
+        kinds = [entry[0] for entry in entries]
+        finished = kinds.count("finished")
+        self._row[self._entries["finished"]] += finished
+        if finished < len(kinds):
+            for kind in kinds:
+                if kind != "finished":
+                    self._row[self._entries[kind]] += 1
 
     def synced(self, seconds: float, is_synced: bool) -> None:
         """Journal's ``on_sync``."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import random
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -277,3 +279,28 @@ async def test_a_sync_during_compaction_covers_the_old_file_too(spool_dir: Path)
     blocked.set()
     await compacting
     await first.close()
+
+
+def _any_entry(draw: random.Random) -> Entry:
+    number = draw.choice((0, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, 2**64 - 1))
+    return draw.choice(
+        (
+            ("finished", 1, draw.randrange(2**16), number, None),
+            ("finished", number, number, number, None),
+            ("finished", 1, 2, number, (0, 2)),
+            ("finished", 1, 2, -1, None),
+            ("held", 1, 2, number, None),
+            ("deferred", 1, 2, number, None, 1, "4.0.0", "later"),
+            ("finished", number),
+        )
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 15, 16, 300, 70_000])
+def test_entries_are_packed_as_msgpack_packs_them(count):
+    """Those that are written by our own hand, and those between them."""
+    draw = random.Random(count)
+    entries = [_any_entry(draw) for _ in range(count)]
+    assert pack_entries(entries) == msgpack.packb(entries)
+    plain = [("finished", 1, 2, 64 * number, None) for number in range(count)]
+    assert pack_entries(plain) == msgpack.packb(plain)
