@@ -1,3 +1,6 @@
+def count_lines(octets: bytes) -> int:
+    """How many whole lines these are."""
+
 class WaitingLines:
     limit: int
     is_closed: bool

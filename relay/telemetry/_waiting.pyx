@@ -24,6 +24,23 @@ cdef enum:
     LF = 10
 
 
+def count_lines(bytes octets not None):
+    return _count_lines(PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+
+
+cdef Py_ssize_t _count_lines(const char* p, Py_ssize_t size) noexcept:
+    # Octets of log lines go from one LF to the next much faster than one by one.
+    cdef const char* end = p + size
+    cdef Py_ssize_t lines = 0
+    while p < end:
+        p = <const char*>memchr(p, LF, end - p)
+        if p == NULL:
+            break
+        lines += 1
+        p += 1
+    return lines
+
+
 cdef class WaitingLines:
 
     def __cinit__(self, Py_ssize_t limit):
@@ -100,9 +117,7 @@ cdef class WaitingLines:
 
     def drop(self):
         """Drops all that waits here; returns how many lines these were."""
-        cdef Py_ssize_t at, lines = 0
-        for at in range(self.start, self.end):
-            lines += self.p[at] == LF
+        cdef Py_ssize_t lines = _count_lines(self.p + self.start, self.end - self.start)
         self.empty()
         return lines
 

@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.telemetry import lines, metrics
-from relay.telemetry._waiting import WaitingLines
+from relay.telemetry._waiting import WaitingLines, count_lines
 
 GATHER_SECONDS: Final = 0.02
 """How long the thread lets lines gather before it writes."""
@@ -102,7 +102,7 @@ class LogSink:
         if taken == _TAKEN and self._thread is not None:
             return
         if taken == _DROPPED:
-            self._count_lost(line.count(b"\n") + (not line.endswith(b"\n")))
+            self._count_lost(count_lines(line) + (not line.endswith(b"\n")))
             return
         if self._thread is None:
             self._start()
@@ -225,16 +225,16 @@ class LogSink:
 
     def _forget(self, chunk: bytes) -> None:
         self._waiting.forget()
-        self._count_lost(chunk.count(b"\n"))
+        self._count_lost(count_lines(chunk))
 
     def _drop(self, octets: bytes) -> None:
         self._waiting.settle(len(octets))
-        self._count_lost(octets.count(b"\n"))
+        self._count_lost(count_lines(octets))
 
     def _count_written(self, octets: bytes) -> None:
         self._waiting.settle(len(octets))
         if self._row is not None:
-            self._row[_LINES] += octets.count(b"\n")
+            self._row[_LINES] += count_lines(octets)
             self._row[_OCTETS] += len(octets)
             self._row[_BUFFERED] = self._waiting.octets
 
