@@ -33,6 +33,9 @@ cdef class Entry:
     cdef public uint8_t state
 
 
+cpdef bint leave(Entry entry) except -1
+
+
 cdef class Chain:
     cdef Py_ssize_t count
 

@@ -171,6 +171,10 @@ cdef inline bint _leave(Entry entry):
     return True
 
 
+cpdef bint leave(Entry entry) except -1:
+    return _leave(entry)
+
+
 cdef inline int _enter(Chain chain, Entry entry, Node* before) except -1:
     if entry.queue.next != NULL:
         raise ValueError("the entry waits somewhere else")

@@ -7,13 +7,16 @@ from libc.stdint cimport int64_t
 from relay.queue._entry cimport EntryList as _EntryList
 
 
+cdef class Target:
+    cdef public Py_ssize_t entries
+
+
 @cython.final
-cdef class Group:
+cdef class Group(Target):
     cdef readonly str key
     cdef public object hop
     cdef readonly bint is_lane
     cdef readonly _EntryList ready
-    cdef public Py_ssize_t entries
     cdef readonly set domains
     cdef public Py_ssize_t connecting, open, claimed, failures, fruitless
     cdef readonly dict idle
@@ -29,9 +32,9 @@ cdef class Group:
 
 
 @cython.final
-cdef class Domain:
+cdef class Domain(Target):
     cdef readonly str key, domain
-    cdef public Py_ssize_t entries, failures
+    cdef public Py_ssize_t failures
     cdef public _EntryList waiting
     cdef public Group target
     cdef public object rejection, reason

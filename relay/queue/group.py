@@ -61,7 +61,16 @@ class Settings(NamedTuple):
         return max(1, round(wait * (1.0 + self.jitter * (2.0 * draw - 1.0))))
 
 
-class Group:
+class Target:
+    """What an entry can have as its ``group``."""
+
+    __slots__ = ("entries",)
+
+    entries: int
+    """Entries whose ``group`` this is, in whatever state."""
+
+
+class Group(Target):
     """One next hop: what is ready for it, its connections, its health."""
 
     __slots__ = (
@@ -69,7 +78,6 @@ class Group:
         "claimed",
         "connecting",
         "domains",
-        "entries",
         "failures",
         "fruitless",
         "hop",
@@ -95,7 +103,6 @@ class Group:
         self.is_lane = hop is None
         self.ready = EntryList()
         self.entries = 0
-        """Entries whose ``group`` this is, in whatever state."""
         self.domains: set[Domain] = set()
         """Domains that were resolved to this group."""
         self.connecting = 0
@@ -150,12 +157,11 @@ class Group:
         return self.connecting + self.open < int(self.window)
 
 
-class Domain:
+class Domain(Target):
     """A domain whose MX set is not known, or was: entries that depend on it have it as their ``group``."""
 
     __slots__ = (
         "domain",
-        "entries",
         "failures",
         "is_asked",
         "key",

@@ -16,6 +16,8 @@ cdef class Segment:
 cdef class Ledger:
     cdef object _limits
     cdef dict _segments
+    cdef int64_t _last_key
+    cdef Segment _last
     cdef set _changed, _owed
 
     cpdef Segment segment(self, int64_t log, int64_t number)
@@ -23,3 +25,4 @@ cdef class Ledger:
     cpdef object closed(self, _Entry entry, int64_t now)
     cdef object _close(self, int64_t log, int64_t number, int64_t size, int64_t now)
     cpdef object finished(self, object journal)
+    cpdef object delivered(self, _Entry entry, int64_t now)

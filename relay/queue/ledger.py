@@ -56,15 +56,21 @@ class Ledger:
     def __init__(self, limits: CopyLimits | None = None) -> None:
         self._limits = limits or CopyLimits()
         self._segments: dict[int, Segment] = {}
+        self._last_key = -1
+        self._last = Segment()
+        """The segment asked for last: most questions in a row are about one."""
         self._changed: set[int] = set()
         self._owed: set[Notice] = set()
 
     def segment(self, log: int, number: int) -> Segment:
         """What is known of segment ``number`` of ``log``; made when it is new."""
         key = log << 32 | number
+        if key == self._last_key:
+            return self._last
         segment = self._segments.get(key)
         if segment is None:
             segment = self._segments[key] = Segment()
+        self._last_key, self._last = key, segment
         return segment
 
     def opened(self, entry: Entry, now: int) -> None:
@@ -117,6 +123,15 @@ class Ledger:
                 else:
                     segment.partial.append((item[3], tuple(item[4])))
 
+    def delivered(self, entry: Entry, now: int) -> None:
+        """``closed`` and ``finished`` in one, for an entry all of whose recipients are finished."""
+        segment = self.segment(entry.log, entry.segment)
+        if entry.indexes is None:
+            segment.finished.append(entry.offset)
+        else:
+            segment.partial.append((entry.offset, entry.indexes))
+        self.closed(entry, now)
+
     # reports
 
     def outstanding(self, log: int) -> dict[int, int]:
@@ -148,6 +163,7 @@ class Ledger:
         """
         for key in [k for k, s in self._segments.items() if not s.entries and not exists(k >> 32, k & 0xFFFFFFFF)]:
             del self._segments[key]
+        self._last_key = -1
         finished = [
             (key >> 32, key & 0xFFFFFFFF, _little_endian(segment.finished), tuple(segment.partial))
             for key, segment in self._segments.items()

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from relay.queue._entry import leave
 from relay.queue.domains import Domains
 from relay.queue.entry import (
     DEFERRED,
@@ -40,7 +41,7 @@ from relay.queue.entry import (
     EntryList,
     Reason,
 )
-from relay.queue.group import Domain, Group
+from relay.queue.group import Domain, Group, Target
 from relay.queue.ledger import Ledger
 from relay.queue.pool import Pool
 from relay.queue.retry import RetryPolicy
@@ -75,7 +76,8 @@ class Places:
 
     def enter(self, entry: Entry, now: int) -> None:
         """A new entry."""
-        entry.group.entries += 1
+        target: Target = entry.group
+        target.entries += 1
         self._ledger.opened(entry, now)
         self.place(entry, now)
 
@@ -99,23 +101,33 @@ class Places:
 
     def ready(self, entry: Entry, now: int) -> None:
         """``entry`` is due: into the list of its group, or of its domain while that has to be looked up."""
-        group: Group | Domain | None = entry.group
-        if type(group) is Domain:
-            group = self._domains.enter(group, entry, now)
-            if group is None:
+        target: Group | Domain | None = entry.group
+        if type(target) is Domain:
+            target = self._domains.enter(target, entry, now)
+            if target is None:
                 return
-        assert type(group) is Group
+        assert type(target) is Group
+        group: Group = target
         entry.state = READY
         group.ready.append(entry)
         self._pool.consider(group)
 
     def forget(self, entry: Entry, now: int) -> None:
         """``entry`` is over."""
-        entry.unlink()
+        self._leave(entry)
+        self._ledger.closed(entry, now)
+
+    def delivered(self, entry: Entry, now: int) -> None:
+        """``entry`` is over, and all its recipients are finished."""
+        self._leave(entry)
+        self._ledger.delivered(entry, now)
+
+    def _leave(self, entry: Entry) -> None:
+        target: Target = entry.group
+        target.entries -= 1
+        leave(entry)
         self.deadlines.remove(entry)
         entry.state = GONE
-        entry.group.entries -= 1
-        self._ledger.closed(entry, now)
 
     def blocked_by(self, entry: Entry) -> Reason | None:
         """Why nothing can be tried for ``entry`` now, whatever its due time; None when something can."""

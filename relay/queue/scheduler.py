@@ -143,12 +143,13 @@ class Scheduler:
             journal: list[JournalEntry] = [("finished", entry.log, entry.segment, entry.offset, entry.indexes)]
             settled = Settled(entry, journal, None, tuple(outcomes), entry.indexes)
             entry.count = 0
+            self.places.delivered(entry, now)
         else:
             if len(outcomes) != entry.count:
                 raise ValueError(f"{len(outcomes)} outcomes for {entry.count} recipients")
             settled = settle(entry, outcomes, self.policy, self.reasons, now, draw)
             self._feed_back(connection.group, settled.outcomes, now, draw)
-        self._follow(settled, now)
+            self._follow(settled, now)
         return settled
 
     def _send_home(self, entry: Entry, outcomes: Sequence[Outcome], now: int) -> Settled:
