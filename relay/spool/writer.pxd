@@ -1,13 +1,15 @@
 # cython: language_level=3
 """C declarations of relay/spool/writer.py."""
 
+from libc.stdint cimport int64_t
+
 from relay.spool.log cimport Log as _Log
 
 
 cdef class _State:
-    cdef public object end
+    cdef public int64_t end, told_end
     cdef public bint is_closed
-    cdef public Py_ssize_t records
+    cdef public Py_ssize_t records, told_records
     cdef public list large
 
 
@@ -20,10 +22,12 @@ cdef class LogWriter:
     cdef dict _segments
     cdef list _batch
     cdef bint _is_begun, _needs_segment, _is_patient, _is_open, _is_accepting
+    cdef double _told_at
     cdef object __weakref__
 
     cpdef append(self, bytes envelope, object content, object waiter, object large=*)
     cdef object _committed(self, list items, object commit, object seconds)
+    cdef object _notify(self, object segment, _State state)
     cdef object _tell(self, object waiter, object error)
     cdef bint _gather(self) except -1
     cdef object _tell_all(self)

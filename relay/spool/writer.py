@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -39,6 +40,8 @@ from relay.spool.segments import SegmentPool
 
 _BATCH: Final = 4 << 20
 """Octets after which a batch is closed: bounds how long one sync takes."""
+_TOGETHER: Final = 0.005
+"""Seconds within which on_committed is told once only while more is on the way."""
 _TICK: Final = 1.0
 _GRACE: Final = 0.5
 """How long a finished segment has to come back before a new one is made in its place."""
@@ -49,21 +52,24 @@ _LARGE_WAIT: Final = 0.005
 class _State:
     """What the loop's thread knows of a segment."""
 
-    __slots__ = ("end", "is_closed", "large", "records")
+    __slots__ = ("end", "is_closed", "large", "records", "told_end", "told_records")
 
     def __init__(self) -> None:
         self.end = 0
         self.is_closed = False
         self.records = 0
         self.large: list[str] = []
+        self.told_end = 0
+        self.told_records = 0
+        """What on_committed knows."""
 
 
 class LogWriter:
     """A new log of its own, made and locked on construction (blocks for some milliseconds); single writer.
 
     ``on_committed(segment, start, end, count, closed)`` is called on the loop's thread after the waiters of a synced
-    batch: the octets [start, end) of the segment hold ``count`` new records; after ``closed`` the segment never grows
-    again (then ``count`` is 0). Segments come in order.
+    batch, or of several that follow each other within milliseconds: the octets [start, end) of the segment hold
+    ``count`` new records; after ``closed`` the segment never grows again (then ``count`` is 0). Segments come in order.
     ``on_sync(seconds, records, octets)`` is called there too, for histograms; ``on_event(level, event, fields)`` for
     operational events.
     """
@@ -108,6 +114,7 @@ class LogWriter:
         self._is_open = True
         self._is_accepting = not self._log.is_failing
         self._is_preparing_failed = False
+        self._told_at = 0.0
         self._last_segment = 0
         self._syncer = files.syncer()
         loop.add_reader(self._syncer.fileno, self._synced)
@@ -243,6 +250,7 @@ class LogWriter:
             self._tell(item[4], error)
         for segment, end in commit.closed:
             state = self._segments.setdefault(segment, _State())
+            self._notify(segment, state)
             state.end = end
             state.is_closed = True
             self._on_committed(segment, end, end, 0, True)
@@ -252,12 +260,22 @@ class LogWriter:
             self._failed(items, commit, error)
             return
         state = self._segments.setdefault(commit.segment, _State())
+        if not state.records:
+            state.told_end = commit.start
         state.end = commit.end
         state.records += len(items)
         state.large += [name_of(item[2]) for item in items if item[2]]
         if self._on_sync is not None:
             self._on_sync(seconds, len(items), commit.end - commit.start)
-        self._on_committed(commit.segment, commit.start, commit.end, len(items), False)
+        if self._writing is None or time.monotonic() - self._told_at >= _TOGETHER:
+            self._notify(commit.segment, state)
+
+    def _notify(self, segment: int, state: _State) -> None:
+        """Says what is committed since the last time. Put off only while another batch is written, which comes here."""
+        if state.records > state.told_records:
+            self._told_at = time.monotonic()
+            self._on_committed(segment, state.told_end, state.end, state.records - state.told_records, False)
+            state.told_end, state.told_records = state.end, state.records
 
     def _failed(self, items: Sequence[Item], commit: Commit, error: SpoolError) -> None:
         self._event("error", "spool.sync_failed", segment=commit.segment, records=len(items), cause=str(error))

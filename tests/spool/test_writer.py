@@ -186,6 +186,44 @@ async def test_what_comes_during_a_sync_is_one_batch(spool_dir: Path) -> None:
     await worker.close()
 
 
+@pytest.mark.parametrize(("together", "told"), [(1000.0, [1, 2]), (0.0, [1, 1, 1])])
+async def test_batches_close_together_are_told_of_once(
+    spool_dir: Path, monkeypatch: pytest.MonkeyPatch, together: float, told: list[int]
+) -> None:
+    """The delivery worker is woken once for them; the last is always told of."""
+    monkeypatch.setattr("relay.spool.writer._TOGETHER", together)
+    worker = Worker(spool_dir)
+    await worker.told(worker.append("m0"))
+    first = worker.append("m1")
+    await asyncio.sleep(0)  # it is being written now
+    await worker.told(first, worker.append("m2"))
+    await worker.until(lambda: sum(notice[3] for notice in worker.notices) == 3)
+    assert [notice[3] for notice in worker.notices] == told
+    assert [record.envelope.queue_id for record in worker.tailed()] == ["m0", "m1", "m2"]
+    await worker.close()
+
+
+async def test_a_batch_is_told_of_although_the_next_one_fails(spool_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relay.spool.writer._TOGETHER", 1000.0)
+    files = Faulty()
+    worker = Worker(spool_dir, files)
+    await worker.told(worker.append("m0"))
+
+    def write_or_fail(fd: int, buffers: Buffers, offset: int) -> int:
+        if b"the-unlucky-one" in b"".join(buffers):
+            raise OSError(errno.EIO, "sync failed")
+        return Files.write_synced(files, fd, buffers, offset)
+
+    files.write_synced = write_or_fail  # type: ignore[method-assign]
+    first = worker.append("m1")
+    await asyncio.sleep(0)  # it is being written now
+    none, error = await worker.told(first, worker.append("the-unlucky-one"))
+    assert none is None
+    assert error is not None
+    assert [record.envelope.queue_id for record in worker.tailed()] == ["m0", "m1"]
+    await worker.close()
+
+
 async def test_order_is_kept_over_many_segments(spool_dir: Path) -> None:
     worker = Worker(spool_dir)
     waiters = [worker.append(f"m{number:04d}", bytes([number % 251]) * (number * 37 % 5000)) for number in range(300)]
@@ -487,7 +525,7 @@ async def test_segments_are_recycled_when_all_shards_are_done(spool_dir: Path) -
 
 
 async def test_a_recycled_segment_shows_nothing_of_its_earlier_life(spool_dir: Path) -> None:
-    worker = Worker(spool_dir)
+    worker = Worker(spool_dir, spare_segments=3)
     for turn in range(12):
         waiters = [worker.append(f"t{turn}-{number}", bytes([turn]) * 9000) for number in range(8)]
         assert set(await worker.told(*waiters)) == {None}
