@@ -29,8 +29,7 @@ cdef class ClientMachine(Flight):
     cdef int on_envelope_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_data_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_probe_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
-    cdef int end_without_content(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply,
-                                 bint needs_rset) except -1
+    cdef int end_without_content(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_early_reply(self, const char* p, Py_ssize_t at, Py_ssize_t n) except -1
     cdef int read_offer(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int move_on(self) except -1

@@ -2,7 +2,7 @@
 # (a session is not for pickling; the stub describes the module, and neither directive leaves names in it)
 """The client's side of SMTP (RFC 5321) and LMTP (RFC 2033) as a pure machine: octets in, octets and outcomes out.
 
-Theory: with PIPELINING (RFC 2920) MAIL, RCPT and DATA of the next transaction ride behind the content of the one
+Theory: with PIPELINING (RFC 2920) RSET, MAIL, RCPT and DATA of the next transaction ride behind the content of the one
 before, so a busy session costs one write and one read per message; without it each command waits for its reply. With
 CHUNKING too (RFC 3030) whole transactions go out behind each other (_flight.pyx), once the peer has answered a chunk.
 What the next reply answers follows from the state kept in _transactions.pyx.
@@ -195,6 +195,9 @@ cdef class ClientMachine(Flight):
             return self.on_data_reply(p, at, end, reply)
         if 300 <= reply.code < 400:
             return self.out_of_step(reply)
+        if index == 0 and reply.code == 503 and self.messages:
+            # Of what was before, not of this message (RFC 5321 4.2.2): Haraka takes no MAIL behind a content.
+            return self.give_back()
         self.answered += 1
         if index == 0:
             if reply.code >= 400:
@@ -222,7 +225,7 @@ cdef class ClientMachine(Flight):
             return self.out_of_step(reply)
         self.answered += 1
         if reply.code >= 400:
-            self.end_without_content(p, at, end, reply, not self.mail_refused)
+            self.end_without_content(p, at, end, reply)
         elif self.mail_refused and self.accepted or self.lmtp and not self.accepted:
             # A dot might deliver an empty message here, or is answered who knows how often: say nothing, leave.
             self.out_of_step(reply)
@@ -247,18 +250,16 @@ cdef class ClientMachine(Flight):
             self.chunking.refused(self.next_hop)
             self.give_back()
         else:
-            self.end_without_content(p, at, end, reply, True)
+            self.end_without_content(p, at, end, reply)
         return 0
 
-    cdef int end_without_content(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply,
-                                 bint needs_rset) except -1:
+    cdef int end_without_content(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
         cdef Py_ssize_t index
         outcome = self.outcome(p, at, end, reply, "data")
         for index in range(len(self.outcomes)):
             if self.outcomes[index] is None:
                 self.outcomes[index] = outcome
-        # Once the peer has answered a chunk every transaction begins with RSET.
-        return self.finish_current(needs_rset and self.chunks != PROVEN)
+        return self.finish_current(not self.offered.pipelining)     # with it the next transaction begins with RSET
 
     cdef int on_early_reply(self, const char* p, Py_ssize_t at, Py_ssize_t n) except -1:
         """Octets that answer nothing we sent: a farewell, a refusal in the middle of the content, or nonsense."""
@@ -320,8 +321,10 @@ cdef class ClientMachine(Flight):
         return 0
 
     cdef int send_mail(self, Delivery delivery) except -1:
-        """MAIL, and with PIPELINING all RCPTs and DATA, or the chunk that asks, behind it."""
-        cdef bint resets = self.chunks == PROVEN
+        """MAIL, and with PIPELINING all RCPTs and DATA, or the chunk that asks, behind it; RSET before it but the first time."""
+        # Postfix 3.7 keeps a transaction whose content its smtpd_end_of_data_restrictions refused: without RSET the next
+        # MAIL gets a 503, and the DATA behind it ends that process, with the refusal not yet written.
+        cdef bint resets = self.sent > 0 and self.offered.pipelining
         cdef bint has_size = self.offered.has_size
         self.current = delivery
         self.outcomes = [None] * len(delivery.recipients)
@@ -329,8 +332,7 @@ cdef class ClientMachine(Flight):
         self.sent = 1
         self.mail_refused = False
         self.is_probe = self.chunks == OFFERED and self.goes_in_chunks(delivery)
-        if resets:
-            self.rset_pending = True        # as each transaction in flight: it may be behind one of them
+        self.rset_pending = resets
         if not self.offered.pipelining:
             self.out.append(envelope_commands(delivery, resets, has_size, None) + b"\r\n")
         elif self.is_probe:

@@ -162,7 +162,7 @@ cdef class Transactions:
         cdef Sent first
         if self.idle():
             return True
-        if not self.messages or self.ends_left or self.rset_pending and not self.flight:
+        if not self.messages or self.ends_left:
             return False
         if self.flight:
             first = <Sent>self.flight[0]

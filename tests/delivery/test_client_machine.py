@@ -29,9 +29,10 @@ def test_a_busy_session_costs_one_write_and_one_read_per_message():
     assert out == b"MAIL FROM:<s1@relay.test> SIZE=20\r\nRCPT TO:<r1-0@peer.test>\r\nDATA\r\n"
     out = machine.receive(b"250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")
     assert out == (
-        b"Subject: 1\r\n\r\nBody\r\n.\r\nMAIL FROM:<s2@relay.test> SIZE=20\r\nRCPT TO:<r2-0@peer.test>\r\nDATA\r\n"
+        b"Subject: 1\r\n\r\nBody\r\n.\r\n"
+        b"RSET\r\nMAIL FROM:<s2@relay.test> SIZE=20\r\nRCPT TO:<r2-0@peer.test>\r\nDATA\r\n"
     )
-    out = machine.receive(b"250 2.0.0 Ok: queued as X\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")
+    out = machine.receive(b"250 2.0.0 Ok: queued as X\r\n250 2.0.0 Ok\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")
     assert out == b"Subject: 2\r\n\r\nBody\r\n.\r\n"
     assert owner.of(0)[0] == (DELIVERED, 250, "2.0.0", "Ok: queued as X", "reply", "peer.test[192.0.2.1]:25")
 
@@ -69,9 +70,9 @@ def test_a_354_with_all_recipients_refused_is_answered_with_a_single_dot(reply_t
     owner = RecordingOwner([message(1, 2), message(2, 1)])
     machine, _ = greeted(owner)
     out = machine.receive(b"250 ok\r\n550 5.1.1 no\r\n450 4.2.0 no\r\n354 go\r\n")
-    assert out == b".\r\nMAIL FROM:<s2@relay.test> SIZE=20\r\nRCPT TO:<r2-0@peer.test>\r\nDATA\r\n"
+    assert out == b".\r\nRSET\r\nMAIL FROM:<s2@relay.test> SIZE=20\r\nRCPT TO:<r2-0@peer.test>\r\nDATA\r\n"
     assert [(o.kind, o.stage) for o in owner.of(0)] == [(FAILED, "rcpt"), (DEFERRED, "rcpt")]
-    assert machine.receive(reply_to_dot + b"250 ok\r\n250 ok\r\n354 go\r\n").startswith(b"Subject: 2")
+    assert machine.receive(reply_to_dot + b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n").startswith(b"Subject: 2")
     machine.receive(b"250 2.0.0 Ok\r\n")
     assert owner.of(1)[0].kind == DELIVERED
 
@@ -83,6 +84,44 @@ def test_a_peer_that_refuses_mail_but_takes_a_recipient_and_data_gets_no_content
     assert machine.receive(b"451 4.3.0 later\r\n250 ok\r\n354 go\r\n") == b""
     assert machine.is_closed
     assert [(o.kind, o.stage) for o in owner.of(0)] == [(DEFERRED, "mail")]
+
+
+@pytest.mark.parametrize("rides", [True, False])
+def test_what_a_peer_keeps_of_a_refused_content_is_reset(rides):
+    """Postfix keeps the transaction whose content its smtpd_end_of_data_restrictions refused."""
+    owner = RecordingOwner([message(1, 1), *([message(2, 1)] if rides else [])])
+    machine, _ = greeted(owner)
+    out = machine.receive(b"250 ok\r\n250 ok\r\n354 go\r\n") + machine.receive(b"554 5.7.1 not this\r\n")
+    if not rides:
+        owner.waiting = [message(2, 1)]
+        out = machine.wake()
+    assert b"RSET\r\nMAIL FROM:<s2@relay.test>" in out
+    machine.receive(b"250 ok\r\n" * 3 + b"354 go\r\n")
+    machine.receive(b"250 ok\r\n")
+    assert [owner.of(index)[0].kind for index in (0, 1)] == [FAILED, DELIVERED]
+
+
+@pytest.mark.parametrize("hello", [HELLO, b"250 peer.test\r\n"])
+def test_a_mail_out_of_sequence_behind_another_transaction_goes_back_without_blame(hello):
+    """Haraka answers so to each MAIL that rides behind a content, and Postfix where no RSET could ride along."""
+    owner = RecordingOwner([message(1, 1), message(2, 1)])
+    machine, _ = greeted(owner, hello)
+    for reply in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n", b"250 ok\r\n"):
+        machine.receive(reply)
+    if hello == HELLO:
+        machine.receive(b"250 ok\r\n")
+    assert machine.receive(b"503 5.5.1 nested MAIL command\r\n250 ok\r\n354 go\r\n") == b""
+    machine.eof()
+    assert [outcome[0].kind for outcome in owner.outcomes.values()] == [DELIVERED]
+    assert owner.closings == [([owner.taken[1]], None)]
+
+
+def test_a_503_to_the_first_mail_of_a_connection_is_the_answer_to_that_message():
+    """A peer that wants something else first would be asked for ever."""
+    owner = RecordingOwner([message(1, 1)])
+    machine, _ = greeted(owner)
+    machine.receive(b"503 5.5.1 log in first\r\n" * 3)
+    assert (owner.of(0)[0].kind, owner.of(0)[0].stage) == (FAILED, "mail")
 
 
 def test_all_recipients_refused_and_data_too_is_reset_and_goes_on():
@@ -249,7 +288,7 @@ def test_streamed_content_is_stuffed_across_pieces_and_ended_once_it_is_whole():
         assert machine.receive(b"250 ok\r\n250 ok\r\n354 go\r\n") == b""
         assert machine.is_streaming
         out = machine.stream(content[:cut]) + machine.stream(content[cut:]) + machine.stream(None)
-        assert out.startswith(b"a: b\r\n\r\n..x\r\n...\r\nend\r\n.\r\nMAIL FROM:<s2@relay.test>")
+        assert out.startswith(b"a: b\r\n\r\n..x\r\n...\r\nend\r\n.\r\nRSET\r\nMAIL FROM:<s2@relay.test>")
         assert not machine.is_streaming
 
 
@@ -292,7 +331,7 @@ def test_work_that_comes_while_the_reply_is_awaited_is_taken_with_the_reply():
     machine, _ = greeted(owner)
     machine.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
     owner.waiting = [message(2, 1)]
-    assert machine.receive(b"250 2.0.0 ok\r\n").startswith(b"MAIL FROM:<s2@relay.test>")
+    assert machine.receive(b"250 2.0.0 ok\r\n").startswith(b"RSET\r\nMAIL FROM:<s2@relay.test>")
 
 
 def test_quit_waits_for_what_is_in_hand():
@@ -300,7 +339,7 @@ def test_quit_waits_for_what_is_in_hand():
     machine, _ = greeted(owner)
     machine.receive(b"250 ok\r\n250 ok\r\n354 go\r\n")
     assert machine.quit() == b""
-    assert machine.receive(b"250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n") == b"Subject: 2\r\n\r\nBody\r\n.\r\n"
+    assert machine.receive(b"250 ok\r\n" * 4 + b"354 go\r\n") == b"Subject: 2\r\n\r\nBody\r\n.\r\n"
     assert machine.receive(b"250 ok\r\n") == b"QUIT\r\n"
     machine.receive(b"221 bye\r\n")
     assert machine.is_closed
