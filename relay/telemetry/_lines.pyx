@@ -51,6 +51,9 @@ TIME = C_TIME
 ALWAYS = C_ALWAYS
 """Added to a form: an empty text or list is written too. None is always left out."""
 
+cdef uint64_t ONES = 0x0101010101010101
+cdef uint64_t HIGHS = 0x8080808080808080
+
 cdef struct Out:
     char* p
     Py_ssize_t used
@@ -79,12 +82,15 @@ cdef void _fill_classes() noexcept:
 _fill_classes()
 
 
-cdef int _reserve(Out* out, Py_ssize_t more) except -1:
-    # Makes room for ``more`` octets; the buffer moves from the stack to the heap when it outgrows it.
+cdef inline int _reserve(Out* out, Py_ssize_t more) except -1:
+    # Makes room for ``more`` octets.
+    return 0 if out.used + more <= out.size else _grow(out, more)
+
+
+cdef int _grow(Out* out, Py_ssize_t more) except -1:
+    # The buffer moves from the stack to the heap when it outgrows it.
     cdef Py_ssize_t size = out.size
     cdef char* p
-    if out.used + more <= size:
-        return 0
     while size < out.used + more:
         size *= 2
     if out.is_heap:
@@ -153,6 +159,19 @@ cdef inline bint _is_unsafe(int code) noexcept nogil:
             or 0x2060 <= code <= 0x206F or code == 0xFEFF or 0xFFF9 <= code <= 0xFFFB)
 
 
+cdef inline uint64_t _zeroes(uint64_t octets) noexcept nogil:
+    # Not 0 when one of the eight octets is.
+    return (octets - ONES) & ~octets & HIGHS
+
+
+cdef inline bint _is_plain(const uint8_t* p) noexcept nogil:
+    # Whether the eight octets at p all become themselves, as most do: none is below 32, above 126, " or a backslash.
+    cdef uint64_t octets
+    memcpy(&octets, p, 8)
+    return ((octets | (octets - ONES * 32) | _zeroes(octets ^ ONES * 0x22) | _zeroes(octets ^ ONES * 0x5C)
+             | _zeroes(octets ^ ONES * 0x7F)) & HIGHS) == 0
+
+
 cdef int _put_text(Out* out, const char* text, Py_ssize_t n, Py_ssize_t limit) except -1:
     # The body of a JSON string; at most 6 octets for each octet of text.
     cdef const uint8_t* p = <const uint8_t*>text
@@ -165,6 +184,9 @@ cdef int _put_text(Out* out, const char* text, Py_ssize_t n, Py_ssize_t limit) e
             n -= 1
     _reserve(out, 6 * n + 8)
     while at < n:
+        if n - at >= 8 and _is_plain(p + at):
+            at += 8
+            continue
         kind = _class[p[at]]
         if kind == 0:
             at += 1

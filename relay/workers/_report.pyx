@@ -32,6 +32,7 @@ cdef enum:                      # places in an Outcome
     NEXT_HOP
 
 cdef enum:                      # places in an Envelope
+    QUEUE_ID = 0
     RECEIVED_AT = 1
     REVERSE_PATH = 2
     SIZE = 5
@@ -118,7 +119,7 @@ cdef class DeliveryReport:
             if attempt.connect_seconds >= 0:
                 connect = <int64_t>(attempt.connect_seconds * 1000000 + 0.5)
         self.lines.append(self.line.build(now, (
-            entry.queue_id,
+            entry.queue_id if envelope is None else envelope[QUEUE_ID],
             number or None,
             _transport(key),
             key,
@@ -159,6 +160,8 @@ cdef inline str _key(Entry entry):
 
 
 cdef inline str _transport(str key):
+    if key[:1] != "l":
+        return "smtp"
     return "local" if key.startswith("local:") else "lmtp" if key.startswith("lmtp:") else "smtp"
 
 
