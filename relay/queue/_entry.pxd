@@ -34,6 +34,8 @@ cdef class Entry:
 
 
 cpdef bint leave(Entry entry) except -1
+cpdef Entry new_entry(uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id,
+                      int64_t received_at, object group, object indexes, uint32_t count, int flags)
 
 
 cdef class Chain:
@@ -69,4 +71,5 @@ cdef class DueWheel(_Slots):
 @cython.final
 cdef class DeadlineWheel(_Slots):
     cpdef int set(self, Entry entry, int64_t at) except -1
+    cpdef int set_after(self, Entry entry, int64_t time) except -1
     cpdef bint remove(self, Entry entry) except -1

@@ -24,6 +24,20 @@ def queue_number(queue_id: str) -> int:
 def leave(entry: Entry) -> bool:
     """``entry.unlink()`` for compiled callers, who need no look-up for it."""
 
+def new_entry(
+    log: int,
+    segment: int,
+    offset: int,
+    size: int,
+    queue_id: str,
+    received_at: int,
+    group: Any,
+    indexes: tuple[int, ...] | None,
+    count: int,
+    flags: int,
+) -> Entry:
+    """A new Entry for compiled callers, whose arguments need not be packed for it."""
+
 @final
 class Entry:
     """The recipients of one record that wait for one group. 128 octets."""
@@ -120,6 +134,8 @@ class DeadlineWheel(Chain):
     def __init__(self, now: int) -> None: ...
     def set(self, entry: Entry, at: int) -> int:
         """Puts ``entry`` in, or moves it, to ``at`` rounded up to whole seconds."""
+    def set_after(self, entry: Entry, time: int) -> int:
+        """The same for ``time`` after its message was received."""
     def remove(self, entry: Entry) -> bool: ...
     def expire(self, now: int, limit: int) -> list[Entry]:
         """Takes out what has come, up to ``limit``."""

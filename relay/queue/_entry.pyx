@@ -86,23 +86,13 @@ cdef inline void _unlink(Node* node) noexcept:
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class Entry:
-    def __cinit__(self, uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id not None,
+    def __init__(self, uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id not None,
                   int64_t received_at, object group, object indexes, uint32_t count, int flags=0, int attempts=0,
                   int64_t due_at=0, object reason=None):
-        self.number = _number(queue_id)
-        self.log = log
-        self.segment = segment
-        self.offset = offset
-        self.size = size
-        self.received = <uint32_t>(received_at // 1000000) if received_at > 0 else 0
-        self.group = group
-        self.indexes = indexes
-        self.count = count
-        self.flags = <uint8_t>flags
+        _fill(self, log, segment, offset, size, queue_id, received_at, group, indexes, count, flags)
         self.attempts = <uint16_t>min(attempts, 65535)
         self.due_at = due_at
         self.reason = reason
-        self.state = S_NEW
 
     @property
     def ref(self):
@@ -129,6 +119,29 @@ cdef class Entry:
 
     def unlink(self):
         return _leave(self)
+
+
+cdef int _fill(Entry entry, uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id,
+               int64_t received_at, object group, object indexes, uint32_t count, int flags) except -1:
+    entry.number = _number(queue_id)
+    entry.log = log
+    entry.segment = segment
+    entry.offset = offset
+    entry.size = size
+    entry.received = <uint32_t>(received_at // 1000000) if received_at > 0 else 0
+    entry.group = group
+    entry.indexes = indexes
+    entry.count = count
+    entry.flags = <uint8_t>flags
+    entry.state = S_NEW
+    return 0
+
+
+cpdef Entry new_entry(uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id,
+                      int64_t received_at, object group, object indexes, uint32_t count, int flags):
+    cdef Entry entry = Entry.__new__(Entry)
+    _fill(entry, log, segment, offset, size, queue_id, received_at, group, indexes, count, flags)
+    return entry
 
 
 cdef Py_ssize_t QUEUE_AT = 0
@@ -399,6 +412,10 @@ cdef class DeadlineWheel(_Slots):
         entry.deadline = <uint32_t>min((at + 999999) // 1000000, 0xFFFFFFFF)
         _link_before(&entry.guard, self.slot_of(entry.deadline))
         return 0
+
+    cpdef int set_after(self, Entry entry, int64_t time) except -1:
+        """The same for ``time`` after the entry's message was received."""
+        return self.set(entry, <int64_t>entry.received * 1000000 + time)
 
     cpdef bint remove(self, Entry entry) except -1:
         if entry.guard.next == NULL:

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t
 
+from relay.queue._entry cimport new_entry
 from relay.queue.routing cimport Router
 from relay.queue.scheduler cimport Scheduler
 
@@ -16,6 +17,8 @@ cdef class Intake:
     cpdef object records(self, object records, int64_t now, object recovery=*)
     cpdef object record(self, int64_t log, int64_t segment, int64_t offset, int64_t size, object envelope, int64_t now,
                         object recovery=*)
+    cdef object _only(self, int64_t log, int64_t segment, int64_t offset, int64_t size, object envelope,
+                      bytes recipient, int64_t now)
     cdef list _lots(self, tuple recipients, object state)
     cdef bint _is_ours(self, str key) except -1
     cdef object _add(self, tuple ref, int64_t size, object envelope, object route, list indexes, object known,

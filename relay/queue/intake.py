@@ -16,6 +16,7 @@ from typing import NamedTuple
 from relay.mail import outcome as kinds
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome
+from relay.queue._entry import new_entry
 from relay.queue.action import Notice
 from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_NULL_PATH, Entry, Reason
 from relay.queue.recovery import RecordState, Recovery
@@ -76,6 +77,9 @@ class Intake:
         """
         recipients = envelope.recipients
         state: RecordState | None = None
+        if recovery is None and len(recipients) == 1 and envelope.carried is None:
+            self._only(log, segment, offset, size, envelope, recipients[0], now)
+            return None
         if recovery is not None:
             state = recovery.state(log, segment, offset, len(recipients))
             if envelope.carried is not None:
@@ -95,11 +99,23 @@ class Intake:
             self.copied += self.added - before
         return self._owed(ref, envelope, state) if state is not None and state.failed else None
 
+    def _only(
+        self, log: int, segment: int, offset: int, size: int, envelope: Envelope, recipient: bytes, now: int
+    ) -> None:
+        """A new record with one recipient, as most are."""
+        route = self._router.route(recipient)
+        if self._is_ours(route.key):
+            group = self._scheduler.group(route.key, route.next_hop, route.domain)
+            flags = 0 if envelope.reverse_path else IS_NULL_PATH
+            octets = min(size, 0xFFFFFFFF)
+            entry = new_entry(
+                log, segment, offset, octets, envelope.queue_id, envelope.received_at, group, None, 1, flags
+            )
+            self._scheduler.add(entry, now)
+            self.added += 1
+
     def _lots(self, recipients: tuple[bytes, ...], state: RecordState | None) -> list[tuple[Route, list[int]]]:
         """The recipients that are ours and have to be tried, by route."""
-        if len(recipients) == 1 and state is None:
-            route = self._router.route(recipients[0])
-            return [(route, [0])] if self._is_ours(route.key) else []
         lots: dict[str, tuple[Route, list[int]]] = {}
         for index, recipient in enumerate(recipients):
             if state is not None and (index in state.finished or index in state.failed):

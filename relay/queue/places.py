@@ -97,7 +97,7 @@ class Places:
 
     def _guard(self, entry: Entry) -> None:
         is_told = entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED)
-        self.deadlines.set(entry, entry.received_at + (self._lifetime if is_told else self._first_deadline))
+        self.deadlines.set_after(entry, self._lifetime if is_told else self._first_deadline)
 
     def ready(self, entry: Entry, now: int) -> None:
         """``entry`` is due: into the list of its group, or of its domain while that has to be looked up."""

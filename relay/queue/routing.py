@@ -88,12 +88,13 @@ class Router:
 
     def route(self, recipient: bytes) -> Route:
         """Where ``recipient`` (local part @ domain, domain in lower case) goes; never fails."""
-        at = recipient.rfind(b"@")
-        domain = recipient[at + 1 :] if at >= 0 else b""
+        _, at, domain = recipient.rpartition(b"@")
+        if not at:
+            return self._to_mailbox(recipient)
         known = self._known.get(domain)
         if known is not None:
             return known
-        if at < 0 or _ascii(domain) in self._local:
+        if _ascii(domain) in self._local:
             return self._to_mailbox(recipient)
         known = self._elsewhere(domain)
         if len(self._known) >= _CACHE_LIMIT:

@@ -21,6 +21,7 @@ cdef class Scheduler:
     cdef Py_ssize_t _sweep_above, _notices
     cdef bint _is_behind
 
+    cpdef object group(self, str key, object hop=*, str domain=*)
     cpdef object add(self, _Entry entry, int64_t now)
     cpdef _Entry take(self, Connection connection, int64_t now)
     cpdef object put_back(self, Connection connection, _Entry entry, int64_t now)
