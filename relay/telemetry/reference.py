@@ -45,7 +45,7 @@ text are written as `\\uXXXX`, an octet that is not UTF-8 as `\\xNN` (in the JSO
 {text_limit} octets and then ends in `…`; a list after {list_limit} values, and then ends in `… and N more`. No line
 holds a password or anything of a message's content.
 
-Lines are written in batches, some 20 ms after they were made, and all of them before a process ends in peace. When the
+Lines are written in batches, some 100 ms after they were made, and all of them before a process ends in peace. When the
 destination takes no more (a full disk, a stopped reader), lines wait up to `log.buffer_limit`; what is above is
 dropped, counted in `relay_log_lines_lost_total`, and told by the event `log lines lost`. Lines of different processes
 never mix, but are not sorted: order them by `time`. After the file was moved away, SIGHUP makes Relay open a new one.

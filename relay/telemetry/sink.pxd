@@ -9,6 +9,7 @@ cdef class LogSink:
     cdef dict _identity
     cdef _WaitingLines _waiting
     cdef Py_ssize_t _lost, _lost_told
+    cdef double _gather
     cdef bint _reopen
     cdef readonly object _thread
     cdef object __weakref__
