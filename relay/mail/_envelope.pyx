@@ -14,9 +14,9 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcmp
 
-from relay.mail.envelope import Client as _Client, Envelope as _Envelope
+from relay.mail._named cimport named
 
-cdef object _new = tuple.__new__
+from relay.mail.envelope import Client as _Client, Envelope as _Envelope
 
 cdef enum:                      # the first octet of what msgpack calls ...
     FIXARRAY = 0x90
@@ -161,7 +161,7 @@ cdef object _client_of(Cursor* cursor):
             return None
         found.append(text)
     _client_octets = PyBytes_FromStringAndSize(<const char*>cursor.p + start, cursor.at - start)
-    _client = _new(_Client, found)
+    _client = named(_Client, tuple(found))
     return _client
 
 
@@ -182,7 +182,7 @@ cdef object _envelope(Cursor* cursor):
     client = _client_of(cursor)
     if client is None or _first(cursor) != NIL or cursor.at != cursor.size:
         return None
-    return _new(_Envelope, (queue_id, received_at, reverse_path, recipients, flags, size, session_id, client, None))
+    return named(_Envelope, (queue_id, received_at, reverse_path, recipients, flags, size, session_id, client, None))
 
 
 cdef object plain_envelope(const char* octets, Py_ssize_t size):

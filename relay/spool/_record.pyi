@@ -1,6 +1,6 @@
 """Types of the compiled module; see _record.pyx."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 HEAD_SIZE: Final[int]
@@ -39,7 +39,7 @@ def pack_run(
     """The octets of ``items`` as records one after the other, in pieces for one writev."""
 
 def read_run(
-    make: Callable[[tuple[Any, ...]], _Made],
+    kind: type[_Made],
     octets: bytes,
     base: int,
     end: int,

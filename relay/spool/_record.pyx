@@ -12,6 +12,7 @@ from libc.string cimport memcmp, memcpy
 import google_crc32c
 
 from relay.mail._envelope cimport plain_envelope
+from relay.mail._named cimport named
 
 from relay.mail.envelope import unpack as _unpack_envelope
 
@@ -126,13 +127,13 @@ def pack_run(items, bytes mark not None, int version, uint32_t log, uint32_t seg
     return parts
 
 
-def read_run(object make, bytes octets not None, Py_ssize_t base, Py_ssize_t end, bytes mark not None, int version,
+def read_run(type kind not None, bytes octets not None, Py_ssize_t base, Py_ssize_t end, bytes mark not None, int version,
              uint32_t log, uint32_t segment, Py_ssize_t keep, Py_ssize_t most):
     """The ordinary good records from the beginning of ``octets`` (offset ``base`` of the segment) up to ``end``.
 
     Ordinary: whole within ``octets``, right in both checksums, without a large file, its content not more than ``most``
-    octets. Each is given as
-    ``make((log, segment, offset, sequence, envelope, content offset, content size, None, content))``, with the content
+    octets. Each is given as the named tuple
+    ``kind`` (log, segment, offset, sequence, envelope, content offset, content size, None, content), with the content
     when it has at most ``keep`` octets, else None. Returns the list, where in ``octets`` the run ends, the sequence
     after the last one, and the first sequence that is not known to be synced (0 and 0 for an empty run).
     """
@@ -165,7 +166,8 @@ def read_run(object make, bytes octets not None, Py_ssize_t base, Py_ssize_t end
         if content_size <= keep:
             content = PyBytes_FromStringAndSize(p + start, content_size)
         sequence = le64toh(head.sequence)
-        records.append(make((log, segment, base + at, sequence, envelope, base + start, content_size, None, content)))
+        records.append(
+            named(kind, (log, segment, base + at, sequence, envelope, base + start, content_size, None, content)))
         after = sequence + 1
         if sequence - le32toh(head.batch_index) > synced:
             synced = sequence - le32toh(head.batch_index)

@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.spool import scan
+from relay.spool._record import read_run
+from relay.spool._remembered import Remembered
 from relay.spool.corrupt import Damage, keep
 from relay.spool.files import OS, READ, Files
 from relay.spool.folder import list_segments, log_folder, log_mark, segment_name
-from relay.spool.record import FIRST, HEAD_SIZE, Identity, LargeFile, SegmentHead, unpack_head
+from relay.spool.record import FIRST, HEAD_SIZE, VERSION, Identity, LargeFile, SegmentHead, unpack_head
 from relay.spool.scan import Gap, Record, RecordError, parse_record
 
 __all__ = ["Damage", "LargeFile", "LogReader", "Message", "MissingRecord", "Record", "Tail"]
@@ -32,6 +34,9 @@ _OPEN_FILES: Final = 16
 _REPORTED: Final = 10_000
 """Damaged records that are remembered, so as not to be reported twice."""
 _REMEMBERED_OCTETS: Final = 8 << 20
+_AHEAD_OCTETS: Final = 1 << 20
+_STRIDE: Final = 64 << 10
+"""What is read at once of records that are asked for in their order."""
 
 
 _Opened = tuple[int, Identity, Path]
@@ -44,10 +49,6 @@ class Message(NamedTuple):
     record: Record
     content: memoryview | bytes
     """The part of the content that is in the segment; the file named by ``record.large`` follows."""
-
-
-_new: Final = tuple.__new__
-"""Makes a named tuple as ``_make`` does, without a Python call."""
 
 
 class MissingRecord(Exception):  # noqa: N818 - says what is the case, not who erred
@@ -210,41 +211,47 @@ class LogReader:
         self._reported: set[tuple[int, int, int]] = set()
         self._open: OrderedDict[tuple[int, int], _Opened] = OrderedDict()
         self._marks: dict[int, bytes] = {}
-        self._young: dict[tuple[int, int, int], Record] = {}
-        self._old: dict[tuple[int, int, int], Record] = {}
-        self._young_octets = 0
+        self._tailed = Remembered(_REMEMBERED_OCTETS)
+        self._ahead = Remembered(_AHEAD_OCTETS)
+        self._next: dict[int, tuple[int, int]] = {}
+        """By log, the (segment, offset) behind what was read last, not counting what was remembered."""
 
     def remember(self, records: list[Record]) -> None:
         """Keeps records that a tail has just read with their contents, in a bounded memory: most are loaded at once,
-        and need not be read a second time. Each is given out once; when the young half is full, the old one goes."""
-        for record in records:
-            if record.content is not None:
-                self._young[record[:3]] = record
-                self._young_octets += record.content_size
-        if self._young_octets > _REMEMBERED_OCTETS // 2:
-            self._old, self._young, self._young_octets = self._young, {}, 0
+        and need not be read a second time."""
+        self._tailed.put(records)
+
+    def remembered(self, log: int, segment: int, offset: int) -> Record | None:
+        """The record at the reference with its content, when it was read before and not been given out yet."""
+        return self._tailed.take(log, segment, offset) or self._ahead.take(log, segment, offset)
 
     def load(self, log: int, segment: int, offset: int) -> Message:
         """The record at the reference; MissingRecord when it is not there, damaged, or its large file is missing.
 
-        One pread for records up to 4 KiB, two for others. OSError is the disk's.
+        One pread for records up to 4 KiB, two for others; one for many when records are asked for in their order, as
+        those of a long queue are. OSError is the disk's.
         """
-        ref = (log, segment, offset)
-        remembered = self._young.pop(ref, None) or self._old.pop(ref, None)
+        remembered = self.remembered(log, segment, offset)
         if remembered is not None and remembered.content is not None:
-            return _new(Message, (remembered, remembered.content))
+            return Message(remembered, remembered.content)
+        ref = (log, segment, offset)
         key = (log, segment)
         known = self._open.get(key)
         fd, identity, large_folder = known if known is not None else self._file(log, segment)
-        octets = self._files.read(fd, _GUESS, offset)
+        self._open.move_to_end(key)
+        if self._next.get(log) == (segment, offset):
+            octets = self._files.read(fd, _STRIDE, offset)
+            if (record := self._read_ahead(octets, identity, offset)) is not None and record.content is not None:
+                return Message(record, record.content)
+        else:
+            octets = self._files.read(fd, _GUESS, offset)
         head = unpack_head(octets, 0, identity, offset)
         if head is None:
             if known is None:
                 raise self._damaged(ref, octets, "its head is damaged", "")
             self._forget(key)  # the segment was recycled while we had it open
             return self.load(log, segment, offset)
-        if known is not None:
-            self._open.move_to_end(key)
+        self._next[log] = (segment, offset + head.size)
         if head.size > len(octets):
             body = self._files.read(fd, head.body_size, offset + HEAD_SIZE)  # by itself, so that it is never copied
         else:
@@ -258,6 +265,17 @@ class LogReader:
             octets = self._files.read(fd, head.size, offset)
             raise self._damaged(ref, octets, "the large file is missing or cut", record.envelope.queue_id)
         return Message(record, memoryview(body)[head.envelope_size + head.large_size :])
+
+    def _read_ahead(self, octets: bytes, identity: Identity, offset: int) -> Record | None:
+        """The ordinary record that ``octets`` begin with; those behind it are remembered."""
+        mark, log, segment = identity
+        end = offset + len(octets)
+        records, size, _, _ = read_run(Record, octets, offset, end, mark, VERSION, log, segment, _STRIDE, _STRIDE)
+        if not records:
+            return None
+        self._next[log] = (segment, offset + size)
+        self._ahead.put(records[1:])
+        return records[0]
 
     def _damaged(self, ref: tuple[int, int, int], octets: bytes, reason: str, queue_id: str) -> MissingRecord:
         """Keeps and reports what was whole when a tail read it and is not any more; what to raise."""

@@ -14,7 +14,6 @@ Not here: which segments there are, and where damaged octets are kept (tail.py, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -63,10 +62,6 @@ class Record(NamedTuple):
     large: LargeFile | None
     content: bytes | None = None
     """The content in the segment, when it is small and the record was read on the way past."""
-
-
-_make_record: Final = partial(tuple.__new__, Record)
-"""``Record._make`` without a Python call."""
 
 
 class Gap(NamedTuple):
@@ -178,7 +173,7 @@ class Segment:
         Contents of more than ``most`` octets are passed over.
         """
         mark, log, segment = self._identity
-        records, at, after, synced = read_run(_make_record, octets, base, end, mark, VERSION, log, segment, _KEPT, most)
+        records, at, after, synced = read_run(Record, octets, base, end, mark, VERSION, log, segment, _KEPT, most)
         if records:
             self.next_sequence = after
             self.synced_sequence = max(self.synced_sequence, synced)

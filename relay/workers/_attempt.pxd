@@ -9,3 +9,6 @@ cdef class Attempt(Delivery):
     cdef readonly Entry entry
     cdef readonly object record, envelope
     cdef public double connect_seconds
+
+
+cpdef Attempt new_attempt(Entry entry, object record, object content)

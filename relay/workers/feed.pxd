@@ -6,7 +6,7 @@ from relay.queue._entry cimport Entry as _Entry
 from relay.queue.group cimport Connection
 from relay.queue.scheduler cimport Scheduler as _Scheduler
 from relay.spool.reader cimport LogReader as _LogReader
-from relay.workers._attempt cimport Attempt
+from relay.workers._attempt cimport Attempt, new_attempt
 from relay.workers.clock cimport now_us
 from relay.workers.settle cimport Settler as _Settler
 

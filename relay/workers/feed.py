@@ -17,7 +17,7 @@ from relay.mail.outcome import Outcome, deferred, failed
 from relay.queue.entry import IS_FOREIGN, Entry
 from relay.queue.group import Connection
 from relay.spool import LogReader, Message, MissingRecord
-from relay.workers._attempt import Attempt
+from relay.workers._attempt import Attempt, new_attempt
 from relay.workers.clock import now_us
 
 if TYPE_CHECKING:
@@ -26,13 +26,16 @@ if TYPE_CHECKING:
 
 def load(reader: LogReader, entry: Entry) -> Attempt | Outcome:
     """The entry's record, ready to be sent; or the outcome when the record is not there any more."""
+    record = reader.remembered(entry.log, entry.segment, entry.offset)
+    if record is not None:
+        return new_attempt(entry, record, None)
     try:
         message: Message = reader.load(entry.log, entry.segment, entry.offset)
     except MissingRecord as fault:
         return failed("5.3.0", f"the message was damaged on our disk: {fault}", "store")
     except OSError as fault:
         return deferred("4.3.0", f"cannot read the spool: {fault.strerror}", "store")
-    return Attempt(entry, message.record, message.content)
+    return new_attempt(entry, message.record, message.content)
 
 
 class Feed:
