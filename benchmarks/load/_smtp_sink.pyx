@@ -108,6 +108,9 @@ cdef class SinkSession(Stream):
             self.intake.turned_away += 1
             self.is_over = True
             self.answer(S_GREETING, b"421 4.3.2 Too many connections\r\n")
+        elif self.intake.draws_refusal(S_GREETING):
+            self.is_over = True
+            self.answer(S_GREETING, self.intake.refusals[S_GREETING])
         elif self.intake.is_lmtp:
             self.answer(S_GREETING, b"220 sink.test LMTP\r\n")
         else:

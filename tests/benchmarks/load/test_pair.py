@@ -101,6 +101,16 @@ def test_connections_that_break_are_opened_again_and_leave_nothing_unexplained(t
     assert running.totals["messages"] == messages["accepted"] + counts["unsure_delivered"]
 
 
+@pytest.mark.parametrize("code", [421, 451, 554])
+def test_a_refused_greeting_ends_the_connection(code):
+    with sink("--refuse", f"greeting={code}") as running:
+        result = generate(running.address, "--messages", 1, "--sessions", 1, "--timeout", 0.2)
+    assert result["ended"] == "unreachable"
+    assert result["errors"].keys() == {f"greeting {code}"}
+    assert running.totals["replies"]["greeting"].keys() == {str(code)}
+    assert running.totals["connections"]["open"] == running.totals["connections"]["lost"] == 0
+
+
 def test_recipients_fail_by_address(tmp_path):
     templates = ("tempfail{n}@a.test", "permfail@a.test", "tempcontent@a.test", "permcontent@a.test", "r{n}@a.test")
     with sink("--ledger", tmp_path / "received") as running:
