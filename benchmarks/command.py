@@ -164,8 +164,11 @@ for _name, _summary in SUMMARIES.items():
 @click.pass_obj
 def report(chosen: Chosen, results: Path | None) -> None:
     """Make the results page and its plots from the figures there are."""
+    from benchmarks import plots
     from benchmarks.report import write
 
+    if not plots.is_possible():
+        click.echo("no plots: matplotlib is missing (pip install -r deploy/lock/bench.txt)", err=True)
     click.echo(f"written: {write(results or chosen.results)}")
 
 

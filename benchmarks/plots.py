@@ -5,6 +5,7 @@ One subject a plot, the value written at its bar, the same colour for the same s
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -42,15 +43,16 @@ def bars(works: Works, value: str, title: str, path: Path, *, logarithmic: bool 
         labels.append(_folded(work))
         for _, server, number in group:
             axes.barh(position, number, color=COLOURS.get(server, "#555555"), height=0.85)
-            axes.annotate(f" {server} {number:,.0f}", (number, position), va="center", fontsize=8)
+            axes.annotate(f" {server} {_short(number)}", (number, position), va="center", fontsize=8)
             position += 1
         position += 0.8
     axes.set_yticks(ticks, labels, fontsize=8)
     axes.invert_yaxis()
     if logarithmic:
         axes.set_xscale("log")
-    axes.margins(x=0.22)
-    axes.set_title(title, loc="left", fontsize=11)
+    _number(axes.xaxis, logarithmic=logarithmic)
+    axes.margins(x=0.22, y=0.02)
+    axes.set_title(f"{title} (log scale)" if logarithmic else title, loc="left", fontsize=11)
     return _saved(figure, path)
 
 
@@ -60,7 +62,7 @@ def latency(works: Works, title: str, path: Path) -> list[Path]:
     for work, servers in works.items():
         rate = work.split(" ")[0].replace(",", "")
         for server, values in servers.items():
-            if rate.isdigit() and "accept_p50_ms" in values:
+            if rate.isdigit() and values.get("accept_p50_ms"):
                 series.setdefault(server, []).append((float(rate), values))
     if not series:
         return []
@@ -71,11 +73,10 @@ def latency(works: Works, title: str, path: Path) -> list[Path]:
             heights = [values[f"accept_{percentile}_ms"] for _, values in points]
             label = f"{server} {percentile}"
             axes.plot(rates, heights, style, marker="o", markersize=3, color=COLOURS.get(server), label=label)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _both_logarithmic(axes)
     axes.set_xlabel("messages/s offered")
     axes.set_ylabel("ms to the answer")
-    axes.legend(fontsize=7, ncols=max(1, len(series) // 2), frameon=False)
+    figure.legend(loc="outside right upper", fontsize=8, handlelength=3.5, frameon=False)
     axes.grid(visible=True, which="major", alpha=0.25)
     axes.set_title(title, loc="left", fontsize=11)
     return _saved(figure, path)
@@ -90,8 +91,7 @@ def lines(
     figure, axes = _figure(8, 4)
     for name, series in points.items():
         axes.plot(*zip(*series, strict=True), marker="o", markersize=3, color=COLOURS.get(name), label=name)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    _both_logarithmic(axes)
     axes.set_xlabel(labels[0])
     axes.set_ylabel(labels[1])
     axes.legend(frameon=False, fontsize=8)
@@ -124,5 +124,31 @@ def _saved(figure: Any, path: Path) -> list[Path]:
     return paths
 
 
+def _both_logarithmic(axes: Any) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        _number(axis, logarithmic=True)
+
+
+def _number(axis: Any, *, logarithmic: bool) -> None:
+    """Writes the axis' numbers out, as those at the bars are."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if logarithmic:
+        low, high = axis.get_view_interval()
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
+        axis.set_minor_formatter(NullFormatter())
+    axis.set_major_formatter(FuncFormatter(lambda number, _: _short(number)))
+
+
+def _short(number: float) -> str:
+    if number >= 1e6:
+        millions = number / 1e6
+        return f"{millions:,.0f} M" if millions >= 100 else f"{millions:.3g} M"
+    return f"{number:,.0f}" if number >= 1 else f"{number:g}"
+
+
 def _folded(text: str) -> str:
-    return text.replace(", ", ",\n", 1)
+    first, _, rest = text.partition(", ")
+    return "\n".join(textwrap.wrap(f"{first},", 40) + textwrap.wrap(rest, 40)) if rest else textwrap.fill(text, 40)

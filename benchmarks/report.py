@@ -127,10 +127,10 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
         made += plots.lines(_cpu_by_rate(found), ("messages/s offered", "CPU µs per message"),
                             "Cost of a message as the rate grows", results / "latency-cpu")  # fmt: skip
     if name == "idle":
-        made += plots.bars(found, "bytes_per_session", "octets per idle session (log scale)", results / "idle-memory",
+        made += plots.bars(found, "bytes_per_session", "octets per idle session", results / "idle-memory",
                            logarithmic=True)  # fmt: skip
     if name == "mime":
-        made += plots.bars(found, "bytes_per_second", "octets/s of content scanned (log scale)", results / "mime",
+        made += plots.bars(found, "bytes_per_second", "octets/s of content scanned", results / "mime",
                            logarithmic=True)  # fmt: skip
     if name == "slow-destination":
         made += plots.bars(found, "per_second", "healthy messages/s", results / "slow-destination")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sysconfig
 from pathlib import Path
 
 import click
@@ -96,3 +97,22 @@ def test_the_revision_is_that_of_the_commit_and_results_do_not_make_it_dirty(mon
     assert machine.revision() == "0123456789"
     said["status"] = " M relay/x.py"
     assert machine.revision() == "0123456789-dirty"
+
+
+@pytest.mark.parametrize(
+    ("schemes", "arguments", "said"),
+    [
+        (("deb_system", "posix_prefix"), "'--enable-shared'", "by Debian, with a profile"),
+        (("posix_prefix",), "'--prefix=/x' '--enable-optimizations' '--with-lto'", "with --enable-optimizations"),
+        (("posix_prefix",), "'--prefix=/x' '--enable-shared'", "without --enable-optimizations"),
+        (("posix_prefix",), None, "without --enable-optimizations"),
+    ],
+)
+def test_the_facts_say_whether_this_python_was_optimised(monkeypatch, tmp_path, schemes, arguments, said):
+    monkeypatch.setattr(sysconfig, "get_scheme_names", lambda: schemes)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: arguments)
+    facts = machine.facts(tmp_path)
+    assert facts["python_build"] == said
+    assert machine.as_text(facts)[1].endswith(f"Python {facts['python']}, built {said}")
+    del facts["python_build"]
+    assert machine.as_text(facts)[1].endswith(f"Python {facts['python']}"), "a result from before"

@@ -140,10 +140,11 @@ def test_a_server_that_cannot_pipeline_is_spoken_to_as_it_can():
 
 
 def test_latencies_are_in_milliseconds():
-    assert latencies({"accept_seconds": {"p50": 0.001, "p99": 0.002, "mean": 1}}) == {
+    assert latencies({"accept_seconds": {"count": 9, "p50": 0.001, "p99": 0.002, "mean": 1}}) == {
         "accept_p50_ms": 1.0, "accept_p99_ms": 2.0,
     }  # fmt: skip
     assert latencies({}) == {}
+    assert latencies({"accept_seconds": {"count": 0, "p50": 0.0, "p99": 0.0}}) == {}, "none, not no time at all"
 
 
 def test_resumed_is_a_share_of_the_handshakes_and_missing_without_tls():
