@@ -4,7 +4,7 @@
 from libc.stdint cimport int64_t
 
 from relay.queue._entry cimport new_entry
-from relay.queue.routing cimport Router
+from relay.queue.routing cimport Route, Router
 from relay.queue.scheduler cimport Scheduler
 
 
@@ -21,6 +21,6 @@ cdef class Intake:
                       bytes recipient, int64_t now)
     cdef list _lots(self, tuple recipients, object state)
     cdef bint _is_ours(self, str key) except -1
-    cdef object _add(self, tuple ref, int64_t size, object envelope, object route, list indexes, object known,
+    cdef object _add(self, tuple ref, int64_t size, object envelope, Route route, list indexes, object known,
                      int64_t now)
     cdef object _owed(self, tuple ref, object envelope, object state)

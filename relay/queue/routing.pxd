@@ -1,6 +1,14 @@
 # cython: language_level=3
 """C declarations of relay/queue/routing.py."""
 
+cimport cython
+
+
+cdef class Route:
+    cdef readonly str kind, key, domain
+    cdef readonly object next_hop
+    cdef readonly bytes mailbox
+
 
 cdef class Router:
     cdef object _local, _accounts, _smarthost
@@ -9,7 +17,8 @@ cdef class Router:
     cdef bytes _postmaster, _delimiter
     cdef Py_ssize_t _mx_port
 
-    cpdef object route(self, bytes recipient)
-    cdef object _to_mailbox(self, bytes recipient)
+    @cython.locals(known=Route)
+    cpdef Route route(self, bytes recipient)
+    cdef Route _to_mailbox(self, bytes recipient)
     cdef bytes _mailbox(self, bytes recipient)
-    cdef object _elsewhere(self, bytes domain)
+    cdef Route _elsewhere(self, bytes domain)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 from zlib import crc32
 
 from relay.config.model import Config
@@ -29,18 +29,28 @@ MX_PREFIX: Final = "mx:"
 _CACHE_LIMIT: Final = 65_536
 
 
-class Route(NamedTuple):
+class Route:
     """What the router says about one recipient."""
 
-    kind: Literal["local", "smtp", "lmtp", "mx"]
-    key: str
-    """Key of the group, or ``mx:<domain>``."""
-    next_hop: NextHop | None = None
-    """For smtp and lmtp."""
-    mailbox: bytes = b""
-    """For local: the address of the account, sub-addressing removed."""
-    domain: str = ""
-    """For mx: the domain to look up, as in the envelope (U-labels stay)."""
+    __slots__ = ("domain", "key", "kind", "mailbox", "next_hop")
+
+    def __init__(
+        self,
+        kind: Literal["local", "smtp", "lmtp", "mx"],
+        key: str,
+        next_hop: NextHop | None = None,
+        mailbox: bytes = b"",
+        domain: str = "",
+    ) -> None:
+        self.kind = kind
+        self.key = key
+        """Key of the group, or ``mx:<domain>``."""
+        self.next_hop = next_hop
+        """For smtp and lmtp."""
+        self.mailbox = mailbox
+        """For local: the address of the account, sub-addressing removed."""
+        self.domain = domain
+        """For mx: the domain to look up, as in the envelope (U-labels stay)."""
 
 
 def shard_of(key: str, shards: int) -> int:

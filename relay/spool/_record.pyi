@@ -49,5 +49,6 @@ def read_run(
     segment: int,
     keep: int,
     most: int,
-) -> tuple[list[_Made], int, int, int]:
-    """The ordinary good records from the beginning of ``octets``; where they end; the next and synced sequence."""
+) -> tuple[list[_Made], int, int, int, int]:
+    """The ordinary good records from the beginning of ``octets``; where they end; the next and synced sequence; how
+    many are given without their content."""

@@ -135,12 +135,14 @@ def read_run(type kind not None, bytes octets not None, Py_ssize_t base, Py_ssiz
     octets. Each is given as the named tuple
     ``kind`` (log, segment, offset, sequence, envelope, content offset, content size, None, content), with the content
     when it has at most ``keep`` octets, else None. Returns the list, where in ``octets`` the run ends, the sequence
-    after the last one, and the first sequence that is not known to be synced (0 and 0 for an empty run).
+    after the last one, the first sequence that is not known to be synced (0 and 0 for an empty run), and how many are without
+    their content.
     """
     cdef RawHead head
     cdef const char* p = PyBytes_AS_STRING(octets)
     cdef Py_ssize_t n = PyBytes_GET_SIZE(octets), at = 0, start, size, content_size, envelope_size
     cdef uint64_t sequence, after = 0, synced = 0
+    cdef Py_ssize_t bare = 0
     cdef list records = []
     cdef bytes content
     while at < n:
@@ -165,6 +167,8 @@ def read_run(type kind not None, bytes octets not None, Py_ssize_t base, Py_ssiz
         start += envelope_size
         if content_size <= keep:
             content = PyBytes_FromStringAndSize(p + start, content_size)
+        else:
+            bare += 1
         sequence = le64toh(head.sequence)
         records.append(
             named(kind, (log, segment, base + at, sequence, envelope, base + start, content_size, None, content)))
@@ -172,4 +176,4 @@ def read_run(type kind not None, bytes octets not None, Py_ssize_t base, Py_ssiz
         if sequence - le32toh(head.batch_index) > synced:
             synced = sequence - le32toh(head.batch_index)
         at += size
-    return records, at, after, synced
+    return records, at, after, synced, bare

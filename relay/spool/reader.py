@@ -95,13 +95,15 @@ class Tail:
         if start is None:
             return records
         if start < end and (file := self._segment(segment)) is not None:
+            file.bare = 0
             for some in file.read(start, end, is_synced=True, passes_over=True):
                 records += some
-            if (file.gaps or any(r.content is None for r in records)) and not file.is_current():
-                records.clear()
-                file.gaps.clear()
-            records = [record for record in records if self._has_large(record)]
-            self._report(file, end)
+            if file.gaps or file.bare:
+                if not file.is_current():
+                    records.clear()
+                    file.gaps.clear()
+                records = [record for record in records if self._has_large(record)]
+                self._report(file, end)
         self.position = (segment + 1, 0) if closed else (segment, max(start, end))
         return records
 
@@ -270,7 +272,7 @@ class LogReader:
         """The ordinary record that ``octets`` begin with; those behind it are remembered."""
         mark, log, segment = identity
         end = offset + len(octets)
-        records, size, _, _ = read_run(Record, octets, offset, end, mark, VERSION, log, segment, _STRIDE, _STRIDE)
+        records, size, _, _, _ = read_run(Record, octets, offset, end, mark, VERSION, log, segment, _STRIDE, _STRIDE)
         if not records:
             return None
         self._next[log] = (segment, offset + size)

@@ -117,6 +117,8 @@ class Segment:
         self._identity = identity
         self._fd = files.open(path, READ)
         self.records = 0
+        self.bare = 0
+        """How many of them were given without their content."""
         self.next_sequence = 0
         """0 while it is not known."""
         self.synced_sequence = 0
@@ -173,7 +175,8 @@ class Segment:
         Contents of more than ``most`` octets are passed over.
         """
         mark, log, segment = self._identity
-        records, at, after, synced = read_run(Record, octets, base, end, mark, VERSION, log, segment, _KEPT, most)
+        records, at, after, synced, bare = read_run(Record, octets, base, end, mark, VERSION, log, segment, _KEPT, most)
+        self.bare += bare
         if records:
             self.next_sequence = after
             self.synced_sequence = max(self.synced_sequence, synced)
@@ -209,6 +212,7 @@ class Segment:
             self.gaps.append(Gap(head.offset, end, str(fault), head.sequence, fault.queue_id))
             return None
         self.records += 1
+        self.bare += 1
         return record
 
     def _skip(self, at: int, end: int, is_synced: bool) -> int:

@@ -95,7 +95,9 @@ class Feed:
         self._settler.attempted(attempt, settled.outcomes, use)
         if not (attempt.entry.flags & IS_FOREIGN and outbound.foreign.settled(settled)):
             self._settler.settled(settled, attempt, use)
-        outbound.changed()
+        if not self._settler.is_awaited:
+            self._settler.is_awaited = True
+            outbound.changed()
 
     def closed(self, client: ClientSession, unsent: list[Delivery], why: Outcome | None) -> None:
         outbound = self._outbound

@@ -10,6 +10,7 @@ from relay.workers.journaling cimport Journaling
 cdef class Settler:
     cdef Journaling _journaling
     cdef object _notices, _reader, _sink, _row
+    cdef public bint is_awaited
     cdef DeliveryReport _report
     cdef dict _stages
     cdef object _connect, _greeting, _stored, _store_seconds, _suppressed

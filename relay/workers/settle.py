@@ -34,6 +34,8 @@ class Settler:
         self._reader = reader
         self._sink = sink
         self._row = row
+        self.is_awaited = False
+        """Whether the worker has been told that there is something to flush, and has not done so yet."""
         self._report = DeliveryReport(row)
         self._stages = {stage: metrics.index("relay_delivery_failures_total", stage) for stage in metrics.STAGES}
         self._connect = metrics.histogram_cells("relay_delivery_stage_seconds", "connect")
@@ -75,6 +77,7 @@ class Settler:
 
     def flush(self) -> None:
         """Hands the lines of what was settled since the last call to the log; call it once a turn."""
+        self.is_awaited = False
         octets = self._report.take()
         if octets:
             self._sink.append(octets)
