@@ -244,6 +244,7 @@ cdef class ClientMachine(Flight):
         self.answered += 1
         if self.accepted and reply.code < 300:
             self.chunks = PROVEN
+            self.chunking.taken()
             self.content_due = True
         elif self.accepted and is_not_understood(reply):
             # The octet stands in its command line now: no way to go on.

@@ -265,6 +265,8 @@ _DELIVERY = (
             Label("result", ("opened", "failed"))),
     gauge("relay_delivery_connections_open", "Connections to next hops that are open now."),
     counter("relay_delivery_connections_reused_total", "Messages sent over a connection that had sent one before."),
+    counter("relay_delivery_chunking_connections_total", "Connections to next hops that offered CHUNKING, by whether "
+            "they took BDAT.", Label("result", ("taken", "refused"))),
     counter("relay_delivery_attempts_total", "Attempts: one message handed to one next hop or mailbox.", _transport),
     counter("relay_delivery_recipients_total", "Recipients by outcome of an attempt.", _outcome),
     counter("relay_delivery_failures_total", "Recipients deferred or failed, by the stage it happened in.", _stage),

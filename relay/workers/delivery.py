@@ -119,7 +119,9 @@ class DeliveryWorker:
             self._wheel,
             self._poll,
             shuffle=random.shuffle,
-            chunking=Chunking(is_on=config.delivery.chunking, on_refused=self._knows_no_chunks),
+            chunking=Chunking(
+                is_on=config.delivery.chunking, on_taken=self._takes_chunks, on_refused=self._knows_no_chunks
+            ),
             on_opened=self._settler.connected,
             loop=worker.loop,
         )
@@ -312,7 +314,11 @@ class DeliveryWorker:
             self._scheduler.resolved(key, group_key, hop, until, now)
         self._changed()
 
+    def _takes_chunks(self) -> None:
+        self._row[metrics.index("relay_delivery_chunking_connections_total", "taken")] += 1
+
     def _knows_no_chunks(self, next_hop: str) -> None:
+        self._row[metrics.index("relay_delivery_chunking_connections_total", "refused")] += 1
         self._sink.event("warning", "next hop offers CHUNKING and does not know BDAT", next_hop=next_hop)
 
     def _spawn(self, work: Any) -> None:

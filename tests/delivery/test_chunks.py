@@ -170,7 +170,7 @@ def test_a_drain_takes_nothing_back_that_is_in_flight_and_quits_when_it_is_answe
 def test_a_peer_that_does_not_know_bdat_gets_no_content_and_data_from_then_on(reply):
     """I3: it would read the content as commands."""
     told: list[str] = []
-    chunking = Chunking(on_refused=told.append)
+    chunking = Chunking(on_taken=lambda: told.append("taken"), on_refused=told.append)
     owner = RecordingOwner([message(1, 1)])
     machine = machine_for(owner, chunking=chunking)
     machine.receive(b"220 peer.test\r\n")
@@ -183,6 +183,12 @@ def test_a_peer_that_does_not_know_bdat_gets_no_content_and_data_from_then_on(re
     again = machine_for(RecordingOwner([message(1, 1)]), chunking=chunking)
     again.receive(b"220 peer.test\r\n")
     assert again.receive(HELLO).endswith(b"DATA\r\n")
+
+
+def test_each_connection_whose_first_chunk_was_taken_is_told_once():
+    told: list[str] = []
+    proven(RecordingOwner(message(number, 1) for number in (1, 2)), Chunking(on_taken=lambda: told.append("taken")))
+    assert told == ["taken"]
 
 
 def test_a_peer_that_forgets_bdat_later_is_left_and_the_message_is_not_bounced():

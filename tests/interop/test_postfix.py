@@ -39,6 +39,7 @@ SETTINGS = {
     ),
     "smtpd_end_of_data_restrictions": f"check_sender_access inline:{{ {{ {LATE} = 554 5.7.1 not this }} }}",
 }
+TOLD = ("taken", "refused")
 LATER = '[queue]\nretry_first = "1h"\nretry_max = "1h"\n'
 RECEIVED = re.compile(rb"(?:Received: .*\r\n(?:[ \t].*\r\n)*){2}")
 """What Relay and Postfix put on top (RFC 5321 4.4)."""
@@ -142,8 +143,11 @@ def test_every_content_arrives_octet_for_octet(tmp_path: Path, way: str) -> None
             relay.run("queue", "retry", "--all")
             check_arrived(sink, wanted)
             wait_for(lambda: not relay.queue(), 20, "an empty queue")
+            told = relay.metrics()
             sent = stopped(relay, server)
     assert {message.recipients for message in sink.messages} == {(f"r{number}@relay.test",) for number in wanted}
+    took = {result: told[f'relay_delivery_chunking_connections_total{{result="{result}"}}'] for result in TOLD}
+    assert (took["taken"] > 0, took["refused"]) == (way == "chunks", 0)
     assert sent["data"] == (1 if way == "chunks" else len(wanted)), "in chunks all but the content in a file"
     assert (sent["bdat"] >= len(wanted)) == (way == "chunks"), "one more for each connection"
 
