@@ -123,7 +123,7 @@ def scheduler_step() -> Run:
 def _session(buffers: Iterable[bytes]) -> Run:
     from benchmarks.micro_session import NullLog, NullSpool
     from relay.smtp import Session
-    from tests.smtp.stand import Stand
+    from tests.smtp.stand import Stand, tell
 
     stand = Stand(spool=NullSpool(), log=NullLog(), max_commands=100_000_000)
     session = Session(stand.service)
@@ -133,7 +133,7 @@ def _session(buffers: Iterable[bytes]) -> Run:
     def message() -> None:
         for buffer in buffers:
             session.receive(buffer, stand.now)
-        stand.spool.waiter.spooled(None)
+        tell([stand.spool.waiter])
         session.take_output()
 
     return repeat(message)

@@ -24,7 +24,7 @@ import uvloop
 
 from relay.smtp import Session
 from tests.smtp.serving import open_server
-from tests.smtp.stand import Stand
+from tests.smtp.stand import Stand, tell
 
 CONTENT = b"From: a@b.example\r\nTo: anna@local.test\r\nSubject: benchmark\r\n\r\n" + (b"x" * 62 + b"\r\n") * 15
 COMMANDS = (b"MAIL FROM:<sender@elsewhere.example>\r\n", b"RCPT TO:<anna@local.test>\r\n", b"DATA\r\n")
@@ -71,7 +71,7 @@ def time_messages(seconds: float) -> None:
             for _ in range(1000):
                 for buffer in buffers:
                     session.receive(buffer, stand.now)
-                stand.spool.waiter.spooled(None)
+                tell([stand.spool.waiter])
                 session.take_output()
             best = min(best, (time.process_time_ns() - begin) / 1e6)
         print(f"{way:12} {best:6.2f} us a message of {len(CONTENT)} octets")

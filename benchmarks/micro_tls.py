@@ -44,7 +44,7 @@ from relay.net.tls import ServerTls
 from relay.smtp import read_clocks
 from relay.telemetry import metrics
 from tests.smtp.serving import open_server
-from tests.smtp.stand import Stand
+from tests.smtp.stand import Stand, tell
 from tests.support.tls import MemoryClient, client_context, make_pair
 
 MESSAGE = b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<anna@local.test>\r\nDATA\r\n"
@@ -82,7 +82,7 @@ class PromptSpool(NullSpool):
 
     def append(self, *arguments: object) -> None:
         waiter: Any = arguments[2]
-        asyncio.get_running_loop().call_soon(waiter.spooled, None)
+        asyncio.get_running_loop().call_soon(tell, [waiter])
 
 
 def relay_stand(files: Files, *, is_implicit: bool) -> Stand:

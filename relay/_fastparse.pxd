@@ -116,6 +116,17 @@ cdef void content_scan_init(ContentScan* s) noexcept nogil
 # it was one buffer, p[start:result-3), to be unstuffed only if ``dots``.
 cdef Py_ssize_t scan_content(ContentScan* s, const char* p, Py_ssize_t start, Py_ssize_t n) noexcept nogil
 
+# The same for octets of a chunk (RFC 3030): dots mean nothing and there is no end, so ``dots`` stays False, and
+# ``dots_left`` says whether a line begins with a dot.
+cdef void scan_chunk(ContentScan* s, const char* p, Py_ssize_t start, Py_ssize_t n) noexcept nogil
+
+# The line that the octets so far end with is over, as after a CRLF.
+cdef inline void content_line_over(ContentScan* s) noexcept nogil:
+    if s.line_length > s.longest_line:
+        s.longest_line = s.line_length
+    s.line_length = 0
+    s.state = C_LINE_START
+
 # Unstuffs a stream: ``state`` begins as C_LINE_START; ``out`` needs room for n - start + 1 octets; returns how many
 # were written. Feed what scan_content was fed, up to its result: the final ".CRLF" is dropped, also when it is split.
 cdef Py_ssize_t unstuff_into(int* state, const char* p, Py_ssize_t start, Py_ssize_t n, char* out) noexcept nogil

@@ -28,6 +28,9 @@ class ContentScanner:
     def feed(self, octets: bytes) -> int:
         """Offset just past the end of data in ``octets``, -1 for more; ValueError after the end was found."""
 
+    def feed_chunk(self, octets: bytes) -> None:
+        """The same for octets of a chunk, in which there is no end of data (RFC 3030)."""
+
     def result(self) -> tuple[bool, bool, bool, bool, str, int, int]:
         """(ended, dots, dots_left, eight_bit, fault, line_length, longest_line), as in struct ContentScan."""
 

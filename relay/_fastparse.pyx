@@ -188,8 +188,8 @@ cdef inline void note(ContentScan* s, int fault) noexcept nogil:
         s.fault = fault
 
 
-cdef Py_ssize_t _scan_octets(ContentScan* s, octets_t p, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """scan_content, an octet at a time: the whole truth about the states."""
+cdef Py_ssize_t _scan_octets(ContentScan* s, octets_t p, Py_ssize_t start, Py_ssize_t n, bint is_chunk) noexcept nogil:
+    """scan_content and scan_chunk, an octet at a time: the whole truth about the states."""
     cdef Py_ssize_t at
     cdef unsigned char c
     for at in range(start, n):
@@ -216,8 +216,10 @@ cdef Py_ssize_t _scan_octets(ContentScan* s, octets_t p, Py_ssize_t start, Py_ss
         elif c > 127:
             s.eight_bit = True
         elif c == c'.' and s.state == C_LINE_START:
-            s.state = C_DOT
-            continue
+            if not is_chunk:
+                s.state = C_DOT
+                continue
+            s.dots_left = True
         s.line_length += 1
         if s.state == C_DOT:
             if c == c'\r':
@@ -229,7 +231,7 @@ cdef Py_ssize_t _scan_octets(ContentScan* s, octets_t p, Py_ssize_t start, Py_ss
     return -1
 
 
-cdef inline bint _scan_block(ContentScan* s, octets_t p, int length) noexcept nogil:
+cdef inline bint _scan_block(ContentScan* s, octets_t p, int length, bint is_chunk) noexcept nogil:
     """Scans 1 to 64 octets of p[0:64) at once; False, with nothing done, when they hold more than ordinary lines."""
     cdef relay_block b
     cdef uint64_t valid = ~<uint64_t>0 >> (64 - length)
@@ -240,7 +242,7 @@ cdef inline bint _scan_block(ContentScan* s, octets_t p, int length) noexcept no
     relay_classify(p, &b)
     # Each LF follows a CR and each CR is followed by an LF; no NUL; no dot after an LF.
     if (((b.cr << 1 | <uint64_t>(s.state == C_CR)) ^ b.lf) & valid
-            | b.nul | b.dot & (b.lf << 1 | <uint64_t>(s.state == C_LINE_START))):
+            | b.nul | (0 if is_chunk and s.dots_left else b.dot & (b.lf << 1 | <uint64_t>(s.state == C_LINE_START)))):
         return False
     bits = b.lf
     while bits:
@@ -260,14 +262,13 @@ cdef inline bint _scan_block(ContentScan* s, octets_t p, int length) noexcept no
     return True
 
 
-cdef Py_ssize_t scan_content(ContentScan* s, const char* p, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    cdef octets_t octets = <octets_t>p
+cdef inline Py_ssize_t _scan(ContentScan* s, octets_t octets, Py_ssize_t start, Py_ssize_t n, bint is_chunk) noexcept nogil:
     cdef unsigned char tail[64]
     cdef Py_ssize_t at = start, result
     cdef int length
     while n - at >= 64:
-        if not _scan_block(s, octets + at, 64):
-            result = _scan_octets(s, octets, at, at + 64)
+        if not _scan_block(s, octets + at, 64, is_chunk):
+            result = _scan_octets(s, octets, at, at + 64, is_chunk)
             if result >= 0:
                 return result
         at += 64
@@ -275,9 +276,17 @@ cdef Py_ssize_t scan_content(ContentScan* s, const char* p, Py_ssize_t start, Py
         length = <int>(n - at)
         memset(tail, c'x', sizeof(tail))
         memcpy(tail, octets + at, length)
-        if not _scan_block(s, tail, length):
-            return _scan_octets(s, octets, at, n)
+        if not _scan_block(s, tail, length, is_chunk):
+            return _scan_octets(s, octets, at, n, is_chunk)
     return -1
+
+
+cdef Py_ssize_t scan_content(ContentScan* s, const char* p, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    return _scan(s, <octets_t>p, start, n, False)
+
+
+cdef void scan_chunk(ContentScan* s, const char* p, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    _scan(s, <octets_t>p, start, n, True)
 
 
 cdef inline Py_ssize_t _copy(octets_t p, Py_ssize_t start, Py_ssize_t end, char* out) noexcept nogil:
@@ -459,6 +468,9 @@ cdef class ContentScanner:
         if self.scan.state == C_END:
             raise ValueError("the end of data has been found already")
         return scan_content(&self.scan, octets, 0, len(octets))
+
+    def feed_chunk(self, bytes octets):
+        scan_chunk(&self.scan, octets, 0, len(octets))
 
     def result(self):
         return (self.scan.state == C_END, bool(self.scan.dots), bool(self.scan.dots_left), bool(self.scan.eight_bit),

@@ -43,9 +43,10 @@ MAIL_OK: Final = Reply(250, "2.1.0", "Sender ok")
 RCPT_OK: Final = Reply(250, "2.1.5", "Recipient ok")
 BYE: Final = Reply(221, "2.0.0", "Bye")
 CANNOT_VERIFY: Final = Reply(252, "2.1.5", "Addresses are verified when mail is sent to them")
-HELP: Final = Reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT (RFC 5321)")
+HELP: Final = Reply(214, "2.0.0", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT (RFC 5321)")
 START_TLS: Final = Reply(220, "2.0.0", "Ready to start TLS")
 SEND_CONTENT: Final = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+CHUNK_OK: Final = Reply(250, "2.0.0", "Ok, chunk taken")
 
 # The session ends.
 DRAINING: Final = Reply(421, "4.3.2", "Shutting down for maintenance, try again")
@@ -93,6 +94,7 @@ AUTHENTICATED: Final = Reply(235, "2.7.0", "You are logged in")
 HELO_FIRST: Final = Reply(503, "5.5.1", "Say HELO or EHLO first")
 MAIL_FIRST: Final = Reply(503, "5.5.1", "Say MAIL first")
 RCPT_FIRST: Final = Reply(503, "5.5.1", "Say RCPT first")
+IN_CHUNKS: Final = Reply(503, "5.5.1", "The content has begun with BDAT; go on with BDAT, or say RSET")
 MAIL_TWICE: Final = Reply(503, "5.5.1", "A transaction is open already; say RSET to end it")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 NO_ARGUMENT_WANTED: Final = Reply(501, "5.5.4", "This command takes no argument")
@@ -106,6 +108,7 @@ UNKNOWN_PARAMETER: Final = Reply(555, "5.5.4", "Parameter not recognised or not 
 BAD_SIZE: Final = Reply(501, "5.5.4", "SIZE needs a number of octets")
 BAD_BODY: Final = Reply(501, "5.5.4", "BODY must be 7BIT or 8BITMIME")
 NEEDS_SMTPUTF8: Final = Reply(553, "5.6.7", "An address with octets above 127 needs the SMTPUTF8 parameter")
+BAD_CHUNK: Final = Reply(501, "5.5.4", "BDAT needs a number of octets, and LAST or nothing behind it; closing")
 BAD_DOMAIN: Final = Reply(501, "5.1.3", "The domain has no ASCII form")
 
 # Recipients.

@@ -1,32 +1,30 @@
 # cython: language_level=3
 """The commands of a session: which may come when, what they ask of policy, what is replied (RFC 5321 4.1).
 
-Theory: which command may come when is one table (``_NEEDS``, ``_FORBIDS``). A command that policy is asked about goes on
-in accept() or is refused in judge(), at once or, when the answer is an awaitable, as soon as it is there: the way is
-the same.
+Theory: which command may come when is one table (``_NEEDS``, ``_FORBIDS``). What policy is asked about goes on in
+_verdicts.pyx.
 
-Not here: how lines are read (_session.pyx, relay/_fastparse.pyx).
+Not here: how lines and contents are read (_session.pyx, relay/_fastparse.pyx).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
 from relay._fastparse cimport (
-    F_BARE_CR, F_BARE_LF, F_NONE, V_AUTH, V_DATA, V_EHLO, V_HELO, V_HELP, V_HTTP, V_LHLO, V_MAIL, V_NONE, V_NOOP, V_QUIT,
+    F_BARE_CR, F_BARE_LF, F_NONE, V_AUTH, V_BDAT, V_DATA, V_EHLO, V_HELO, V_HELP, V_HTTP, V_LHLO, V_MAIL, V_NONE, V_NOOP, V_QUIT,
     V_RCPT, V_RSET, V_STARTTLS, V_TLS, V_VRFY, command, decimal, equals, has_eight_bit,
 )
 from relay.mail._paths cimport HOST_NONE, PATH_UTF8, P_NONE, host_kind, path_address, path_argument
 from relay.smtp._context cimport VERBS, ServerContext, id_text
-from relay.smtp._login cimport AT_AUTH, AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT
+from relay.smtp._login cimport AT_CONNECT, AT_HELO, AT_MAIL, AT_RCPT
 from relay.smtp._parameters cimport K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, Param, is_xtext, next_param
-from relay.smtp._speaker cimport COMMAND, CONTENT, SPOOLING
+from relay.smtp._speaker cimport CHUNK, COMMAND, CONTENT
 from relay.smtp._transaction cimport Transaction
 
 from relay.mail import reply as words
 from relay.mail.address import AddressError, ascii_domain
 from relay.mail.envelope import BODY_8BIT, SMTPUTF8, SUBMISSION
 from relay.mail.spoken import spoken
-from relay.policy.verdict import ANNOTATE, DEFER, Verdict
 from relay.smtp.replies import MAIL_PATH_REPLIES, RCPT_PATH_REPLIES, REFUSALS, shown, worded
 
 cdef enum:
@@ -34,13 +32,14 @@ cdef enum:
     GREETED = 1             # HELO or EHLO was accepted
     OPEN = 2                # a transaction is open
     HAS_RECIPIENTS = 4      # and has a recipient
+    IN_CHUNKS = 8           # and some of its content has come with BDAT
 
     FLAG_8BIT = 1
     FLAG_SMTPUTF8 = 2
     FLAG_SUBMISSION = 32
 
 cdef enum:
-    REFUSALS_LOGGED = 10        # refused recipients named in the line of a transaction
+    OVERRUN = 1048576       # octets beyond twice the greatest content, after which the session ends
 
 assert (FLAG_8BIT, FLAG_SMTPUTF8, FLAG_SUBMISSION) == (BODY_8BIT, SMTPUTF8, SUBMISSION)
 
@@ -49,22 +48,22 @@ assert (FLAG_8BIT, FLAG_SMTPUTF8, FLAG_SUBMISSION) == (BODY_8BIT, SMTPUTF8, SUBM
 cdef int[VERBS] _NEEDS
 cdef int[VERBS] _FORBIDS
 _NEEDS[<int>V_MAIL], _FORBIDS[<int>V_MAIL] = GREETED, OPEN
-_NEEDS[<int>V_RCPT] = GREETED | OPEN
-_NEEDS[<int>V_DATA] = GREETED | OPEN | HAS_RECIPIENTS
+_NEEDS[<int>V_RCPT], _FORBIDS[<int>V_RCPT] = GREETED | OPEN, IN_CHUNKS
+_NEEDS[<int>V_DATA], _FORBIDS[<int>V_DATA] = GREETED | OPEN | HAS_RECIPIENTS, IN_CHUNKS
+_NEEDS[<int>V_BDAT] = GREETED | OPEN | HAS_RECIPIENTS
 _NEEDS[<int>V_STARTTLS], _FORBIDS[<int>V_STARTTLS] = GREETED, OPEN
 _NEEDS[<int>V_AUTH], _FORBIDS[<int>V_AUTH] = GREETED, OPEN
 
 cdef bytes _OK = words.OK.wire()
-cdef bytes _MAIL_OK = words.MAIL_OK.wire()
-cdef bytes _RCPT_OK = words.RCPT_OK.wire()
 cdef bytes _SEND_CONTENT = words.SEND_CONTENT.wire()
+cdef bytes _CHUNK_OK = words.CHUNK_OK.wire()
 cdef bytes _START_TLS = words.START_TLS.wire()
 cdef bytes _BYE = words.BYE.wire()
 cdef bytes _HELP = words.HELP.wire()
 cdef bytes _CANNOT_VERIFY = words.CANNOT_VERIFY.wire()
 
 
-cdef class Commands(Login):
+cdef class Commands(Verdicts):
     """Obeys one command at a time; Session feeds it."""
 
     cdef int obey(self, bytes octets, Py_ssize_t at, Py_ssize_t end, int fault) except -1:
@@ -78,6 +77,8 @@ cdef class Commands(Login):
         self.count_command(verb)
         if self.commands > self.context.limits.commands:
             return self.end("too_many_commands", "too_many_commands")
+        if verb == V_BDAT:
+            return self.bdat(p, arg_start, arg_end) if fault == F_NONE else self.end("bad_chunk", "refused")
         if fault != F_NONE:
             return self.refuse("bare_cr" if fault == F_BARE_CR else "bare_lf" if fault == F_BARE_LF else "nul")
         if verb == V_NONE:
@@ -116,6 +117,8 @@ cdef class Commands(Login):
             situation |= OPEN
             if t.recipients:
                 situation |= HAS_RECIPIENTS
+            if t.is_chunked:
+                situation |= IN_CHUNKS
         missing = _NEEDS[verb] & ~situation
         if missing & GREETED:
             self.refuse("helo_first")
@@ -126,7 +129,7 @@ cdef class Commands(Login):
         elif missing:
             self.refuse("rcpt_first")
         elif _FORBIDS[verb] & situation:
-            self.refuse("mail_twice")
+            self.refuse("in_chunks" if situation & IN_CHUNKS else "mail_twice")
         else:
             return False
         return True
@@ -160,20 +163,7 @@ cdef class Commands(Login):
             return self.refuse("lmtp")
         if verb == V_AUTH:
             return self.auth(octets, at, end)
-        return self.refuse("not_implemented")       # BDAT, EXPN
-
-    cdef int greet(self) except -1:
-        self.state = COMMAND
-        self.say(self.service.greeting)
-        return self.arm()
-
-    cdef int welcome(self) except -1:
-        """Asks policy about the client; then it is greeted, or refused."""
-        try:
-            answer = self.context.policy.connect(self)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_CONNECT, answer)
+        return self.refuse("not_implemented")       # EXPN
 
     cdef int starttls(self, bint has_argument, bint is_last) except -1:
         """STARTTLS (RFC 3207 4). The handshake begins with the first octet that comes after this one.
@@ -325,145 +315,56 @@ cdef class Commands(Login):
 
     cdef int data(self) except -1:
         cdef Transaction t = self.transaction
-        t.data_at = self.now
-        t.queue_id = id_text(self.context.next_id(self.now + self.context.wall_offset))
+        self.begin_content(t)
         self.state = CONTENT
         return self.say(_SEND_CONTENT)
 
-    # --- refusals inside a transaction ---
-
-    cdef int refuse_mail(self, str name, str detail, bytes reverse_path) except -1:
-        """Refuses MAIL; there is no transaction, but there is a line in the log."""
-        refusal = REFUSALS[name]
-        reply = worded(refusal.reply, detail)
-        self.log_refusal("mail", reply, <str>refusal.reason, reverse_path)
-        return self.say_reply(reply, <str>refusal.reason)
-
-    cdef int refuse_rcpt(self, object reply, str reason) except -1:
-        """Refuses one recipient; the transaction remembers the last one in case that no other is accepted."""
-        cdef Transaction t = self.transaction
-        cdef ServerContext context = self.context
-        t.refused += 1
-        t.refusal = (reply, reason)
-        if t.refused <= REFUSALS_LOGGED:
-            t.refusals = t.refusals or []
-            t.refusals.append(b"%b: %d %b" % (self.candidate, reply.code, reply.status.encode()))
-        context.count(
-            context.cells.recipients_refused if reply.code >= 500 else context.cells.recipients_deferred)
-        self.say_reply(reply, reason)
-        # A sender with more recipients than we take at a time is no attacker: it sends the rest in the next
-        # transaction (RFC 5321 4.5.3.1.10), if we let it end this one.
-        if reason == "too_many_recipients" and t.refused <= context.limits.recipients:
-            self.errors -= 1
+    cdef int begin_content(self, Transaction t) except -1:
+        t.data_at = self.now
+        t.queue_id = id_text(self.context.next_id(self.now + self.context.wall_offset))
         return 0
 
-    # --- policy ---
+    cdef int bdat(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1:
+        """BDAT size [LAST] (RFC 3030 2). The octets of the chunk follow whatever is replied, so a refused one is
+        skipped; without a size that can be told nobody knows where commands go on, and the session ends."""
+        cdef Transaction t
+        cdef Py_ssize_t stop = at
+        cdef int64_t size
+        cdef bint is_last
+        while stop < end and p[stop] != c" ":
+            stop += 1
+        size = decimal(p, at, stop)
+        while stop < end and p[stop] == c" ":
+            stop += 1
+        is_last = equals(p, stop, end, b"LAST")
+        if size < 0 or (stop < end and not is_last):
+            return self.end("bad_chunk", "refused")
+        if size > self.most_octets():
+            return self.end("too_large", "refused")
+        self.chunk_left = size
+        self.is_chunk_last = is_last
+        self.is_chunk_wanted = not self.is_refused_by_order(V_BDAT)
+        self.state = CHUNK
+        if self.is_chunk_wanted:
+            t = self.transaction
+            if not t.is_chunked:
+                t.is_chunked = True
+                self.begin_content(t)
+        return self.chunk_over() if size == 0 else 0
 
-    def policy_failed(self, fault):
-        """The verdict for a policy that has failed: unknown failure is temporary; the cause is for us only."""
-        self.context.log_fault("policy failed", fault, self.session_id)
-        return Verdict(DEFER, words.POLICY_FAILED)
-
-    cdef int ask(self, int stage, object answer) except -1:
-        """Goes on with ``answer``, or waits for it when it is an awaitable."""
-        if answer is None:
-            return self.accept(stage)
-        if isinstance(answer, Verdict):
-            return self.judge(stage, answer)
-        self.question = answer
-        self.question_stage = stage
-        return 0
-
-    cdef int judge(self, int stage, object verdict) except -1:
-        """Goes on after a verdict, or refuses with its reply."""
+    cdef int chunk_over(self) except -1:
+        """All octets of a chunk are there."""
         cdef Transaction t = self.transaction
-        if verdict is None:
-            return self.accept(stage)
-        reply = verdict.reply
-        if verdict.kind == ANNOTATE:
-            if verdict.is_trusted:
-                self.is_trusted = True
-            if verdict.recipient is not None and stage == AT_RCPT:
-                self.candidate = verdict.recipient
-            if verdict.fields and t is not None:
-                t.fields = verdict.fields
-            return self.accept(stage)
-        if stage == AT_CONNECT:
-            return self.refuse_connection(reply)
-        if stage == AT_RCPT:
-            self.refuse_rcpt(reply, _reason_of(reply))
-        elif stage == AT_DATA:
-            self.refuse_content("content", reply, _reason_of(reply))
-        else:
-            self.say_reply(reply, _reason_of(reply))
-            self.log_refusal("mail" if stage == AT_MAIL else "helo", reply, _reason_of(reply),
-                             self.candidate if stage == AT_MAIL else None)
-        if reply.code == 421:
-            self.over("refused")
-        return 0
-
-    cdef int refuse_connection(self, object reply) except -1:
-        """Policy does not want this client: its reply takes the place of the greeting (RFC 5321 3.1)."""
-        self.context.count(<Py_ssize_t>self.context.refused_connections["policy"])
-        self.say(<bytes>reply.wire())
-        self.log_refusal("connect", reply, "policy", None)
-        return self.over("refused")
-
-    cdef int accept(self, int stage) except -1:
-        """Nothing speaks against it."""
-        cdef Transaction t = self.transaction
-        if stage == AT_RCPT:
-            t.recipients[self.candidate] = None
-            self.context.count(self.context.cells.recipients_accepted)
-            return self.say(_RCPT_OK)
-        if stage == AT_MAIL:
-            self.transactions += 1
-            t = Transaction(self.context, self.candidate, self.candidate_flags, self.transactions)
-            t.started_at = self.now
-            self.transaction = t
-            return self.say(_MAIL_OK)
-        if stage == AT_DATA:
-            return self.submit()
-        if stage == AT_HELO:
-            self.abort_transaction("")
-            self.helo_name = self.candidate
-            self.is_esmtp = self.candidate_flags
-            if not self.is_esmtp:
-                return self.say(self.service.helo_reply)
-            return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
-        self.is_settled = True
-        if self.context.limits.banner_delay:
-            self.deadline = self.now + self.context.limits.banner_delay
-            self.rearm()
+        self.state = COMMAND
+        if not self.is_chunk_wanted:
             return 0
-        return self.greet()
-
-    cdef int end_of_data(self) except -1:
-        cdef Transaction t = self.transaction
-        cdef str trouble
-        t.ended_at = self.now
-        self.state = SPOOLING
-        t.finish()
-        trouble = t.check()
-        if trouble is not None:
-            refusal = REFUSALS[trouble]
+        if self.is_chunk_last:
+            return self.end_of_data()
+        if t.trouble is not None:
+            refusal = REFUSALS[t.trouble]
             return self.refuse_content("content", refusal.reply, <str>refusal.reason)
-        try:
-            answer = self.context.policy.data(self, t.pieces)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_DATA, answer)
+        return self.say(_CHUNK_OK)
 
-
-cdef str _reason_of(object reply):
-    """The reason that a refusal of policy is counted under, from its enhanced status (RFC 3463)."""
-    status = reply.status
-    if status[2:] == "1.1":
-        return "unknown_recipient"
-    if status == "5.7.1":
-        return "relay_denied"
-    if reply.code == 530:
-        return "auth_required"
-    if status[2:] == "3.0":
-        return "internal"
-    return "sender_rejected" if status[2:] in ("1.7", "1.8") else "policy"
+    cdef Py_ssize_t most_octets(self) noexcept:
+        """More octets of a content than this are not even read to their end."""
+        return 2 * self.context.limits.message_size + OVERRUN

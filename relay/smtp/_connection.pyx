@@ -215,7 +215,8 @@ cdef class Connection(Session):
             self.closes_at_once = True
             self.over("peer_closed")
         if self.state >= OVER:
-            self.shut_down()
+            if self.behind is None:
+                self.shut_down()
         elif self.may_read() == self.wire.is_paused:
             if self.wire.is_paused:
                 self.wire.resume()

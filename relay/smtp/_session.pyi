@@ -29,8 +29,8 @@ class Session(Commands):
     def answered(self, verdict: Verdict | BaseException | None) -> None:
         """The awaitable that ``question`` was has given ``verdict``, or has failed."""
 
-    def spooled(self, error: Exception | None) -> None:
-        """The spool's answer for the content that ended last: 250 or 45x, and what had come in meanwhile."""
+    def told(self) -> None:
+        """The spool has answered for contents of this session: their replies, and what had to wait for them."""
 
     def file_drained(self) -> None:
         """The file of a large content has caught up: read on."""
@@ -42,8 +42,8 @@ class Session(Commands):
         """421 4.3.2 now when between transactions, else when the transaction has ended."""
 
     def lost(self, cause: str = "peer_closed") -> None:
-        """The connection is gone: an open transaction is logged as aborted and all memory is given back. A content that
-        the spool is syncing is ours; its session lives on until the spool has answered."""
+        """The connection is gone: an open transaction is logged as aborted and all memory is given back. Contents that
+        the spool is syncing are ours; their session lives on until the spool has answered."""
 
     def abort(self) -> None:
         """Ends it without another word."""

@@ -2,8 +2,8 @@
 """The server's side of an SMTP session as a pure machine: octets and the time in, octets out (RFC 5321, RFC 2920).
 
 Theory: receive() works through everything that has come in, command by command, and collects the replies. It stops only to
-wait: for the sync of a content, for a policy that answers with an awaitable, or because the peer does not read what
-we say. What has come in meanwhile is held, so replies are always in the order of the commands. There is one call per
+wait: for a policy that answers with an awaitable, because the peer does not read what we say, or when much is being
+synced for it. What has come in meanwhile is held, so replies are always in the order of the commands. There is one call per
 buffer and no callback in between; what policy can answer from its tables it answers at once.
 
 The session is one object in layers, each a class in a file of its own: what it says (_speaker.pyx), what becomes of a
@@ -20,11 +20,11 @@ Not here: sockets (_connection.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
-from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, command, next_line, scan_content
+from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, command, next_line, scan_chunk, scan_content
 from relay.smtp._commands cimport Commands
 from relay.smtp._context cimport ServerContext
 from relay.smtp._login cimport AT_AUTH
-from relay.smtp._speaker cimport COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER, SPOOLING
+from relay.smtp._speaker cimport CHUNK, COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER
 from relay.smtp._transaction cimport Transaction
 
 from relay.net.client_key import client_key
@@ -35,7 +35,7 @@ cdef enum:
     OUT_LIMIT = 65536       # octets of replies, after which the transport is given a turn
     SKIP_LIMIT = 65536      # octets of an overlong line, after which the session ends
     DRAIN_HANDSHAKE = 3_000_000     # microseconds that a handshake may still take when a drain begins
-    OVERRUN = 1048576       # octets beyond twice the greatest content, after which the session ends
+    AHEAD = 16              # contents at the spool, above which the peer has to wait
 
 
 cdef class Session(Commands):
@@ -121,14 +121,15 @@ cdef class Session(Commands):
         self.go_on()
         self.flush()
 
-    def spooled(self, error):
-        """The spool's answer for the content that ended last."""
-        if self.transaction is None:
+    def told(self):
+        """The spool has answered for contents of this session, and for all that were synced with them."""
+        self.is_to_be_told = False
+        if self.state == GONE:
             return
-        self.now = self.read_clock()
+        self.is_held_up = False
         try:
-            self.settle(error)
-            if not self.is_running and self.state < GONE:
+            self.release()
+            if not self.is_running:
                 self.go_on()
                 self.flush()
         except Exception as fault:
@@ -143,7 +144,11 @@ cdef class Session(Commands):
             self.rearm()
             return
         if self.state == OVER:
-            self.abort()
+            if self.awaited:        # the peer is still owed a reply
+                self.arm()
+                self.rearm()
+            else:
+                self.abort()
             return
         if self.state == GREETING and self.is_settled:
             self.greet()
@@ -154,9 +159,9 @@ cdef class Session(Commands):
             else:
                 self.handshake_over("timeout")
                 self.end("plain", "tls_failed")     # it may be waiting for a greeting
-        elif self.state == CONTENT:
+        elif self.state == CONTENT or self.state == CHUNK:
             self.end("content_timeout", "content_timeout")
-        elif self.state == COMMAND and self.question is None:
+        elif self.state == COMMAND and self.question is None and not self.awaited:
             if self.transaction is None and now - self.opened_at >= self.context.limits.session_timeout:
                 self.end("session_timeout", "session_timeout")
             else:
@@ -180,19 +185,14 @@ cdef class Session(Commands):
             self.rearm()
 
     def lost(self, cause="peer_closed"):
-        """The connection is gone: an open transaction is logged as aborted and all memory is given back. A content that
-        the spool is syncing is ours; its session lives on until the spool has answered."""
-        cdef bint was_over = self.state == OVER
+        """The connection is gone: an open transaction is logged as aborted and all memory is given back. Contents that
+        the spool is syncing are ours; their session lives on until the spool has answered."""
         if self.state == GONE:
             return
         self.now = self.read_clock()
-        if self.state == SPOOLING and self.transaction is not None and self.question is None:
-            if not was_over:
-                self.context.count(<Py_ssize_t>self.context.closed[cause])
-        elif not was_over:
-            self.over(cause)
+        self.over(cause)
         self.state = GONE
-        self.out = None
+        self.out = self.behind = None
         self.keep(None)
         self.question = None
         if self.timer is not None:
@@ -236,7 +236,13 @@ cdef class Session(Commands):
     # --- input ---
 
     cdef bint is_waiting(self) noexcept:
-        return self.question is not None or self.is_choked or (self.state != COMMAND and self.state != CONTENT)
+        return self.question is not None or self.is_choked or self.is_held_up or (
+            self.state != COMMAND and self.state != CONTENT and self.state != CHUNK)
+
+    cdef bint may_go_ahead(self, char first) noexcept:
+        """Whether a command may be obeyed while contents before it are being synced. AUTH and STARTTLS, whose replies
+        begin another dialogue, may not; ``first`` is the first octet of the line."""
+        return self.awaited < AHEAD and first not in b"AaSs" and not self.context.is_over_half_budget()
 
     cdef bint may_read(self) noexcept:
         if self.state >= OVER:
@@ -299,10 +305,18 @@ cdef class Session(Commands):
         try:
             while at < n and not self.is_waiting():
                 if self.out_size > OUT_LIMIT:
-                    self.has_more = True
+                    if self.behind is None:
+                        self.has_more = True
+                    else:
+                        self.is_held_up = True
                     break
                 if self.state == CONTENT:
                     next_at = self.read_content(octets, at, n)
+                elif self.state == CHUNK:
+                    next_at = self.read_chunk(octets, at, n)
+                elif self.awaited and not self.may_go_ahead(PyBytes_AS_STRING(octets)[at]):
+                    self.is_held_up = True
+                    break
                 else:
                     next_at = self.read_line(octets, at, n)
                 if next_at < 0:
@@ -376,6 +390,36 @@ cdef class Session(Commands):
         cdef Transaction t = self.transaction
         cdef Py_ssize_t end = scan_content(&t.scan, PyBytes_AS_STRING(octets), at, n)
         cdef Py_ssize_t stop = n if end < 0 else end
+        self.take_content(octets, at, stop)
+        if t.read > self.most_octets():
+            self.refuse_endless()
+        elif end >= 0:
+            self.end_of_data()
+        elif self.is_too_slow():
+            self.end("slow", "slow")
+        return stop
+
+    cdef Py_ssize_t read_chunk(self, bytes octets, Py_ssize_t at, Py_ssize_t n) except -2:
+        """Reads octets of a chunk at ``at``; returns the offset past them."""
+        cdef Transaction t = self.transaction
+        cdef Py_ssize_t stop = at + <Py_ssize_t>min(<int64_t>(n - at), self.chunk_left)
+        self.chunk_left -= stop - at
+        self.has_progressed = True
+        if self.is_chunk_wanted:
+            scan_chunk(&t.scan, PyBytes_AS_STRING(octets), at, stop)
+            self.take_content(octets, at, stop)
+            if t.read > self.most_octets():
+                self.refuse_endless()
+                return stop
+        if not self.chunk_left:
+            self.chunk_over()
+        elif self.is_chunk_wanted and self.is_too_slow():
+            self.end("slow", "slow")
+        return stop
+
+    cdef int take_content(self, bytes octets, Py_ssize_t at, Py_ssize_t stop) except -1:
+        """The transaction takes octets that its scan has looked at."""
+        cdef Transaction t = self.transaction
         self.has_progressed = True
         try:
             if not t.take(octets, at, stop, self.file_drained):
@@ -384,15 +428,13 @@ cdef class Session(Commands):
             self.context.log_fault("content not kept", fault, self.session_id)
             t.trouble = "spool_failed"
             t.drop()
-        if t.read > 2 * self.context.limits.message_size + OVERRUN:
-            refusal = REFUSALS["too_large"]
-            self.refuse_content("content", refusal.reply, <str>refusal.reason)
-            self.over("refused")
-        elif end >= 0:
-            self.end_of_data()
-        elif self.is_too_slow():
-            self.end("slow", "slow")
-        return stop
+        return 0
+
+    cdef int refuse_endless(self) except -1:
+        """The content is so much too large that its end is not waited for."""
+        refusal = REFUSALS["too_large"]
+        self.refuse_content("content", refusal.reply, <str>refusal.reason)
+        return self.over("refused")
 
     cdef bint is_too_slow(self) noexcept:
         """Whether the content has come in below the minimum rate for longer than it may (after the grace, on the average)."""

@@ -9,11 +9,15 @@ from relay.smtp._transaction cimport Transaction
 cdef enum State:
     GREETING        # connected, not greeted yet
     COMMAND         # reads commands
-    CONTENT         # reads content
-    SPOOLING        # the content has ended; waits until it is judged and synced
+    CONTENT         # reads content after DATA
+    CHUNK           # reads the octets of a BDAT
+    SPOOLING        # the content has ended; waits until policy has judged it
     HANDSHAKE       # TLS is about to begin: nothing is read or said in the clear
     OVER            # the last reply is said; what still comes in is thrown away
     GONE            # the connection is no more
+
+cdef class Promise:
+    cdef bytes wire                 # the reply; None while it is not known
 
 cdef class Speaker:
     cdef readonly Service service
@@ -39,7 +43,8 @@ cdef class Speaker:
     cdef bint closes_at_once            # no need to wait for the peer to read the last reply (QUIT)
     # what is to be written
     cdef list out
-    cdef Py_ssize_t out_size
+    cdef list behind                # the first Promise that is not kept yet, and all that is said after it; or None
+    cdef Py_ssize_t out_size        # octets of both
     # when
     cdef int64_t now
     cdef int64_t opened_at
@@ -49,6 +54,10 @@ cdef class Speaker:
 
     cdef int64_t read_clock(self) noexcept
     cdef int say(self, bytes wire) except -1
+    cdef int count_code(self, bytes wire) except -1
+    cdef int promise(self, Promise reply) except -1
+    cdef int keep_promise(self, Promise reply, bytes wire) except -1
+    cdef int release(self) except -1
     cdef int say_reply(self, object reply, str reason) except -1
     cdef int refuse(self, str name, str detail=*) except -1
     cdef int end(self, str name, str cause, str directions=*) except -1
@@ -57,7 +66,7 @@ cdef class Speaker:
     cdef int handshake_over(self, str reason) except -1
     cdef int arm(self) except -1
     cdef int count_reason(self, str reason) except -1
-    cdef int end_transaction(self, str result, str stage, object reply, str reason) except -1
+    cdef int end_transaction(self, Transaction t, str result, str stage, object reply, str reason) except -1
     cdef int abort_transaction(self, str cause) except -1
     cdef int log_refusal(self, str stage, object reply, str reason, bytes reverse_path) except -1
     cdef int write_line(self, Transaction t, str result, str stage, object reply, str reason, bytes reverse_path) except -1

@@ -2,6 +2,7 @@
 """The half of a session that speaks: replies and their counters, deadlines, the end of transactions and of the session.
 
 Theory: whatever a session says goes through say(), and is collected until the transport takes it: one write per read.
+A reply that is not known yet (to a content that is being synced) is promised; what is said after it stays behind it.
 Whatever ends a transaction goes through end_transaction(), which counts it, writes its log line and gives its memory
 back; whatever ends the session goes through over(). So nothing can be said, kept or lost uncounted.
 
@@ -29,6 +30,10 @@ cdef enum:
 assert FLAG_SMTPUTF8 == SMTPUTF8
 
 cdef Line _line = TRANSACTION
+
+
+cdef class Promise:
+    """A reply in its place among the others, before it is known."""
 
 
 cdef class Speaker:
@@ -76,14 +81,52 @@ cdef class Speaker:
 
     cdef int say(self, bytes wire) except -1:
         """Puts one reply (or a multi-line one) into the output and counts its code."""
-        cdef const char* p = PyBytes_AS_STRING(wire)
-        cdef int code = (p[0] - 48) * 100 + (p[1] - 48) * 10 + (p[2] - 48)
-        self.context.count(self.context.cells.codes[code])
-        if self.out is None:
+        self.count_code(wire)
+        if self.behind is not None:
+            self.behind.append(wire)
+        elif self.out is None:
             self.out = [wire]
         else:
             self.out.append(wire)
         self.out_size += PyBytes_GET_SIZE(wire)
+        return 0
+
+    cdef int count_code(self, bytes wire) except -1:
+        cdef const char* p = PyBytes_AS_STRING(wire)
+        self.context.count(self.context.cells.codes[(p[0] - 48) * 100 + (p[1] - 48) * 10 + (p[2] - 48)])
+        return 0
+
+    cdef int promise(self, Promise reply) except -1:
+        """``reply`` is said here, once it is known; what follows waits for it."""
+        if self.behind is None:
+            self.behind = [reply]
+        else:
+            self.behind.append(reply)
+        return 0
+
+    cdef int keep_promise(self, Promise reply, bytes wire) except -1:
+        """``reply`` is known; release() moves it to the output."""
+        self.count_code(wire)
+        reply.wire = wire
+        self.out_size += PyBytes_GET_SIZE(wire)
+        return 0
+
+    cdef int release(self) except -1:
+        """Moves to the output what waits for no promise any more."""
+        cdef list behind = self.behind
+        cdef Py_ssize_t count = 0
+        cdef bytes wire
+        if behind is None:
+            return 0
+        if self.out is None:
+            self.out = []
+        for each in behind:
+            wire = (<Promise>each).wire if type(each) is not bytes else <bytes>each
+            if wire is None:
+                break
+            self.out.append(wire)
+            count += 1
+        self.behind = behind[count:] if count < len(behind) else None
         return 0
 
     cdef int say_reply(self, object reply, str reason) except -1:
@@ -105,11 +148,11 @@ cdef class Speaker:
     def take_output(self):
         """What is to be written now; empties the output."""
         cdef bytes octets
-        if self.out is None:
+        if not self.out:
             return b""
         octets = <bytes>self.out[0] if len(self.out) == 1 else b"".join(self.out)
         self.out = None
-        self.out_size = 0
+        self.out_size = max(0, self.out_size - PyBytes_GET_SIZE(octets))
         self.context.counters[self.context.cells.written_bytes] += <uint64_t>PyBytes_GET_SIZE(octets)
         return octets
 
@@ -165,12 +208,11 @@ cdef class Speaker:
             return 0
         if not t.recipients and t.refusal is not None:
             reply, reason = t.refusal
-            return self.end_transaction("refused" if reply.code >= 500 else "deferred", "rcpt", reply, <str>reason)
-        return self.end_transaction("aborted", t.stage(), None, cause)
+            return self.end_transaction(t, "refused" if reply.code >= 500 else "deferred", "rcpt", reply, <str>reason)
+        return self.end_transaction(t, "aborted", t.stage(), None, cause)
 
-    cdef int end_transaction(self, str result, str stage, object reply, str reason) except -1:
-        """Counts the transaction, writes its log line, gives its memory back."""
-        cdef Transaction t = self.transaction
+    cdef int end_transaction(self, Transaction t, str result, str stage, object reply, str reason) except -1:
+        """Counts a transaction, writes its log line, gives its memory back."""
         cdef ServerContext context = self.context
         cdef int kind = self.service.kind
         if result == "accepted":
@@ -192,7 +234,8 @@ cdef class Speaker:
                 context.counters[context.cells.refused_bytes] += <uint64_t>t.read
         self.write_line(t, result, stage, reply, reason, t.reverse_path)
         t.drop()
-        self.transaction = None
+        if self.transaction is t:
+            self.transaction = None
         return 0
 
     # --- log ---
@@ -247,7 +290,7 @@ cdef class Speaker:
     cdef int arm(self) except -1:
         """Sets the deadline for what is waited for now, and sees to it that the timer does not come due after it."""
         cdef int64_t session_end
-        if self.state == CONTENT:
+        if self.state == CONTENT or self.state == CHUNK:
             self.deadline = self.now + self.context.limits.data_timeout
         elif self.state == OVER:
             self.deadline = self.now + LINGER

@@ -23,6 +23,7 @@ cdef class Transaction:
     # the content
     cdef ContentScan scan
     cdef list pieces                        # what is held in memory
+    cdef bint is_chunked                    # it comes with BDAT: no dots are stuffed, and it has no end of its own
     cdef Py_ssize_t read                    # octets read after DATA, the end of data included
     cdef Py_ssize_t held                    # octets of them in memory, as counted by the context
     cdef readonly Py_ssize_t size           # of the whole record's content, once it is known
@@ -48,5 +49,7 @@ cdef class Transaction:
     cdef str _fault_name(self)
     cdef int _refuse(self, str trouble) except -1
     cdef int _drop_pieces(self) except -1
+    cdef Py_ssize_t _surplus(self) noexcept
+    cdef int _end_chunks(self) except -1
     cdef bint _leave_in_pieces(self) except -1
     cdef Py_ssize_t _content_size(self) except -1

@@ -19,8 +19,8 @@ Not here: the commands that build the envelope (_session.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from relay._fastparse cimport (
-    C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_scan_init, scan_header,
-     unstuff_into, unstuff_octets,
+    C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_line_over, content_scan_init, scan_header,
+    unstuff_into, unstuff_octets,
 )
 
 from relay.mail.envelope import BODY_8BIT, DOTS, LARGE
@@ -150,7 +150,7 @@ cdef class Transaction:
     cdef int _to_file(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
         cdef bytes out
         cdef Py_ssize_t size
-        if not self.scan.dots and self.scan.state <= C_CR and self.large_state <= C_CR:
+        if self.is_chunked or (not self.scan.dots and self.scan.state <= C_CR and self.large_state <= C_CR):
             # No line has begun with a dot so far, and this one is not about to: nothing to take out. The states up to
             # C_CR mean the same to both.
             self.large_state = self.scan.state
@@ -180,10 +180,12 @@ cdef class Transaction:
         one."""
         cdef bytes content
         cdef Py_ssize_t size
+        if self.is_chunked and self.trouble is None:
+            self._end_chunks()
         if self.trouble is not None or self.large is not None or self._leave_in_pieces():
             return 0
         content = <bytes>self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        size = PyBytes_GET_SIZE(content) - END_OF_DATA
+        size = PyBytes_GET_SIZE(content) - self._surplus()
         if self.scan.dots:
             content = unstuff_octets(PyBytes_AS_STRING(content), 0, size)
         else:
@@ -192,10 +194,29 @@ cdef class Transaction:
         self.head = scan_header(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
         return 0
 
+    cdef Py_ssize_t _surplus(self) noexcept:
+        """Octets at the end of what came that are not content."""
+        return 0 if self.is_chunked else END_OF_DATA
+
+    cdef int _end_chunks(self) except -1:
+        """A content that came in chunks need not end with a line end (RFC 3030 3): as DATA could not send it on without
+        one, it gets one."""
+        if self.scan.state == C_CR:
+            return self._refuse("content_bare_cr")
+        if self.pieces is None:
+            self.pieces = [b""]
+        if self.scan.state != C_LINE_START:
+            content_line_over(&self.scan)
+            if self.large is not None:
+                self.large.write(b"\r\n")
+            else:
+                self.pieces.append(b"\r\n")
+        return 0
+
     cdef bint _leave_in_pieces(self) except -1:
         """Takes the end of data off a content that need not be joined; whether this is one: long, with nothing to
         unstuff, its header section whole in the first piece."""
-        cdef Py_ssize_t surplus = END_OF_DATA, size
+        cdef Py_ssize_t surplus = self._surplus(), size
         cdef bytes last
         if self.held < WORTH_PIECES or self.scan.dots or not self._look_at_header(<bytes>self.pieces[0]):
             return False

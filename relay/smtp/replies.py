@@ -61,6 +61,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "helo_first": Refusal(words.HELO_FIRST, "sequence"),
     "mail_first": Refusal(words.MAIL_FIRST, "sequence"),
     "mail_twice": Refusal(words.MAIL_TWICE, "sequence"),
+    "in_chunks": Refusal(words.IN_CHUNKS, "sequence"),
     "rcpt_first": Refusal(words.RCPT_FIRST, "sequence"),
     "no_recipients": Refusal(words.NO_RECIPIENTS, "sequence"),
     # --- MAIL and RCPT ---
@@ -70,6 +71,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "bad_size": Refusal(words.BAD_SIZE, "parameter"),
     "bad_body": Refusal(words.BAD_BODY, "parameter"),
     "needs_smtputf8": Refusal(words.NEEDS_SMTPUTF8, "smtputf8"),
+    "bad_chunk": Refusal(words.BAD_CHUNK, "parameter"),
     "bad_domain": Refusal(words.BAD_DOMAIN, "syntax"),
     "too_many_recipients": Refusal(words.TOO_MANY_RECIPIENTS, "too_many_recipients"),
     "disk_low": Refusal(words.NO_ROOM, "disk_low"),
@@ -149,6 +151,7 @@ def ehlo_reply(
         "PIPELINING",  # RFC 2920
         f"SIZE {max_message_size}",  # RFC 1870
         "8BITMIME",  # RFC 6152
+        "CHUNKING",  # RFC 3030
         "ENHANCEDSTATUSCODES",  # RFC 2034
         "SMTPUTF8",  # RFC 6531
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from relay.spool.errors import SpoolError
@@ -10,8 +11,11 @@ from relay.spool.errors import SpoolError
 class Waiter(Protocol):
     """Whoever waits for a record to be synced: a session, or the maker of a DSN."""
 
-    def spooled(self, error: SpoolError | None) -> None:
-        """Called once on the loop's thread: None when the record is synced, else why it is not. Must not raise."""
+    def spooled(self, error: SpoolError | None) -> Callable[[], object] | None:
+        """Called once on the loop's thread: None when the record is synced, else why it is not. Must not raise.
+
+        What it returns is called when all waiters of the same batch have been told: one reply for several records.
+        """
 
 
 class SpoolSettings(Protocol):

@@ -28,7 +28,7 @@ cdef class LogWriter:
     cpdef append(self, bytes envelope, object content, object waiter, object large=*)
     cdef object _committed(self, list items, object commit, object seconds)
     cdef object _notify(self, object segment, _State state)
-    cdef object _tell(self, object waiter, object error)
+    cpdef object _answer(self, list waiters, object error)
     cdef bint _gather(self) except -1
     cdef object _tell_all(self)
     cdef object _ended(self, object commit, object seconds)

@@ -142,7 +142,7 @@ class LogWriter:
         parts: Sequence[bytes] = (content,) if isinstance(content, bytes) else content
         described = b"" if large is None else large.describe()
         if not self._is_open:
-            self._loop.call_soon(waiter.spooled, SpoolError("the spool is closed"))
+            self._loop.call_soon(self._answer, [waiter], SpoolError("the spool is closed"))
             return
         self._waiting.append((envelope, parts, described, record_size(envelope, described, parts), waiter))
         if not self._is_begun:
@@ -246,8 +246,7 @@ class LogWriter:
 
     def _committed(self, items: list[Item], commit: Commit, seconds: float) -> None:
         error = commit.error
-        for item in items:
-            self._tell(item[4], error)
+        self._answer([item[4] for item in items], error)
         for segment, end in commit.closed:
             state = self._segments.setdefault(segment, _State())
             self._notify(segment, state)
@@ -283,11 +282,21 @@ class LogWriter:
             if item[2]:
                 self._tasks.put(partial(self._remove_large, [name_of(item[2])]))
 
-    def _tell(self, waiter: Waiter, error: SpoolError | None) -> None:
-        try:
-            waiter.spooled(error)
-        except Exception as fault:  # noqa: BLE001 - one session's mistake must not leave the others without an answer
-            self._event("error", "spool.waiter_failed", cause=repr(fault))
+    def _answer(self, waiters: list[Waiter], error: SpoolError | None) -> None:
+        """Tells each of a batch, then calls what they have returned."""
+        afterwards = []
+        for waiter in waiters:
+            try:
+                call = waiter.spooled(error)
+                if call is not None:
+                    afterwards.append(call)
+            except Exception as fault:  # noqa: BLE001 - one's mistake must not leave the others without an answer
+                self._event("error", "spool.waiter_failed", cause=repr(fault))
+        for call in afterwards:
+            try:
+                call()
+            except Exception as fault:  # noqa: BLE001
+                self._event("error", "spool.waiter_failed", cause=repr(fault))
 
     def _event(self, level: str, event: str, **fields: object) -> None:
         if self._on_event is not None:

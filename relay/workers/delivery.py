@@ -53,8 +53,6 @@ CATCH_UP_SECONDS: Final = 5.0
 """How long the first attempt waits for the owners of logs to say how far these go."""
 NOTICE_SECONDS: Final = 5.0
 """How long DSNs that are being spooled may take when the worker ends."""
-LONGEST_WAIT: Final = 60_000_000
-"""Microseconds after which the scheduler is asked at least: a clock that was set makes nothing late by more."""
 COMPACT_SECONDS: Final = 10.0
 COPY_SECONDS: Final = 30.0
 """How often old segments are looked at, at least."""
@@ -164,7 +162,6 @@ class DeliveryWorker:
         self._is_pumping = False
         self._is_pump_due = False
         self._wakeup: asyncio.TimerHandle | None = None
-        self._wakeup_at = 0
         self._compacting: asyncio.Task[None] | None = None
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -259,24 +256,13 @@ class DeliveryWorker:
                 self._worker.loop.call_exception_handler(context)
         self._journaling.flush()
         self._settler.flush()
+        if self._wakeup is not None:
+            self._wakeup.cancel()
+            self._wakeup = None
         at = self._scheduler.next_wakeup()
         if at is not None and not self._is_pump_due:
-            self._wake_at(at, now)
-
-    def _wake_at(self, at: int, now: int) -> None:
-        """Has the pump run at ``at`` or before, when it asks anew: a deadline is always ahead, and a timer for it made
-        in each turn would cost much of the turn, so an earlier time that was set before stands."""
-        at = min(at, now + LONGEST_WAIT)
-        if self._wakeup is not None:
-            if self._wakeup_at <= at:
-                return
-            self._wakeup.cancel()
-        self._wakeup_at = at
-        self._wakeup = self._worker.loop.call_later(max(0.0, (at - now) / 1_000_000), self._woken)
-
-    def _woken(self) -> None:
-        self._wakeup = None
-        self._changed()
+            wait = max(0.0, (at - now) / 1_000_000)
+            self._wakeup = self._worker.loop.call_later(wait, self._changed)
 
     def _do(self, action: Action) -> None:
         match action:

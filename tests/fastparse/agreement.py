@@ -99,6 +99,14 @@ def content(octets: bytes) -> None:
             assert found[0] == (end >= 0)
 
 
+def chunk(octets: bytes) -> None:
+    for pieces in cuts(octets):
+        scanner = _fastparse.ContentScanner()
+        for piece in pieces:
+            scanner.feed_chunk(piece)
+        assert scanner.result() == twin_content.scan_chunk(octets)
+
+
 def dots(octets: bytes) -> None:
     assert _fastparse.unstuff(octets) == twin_content.unstuff(octets)
     stuffed = _fastparse.stuff(octets)

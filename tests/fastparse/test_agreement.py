@@ -64,6 +64,12 @@ def test_content_scans_agree_however_the_input_is_cut(octets: bytes) -> None:
 
 @QUICK
 @given(samples.of(samples.CONTENT_TOKENS))
+def test_chunk_scans_agree_however_the_input_is_cut(octets: bytes) -> None:
+    agreement.chunk(octets)
+
+
+@QUICK
+@given(samples.of(samples.CONTENT_TOKENS))
 def test_stuffing_agrees_however_the_input_is_cut(octets: bytes) -> None:
     agreement.dots(octets)
 

@@ -42,6 +42,20 @@ def scan_content(octets: bytes) -> Content:
     )
 
 
+def scan_chunk(octets: bytes) -> tuple[bool, bool, bool, bool, str, int, int]:
+    """All that has arrived of a content in chunks, as ContentScanner.result() has it."""
+    *finished, last = octets.split(b"\r\n")
+    return (
+        False,
+        False,
+        any(line.startswith(b".") for line in [*finished, last]),
+        any(octet > 127 for octet in octets),
+        first_fault(octets),
+        len(last),
+        max([0, *map(len, finished)]),
+    )
+
+
 def length(line: bytes) -> int:
     return len(line) - line.startswith(b".")
 

@@ -68,6 +68,13 @@ class LargeFile:
         self.state = "aborted"
 
 
+def tell(waiters: list[Any], error: Exception | None = None) -> None:
+    """Answers a batch, as relay.spool.writer does."""
+    for call in [waiter.spooled(error) for waiter in waiters]:
+        if call is not None:
+            call()
+
+
 class Record:
     """What was appended."""
 
@@ -129,10 +136,9 @@ class Spool:
                 large.state = "aborted" if self.error else "committed"
                 large.committed(self.error)
         waiting, self.waiting = self.waiting, []
-        for record in waiting:
-            if self.error is None:
-                self.records.append(record)
-            record.waiter.spooled(self.error)
+        if self.error is None:
+            self.records += waiting
+        tell([record.waiter for record in waiting], self.error)
 
 
 class Log:

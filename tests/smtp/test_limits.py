@@ -335,20 +335,24 @@ def waiting_peer(stand: Stand) -> Peer:
     return peer
 
 
-def test_little_input_is_held_during_a_sync_without_pausing() -> None:
+def test_commands_are_obeyed_during_a_sync_and_answered_after_it() -> None:
     stand = Stand()
     peer = waiting_peer(stand)
-    peer.session.receive(b"MAIL FROM:<a@b.example>\r\n" * 50, stand.now)
+    assert peer.session.receive(b"NOOP\r\n" * 50, stand.now) == b""
     assert peer.session.wants_input
+    assert stand.count("relay_smtp_commands_total", "NOOP") == 50
+    assert stand.context.buffered < 200
+    stand.spool.sync()
+    assert peer.session.take_output().count(b"250 2.0.0 Ok") == 51
 
 
 def test_reading_stops_when_a_peer_sends_on_and_on_during_a_sync() -> None:
     stand = Stand()
     peer = waiting_peer(stand)
-    assert peer.session.receive(b"NOOP\r\n" * 1000, stand.now) == b""
+    assert peer.session.receive(b"NOOP\r\n" * 10_000, stand.now) == b""
     assert not peer.session.wants_input
     assert stand.context.buffered >= 6000
     stand.spool.sync()
-    assert peer.session.take_output().count(b"\r\n") == 1001
+    assert peer.session.take_output().count(b"\r\n") == 10_001
     assert peer.session.wants_input
     assert stand.context.buffered == 0

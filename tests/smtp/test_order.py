@@ -23,7 +23,8 @@ TABLE = {
     "RCPT TO:<bert@local.test>":  (503,    503,   250,   250,    250,   503,  503),
     "RCPT TO:<x@elsewhere.test>": (503,    503,   550,   550,    550,   503,  503),
     "DATA":                       (503,    503,   503,   554,    354,   503,  503),
-    "BDAT 5 LAST":                (502,    502,   502,   502,    502,   502,  502),
+    "BDAT 0":                     (503,    503,   503,   554,    250,   503,  503),
+    "BDAT":                       (501,    501,   501,   501,    501,   501,  501),
     "RSET":                       (250,    250,   250,   250,    250,   250,  250),
     "NOOP":                       (250,    250,   250,   250,    250,   250,  250),
     "VRFY anna":                  (252,    252,   252,   252,    252,   252,  252),
@@ -37,7 +38,7 @@ TABLE = {
     "":                           (500,    500,   500,   500,    500,   500,  500),
     "GET / HTTP/1.1":             (421,    421,   421,   421,    421,   421,  421),
 }  # fmt: skip
-ENDS_TRANSACTION = {"EHLO again.example", "HELO again.example", "RSET"}
+NO_DATA_AFTER = {"EHLO again.example", "HELO again.example", "RSET", "BDAT 0"}
 
 
 def situation(name: str) -> tuple[Stand, Peer]:
@@ -58,7 +59,7 @@ def test_each_command_in_each_situation_has_its_reply(name: str, command: str) -
 
 
 @pytest.mark.parametrize("command", TABLE)
-def test_a_command_that_does_not_end_the_transaction_leaves_it_open(command: str) -> None:
+def test_data_goes_on_after_all_commands_but_these(command: str) -> None:
     stand, peer = situation("addressed")
     replies = peer.say(command)
     if peer.session.is_over:
@@ -66,7 +67,7 @@ def test_a_command_that_does_not_end_the_transaction_leaves_it_open(command: str
     if replies == ["354 End data with <CR><LF>.<CR><LF>"]:
         assert peer.say("x", ".")[0].startswith("250 2.0.0 ")
         return
-    assert peer.say("DATA")[0][:3] == ("503" if command in ENDS_TRANSACTION else "354")
+    assert peer.say("DATA")[0][:3] == ("503" if command in NO_DATA_AFTER else "354")
     assert stand.spool.records == []
 
 

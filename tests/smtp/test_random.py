@@ -12,6 +12,8 @@ from tests.smtp.stand import Peer, Stand, without_ids
 PIECES = [
     b"EHLO a.example\r\n", b"HELO a\r\n", b"MAIL FROM:<a@b.example>\r\n", b"MAIL FROM:<> SIZE=5 BODY=8BITMIME\r\n",
     b"RCPT TO:<anna@local.test>\r\n", b"RCPT TO:<x@relay.test>\r\n", b"RCPT TO:<no@local.test>\r\n", b"DATA\r\n",
+    b"BDAT 5\r\n", b"BDAT 3\r\nabc", b"BDAT 12 LAST\r\nSubject: x\r\n", b"BDAT 70 LAST\r\n", b"BDAT 0 LAST\r\n",
+    b"BDAT x\r\n",
     b".\r\n", b"\r\n.\r\n", b"\r\n", b"\n", b"\r", b".", b"\0", b"\xff", b"..\r\n",
     b"RSET\r\n", b"NOOP\r\n", b"QUIT\r\n", b"Subject: x\r\n", b"Received: y\r\n", b"x" * 70, b"y" * 600, b" ", b"<",
     b">", b":", b"GET / HTTP/1.1\r\n", b"\x16\x03",

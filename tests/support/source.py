@@ -23,6 +23,8 @@ class Source:
     recipient: str = "someone@relay.test"
     prefix: str = "m"
     extra_recipients: tuple[str, ...] = ()
+    ahead: int = 1
+    """Transactions sent in one write, with BDAT, when there are more than one."""
     acknowledged: set[str] = field(default_factory=set)
     refused: list[str] = field(default_factory=list)
     stop: threading.Event = field(default_factory=threading.Event)
@@ -66,6 +68,9 @@ class Source:
     def _converse(self, peer: object, name: str | None) -> None:
         self._expect(peer, b"2")
         self._say(peer, b"EHLO source.test\r\n", b"2")
+        if self.ahead > 1:
+            self._stream(peer, name)
+            name = None
         while name is not None:
             self._say(peer, b"MAIL FROM:<sender@source.test>\r\n", b"2")
             for recipient in (self.recipient, *self.extra_recipients):
@@ -79,6 +84,23 @@ class Source:
                     self.refused.append(line.decode("ascii", "replace"))
             name = self._next()
         self._say(peer, b"QUIT\r\n", b"2")
+
+    def _stream(self, peer: object, name: str | None) -> None:
+        while name is not None:
+            names = [name, *filter(None, (self._next() for _ in range(self.ahead - 1)))]
+            envelope = b"MAIL FROM:<sender@source.test>\r\n" + b"".join(
+                f"RCPT TO:<{recipient}>\r\n".encode() for recipient in (self.recipient, *self.extra_recipients)
+            )
+            contents = [self.content(each) for each in names]
+            octets = b"".join(envelope + b"BDAT %d LAST\r\n%b" % (len(content), content) for content in contents)
+            peer.write(octets)  # type: ignore[attr-defined]
+            peer.flush()  # type: ignore[attr-defined]
+            for each in names:
+                for _ in range(3 + len(self.extra_recipients)):
+                    self._expect(peer, b"2")
+                with self._lock:
+                    self.acknowledged.add(each)
+            name = self._next()
 
     def content(self, name: str) -> bytes:
         head = f"From: <sender@source.test>\r\nSubject: {name}\r\nX-Name: {name}\r\n\r\n".encode()

@@ -1,0 +1,19 @@
+# cython: language_level=3
+"""C declarations of relay/smtp/_verdicts.pyx."""
+
+from relay.smtp._login cimport Login
+
+cdef class Verdicts(Login):
+    cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about
+    cdef int candidate_flags
+    cdef bint is_settled            # the greeting has been decided upon
+
+    cdef int greet(self) except -1
+    cdef int welcome(self) except -1
+    cdef int refuse_mail(self, str name, str detail, bytes reverse_path) except -1
+    cdef int refuse_rcpt(self, object reply, str reason) except -1
+    cdef int refuse_connection(self, object reply) except -1
+    cdef int ask(self, int stage, object answer) except -1
+    cdef int judge(self, int stage, object verdict) except -1
+    cdef int accept(self, int stage) except -1
+    cdef int end_of_data(self) except -1
