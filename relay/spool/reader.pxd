@@ -17,4 +17,5 @@ cdef class LogReader:
     cdef object _read_ahead(self, bytes octets, object identity, int64_t offset)
     cdef object _damaged(self, tuple ref, bytes octets, str reason, str queue_id)
     cdef tuple _file(self, int64_t log, int64_t segment)
+    cpdef object let_go(self)
     cdef object _forget(self, tuple key)

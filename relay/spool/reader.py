@@ -289,6 +289,11 @@ class LogReader:
         log, segment, offset = ref
         return MissingRecord(f"log {log} segment {segment} offset {offset}: {reason}")
 
+    def let_go(self) -> None:
+        """Closes segments that are removed, whose octets only our descriptors keep on the disk; call it at times."""
+        for key in [key for key, (fd, _, _) in self._open.items() if self._files.is_nameless(fd)]:
+            self._forget(key)
+
     def close(self) -> None:
         """Closes files."""
         for key in list(self._open):
@@ -305,8 +310,7 @@ class LogReader:
         except FileNotFoundError:
             raise gone from None
         self._marks[log] = mark
-        for key in [key for key, (old, _, _) in self._open.items() if self._files.is_nameless(old)]:
-            self._forget(key)
+        self.let_go()
         while len(self._open) >= _OPEN_FILES:
             self._forget(next(iter(self._open)))
         self._open[(log, segment)] = found = (fd, Identity(mark, log, segment), folder / "large")

@@ -363,6 +363,7 @@ class DeliveryWorker:
 
     def _second(self) -> None:
         self._intake.rescan()
+        self._reader.let_go()
         self._meter.look(self._writer)
         self._mailboxes.look()
         self._queue_meter.look(now_us())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -219,6 +220,27 @@ def test_a_large_content_is_passed_over_by_the_tail_and_checked_by_its_reader(tm
     assert [(damage.queue_id, damage.size) for damage in damages] == [("huge", records[3].offset - records[2].offset)]
     dead = Tail(spool_dir, log.number, damages.append, is_readonly=True)
     assert names_of([record for some in dead.rest() for record in some]) == {"before", "large", "after"}
+
+
+def test_segments_that_are_removed_take_no_room_any_more(spool: Spool) -> None:
+    """A disk that was full stayed so: nothing came in, so the reader opened no further one and kept the old ones."""
+    spool.damage(0, b"")
+    reader = LogReader(spool.dir)
+    reader.load(spool.log, 1, spool.places["m001"].offset)
+    path = log_folder(spool.dir, spool.log) / segment_name(1)
+
+    def is_open() -> bool:
+        return any(os.readlink(f"/proc/self/fd/{fd}").startswith(str(path)) for fd in open_files())
+
+    reader.let_go()
+    assert is_open()
+    path.unlink()
+    reader.let_go()
+    assert not is_open()
+
+
+def open_files() -> list[str]:
+    return [fd for fd in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{fd}")]
 
 
 def test_load_refuses_what_is_damaged(spool: Spool) -> None:

@@ -296,8 +296,12 @@ def test_certificates_are_swapped_under_load(sink: Sink, tmp_path: Path) -> None
             thread.join(20)
         assert not refused
         assert relay.metrics()['relay_tls_certificate_loads_total{result="served"}'] == 4, "two swaps in two workers"
-        loaded = [line for line in relay.events() if line.get("event") == "certificate loaded"]
-        assert len(loaded) == 2, "told once, not by each worker"
+
+        def loaded() -> int:
+            return sum(line.get("event") == "certificate loaded" for line in relay.events())
+
+        wait_for(lambda: loaded() >= 2, 10, relay.tail)
+        assert loaded() == 2, "told once, not by each worker"
 
 
 def test_a_pair_that_does_not_fit_is_refused_and_a_good_one_follows(sink: Sink, tmp_path: Path) -> None:
