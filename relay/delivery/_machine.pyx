@@ -136,6 +136,9 @@ cdef class ClientMachine(Flight):
         elif self.flight:
             self.on_flight_reply(p, at, end, reply)
         elif self.rset_pending:
+            if reply.code == 503:
+                # Haraka takes nothing behind a content, and says so; the next connection begins with this message.
+                return self.give_back()
             if reply.code >= 300:
                 self.out_of_step(reply)
             self.rset_pending = False
@@ -196,7 +199,7 @@ cdef class ClientMachine(Flight):
         if 300 <= reply.code < 400:
             return self.out_of_step(reply)
         if index == 0 and reply.code == 503 and self.messages:
-            # Of what was before, not of this message (RFC 5321 4.2.2): Haraka takes no MAIL behind a content.
+            # Of what was before, not of this message (RFC 5321 4.2.2): without PIPELINING no RSET came between.
             return self.give_back()
         self.answered += 1
         if index == 0:
