@@ -68,8 +68,7 @@ def mime_scan() -> Run:
 
 def record_encode() -> Run:
     from relay.mail.envelope import Client, Envelope
-    from relay.spool._record import pack_run
-    from relay.spool.log import record_size
+    from relay.spool._record import pack_run, record_size
 
     client = Client("192.0.2.7", "client.example.org", "ESMTP", "", "", "mx")
     recipients = (b"somebody@relay.test",)

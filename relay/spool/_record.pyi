@@ -27,6 +27,9 @@ def unpack_head(
 ) -> tuple[Any, ...] | None:
     """The fields of the head at ``octets[at:]``, in their order; None when it is not a good head of this place."""
 
+def record_size(envelope: bytes, large: bytes, content: Sequence[bytes]) -> int:
+    """Octets that the record takes in a segment."""
+
 def pack_run(
     items: Sequence[tuple[bytes, Sequence[bytes], bytes, int, Any]],
     mark: bytes,

@@ -53,13 +53,9 @@ cdef inline uint32_t _crc_of(const char* p, Py_ssize_t size) except? 0xFFFFFFFF:
     return <uint32_t>_crc(PyBytes_FromStringAndSize(p, size))
 
 
-def pack_head(bytes mark not None, int version, uint32_t log, uint32_t segment, uint32_t offset, uint64_t sequence,
-              uint32_t batch_index, uint32_t envelope_size, uint16_t large_size, uint32_t content_size,
-              uint32_t body_crc):
-    """The octets of a record's head, checksum included."""
-    cdef RawHead head
-    if PyBytes_GET_SIZE(mark) != 8:
-        raise ValueError("a mark has 8 octets")
+cdef int _fill_head(RawHead* head, bytes mark, int version, uint32_t log, uint32_t segment, uint32_t offset,
+                    uint64_t sequence, uint32_t batch_index, uint32_t envelope_size, uint16_t large_size,
+                    uint32_t content_size, uint32_t body_crc) except -1:
     memcpy(head.mark, PyBytes_AS_STRING(mark), 8)
     head.version = htole16(<uint16_t>version)
     head.large_size = htole16(large_size)
@@ -72,7 +68,19 @@ def pack_head(bytes mark not None, int version, uint32_t log, uint32_t segment, 
     head.content_size = htole32(content_size)
     head.body_crc = htole32(body_crc)
     head.reserved = 0
-    head.head_crc = htole32(_crc_of(<char*>&head, _CHECKED))
+    head.head_crc = htole32(_crc_of(<char*>head, _CHECKED))
+    return 0
+
+
+def pack_head(bytes mark not None, int version, uint32_t log, uint32_t segment, uint32_t offset, uint64_t sequence,
+              uint32_t batch_index, uint32_t envelope_size, uint16_t large_size, uint32_t content_size,
+              uint32_t body_crc):
+    """The octets of a record's head, checksum included."""
+    cdef RawHead head
+    if PyBytes_GET_SIZE(mark) != 8:
+        raise ValueError("a mark has 8 octets")
+    _fill_head(&head, mark, version, log, segment, offset, sequence, batch_index, envelope_size, large_size,
+               content_size, body_crc)
     return PyBytes_FromStringAndSize(<char*>&head, _HEAD_SIZE)
 
 
@@ -100,30 +108,47 @@ def unpack_head(bytes octets not None, Py_ssize_t at, bytes mark not None, int v
             le32toh(head.body_crc), le32toh(head.reserved))
 
 
+cpdef Py_ssize_t record_size(bytes envelope, bytes large, object content) except -1:
+    """Octets that the record takes in a segment."""
+    cdef Py_ssize_t size = _HEAD_SIZE + PyBytes_GET_SIZE(envelope) + PyBytes_GET_SIZE(large)
+    for part in content:
+        size += len(part)
+    return (size + 7) & -8
+
+
 def pack_run(items, bytes mark not None, int version, uint32_t log, uint32_t segment, uint64_t offset,
              uint64_t sequence):
     """The octets of ``items`` (relay.spool.log.Item) as records one after the other, in pieces for one writev."""
     cdef list parts = []
-    cdef bytes envelope, large
+    cdef bytes envelope, large, start
     cdef uint32_t index = 0
-    cdef Py_ssize_t size, content_size, used
+    cdef Py_ssize_t size, content_size, envelope_size, large_size
+    cdef char* p
+    if PyBytes_GET_SIZE(mark) != 8:
+        raise ValueError("a mark has 8 octets")
     for envelope, content, large, size, _ in items:
+        envelope_size = PyBytes_GET_SIZE(envelope)
+        large_size = PyBytes_GET_SIZE(large)
+        start = PyBytes_FromStringAndSize(NULL, _HEAD_SIZE + envelope_size + large_size)
+        p = PyBytes_AS_STRING(start)
+        memcpy(p + _HEAD_SIZE, PyBytes_AS_STRING(envelope), envelope_size)
+        memcpy(p + _HEAD_SIZE + envelope_size, PyBytes_AS_STRING(large), large_size)
         crc = _crc(envelope)
-        if PyBytes_GET_SIZE(large):
+        if large_size:
             crc = _extend(crc, large)
+        parts.append(start)
         content_size = 0
         for part in content:
             content_size += len(part)
             crc = _extend(crc, part)
-        parts.append(pack_head(mark, version, log, segment, <uint32_t>offset, sequence + index, index,
-                               <uint32_t>PyBytes_GET_SIZE(envelope), <uint16_t>PyBytes_GET_SIZE(large),
-                               <uint32_t>content_size, crc) + envelope + large)
-        parts.extend(content)
-        used = _HEAD_SIZE + PyBytes_GET_SIZE(envelope) + PyBytes_GET_SIZE(large) + content_size
-        if used != size:
-            parts.append(_PADDING[size - used])
+            parts.append(part)
+        _fill_head(<RawHead*>p, mark, version, log, segment, <uint32_t>offset, sequence + index, index,
+                   <uint32_t>envelope_size, <uint16_t>large_size, <uint32_t>content_size, crc)
+        size -= _HEAD_SIZE + envelope_size + large_size + content_size
+        if size:
+            parts.append(_PADDING[size])
         index += 1
-        offset += size
+        offset += _HEAD_SIZE + envelope_size + large_size + content_size + size
     return parts
 
 

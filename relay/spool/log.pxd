@@ -6,10 +6,6 @@ from libc.stdint cimport int64_t, uint64_t
 cimport cython
 
 
-@cython.locals(size=Py_ssize_t)
-cpdef Py_ssize_t record_size(bytes envelope, bytes large, object content) except -1
-
-
 cdef class Log:
     cdef object _files, _mark, _lock_fd, _segment, _identity, _is_full
     cdef readonly object number, pool

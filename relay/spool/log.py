@@ -28,14 +28,12 @@ from relay.spool.files import IOV_MAX, OS, Files
 from relay.spool.folder import make_log
 from relay.spool.record import (
     FIRST,
-    HEAD_SIZE,
     PAGE,
     VERSION,
     Identity,
     SegmentHead,
     large_size,
     pack_segment_head,
-    padded,
 )
 from relay.spool.segments import Segment, SegmentPool
 
@@ -44,7 +42,7 @@ _PAGE_OF_ZEROES: Final = bytes(2 * PAGE)
 
 
 Item = tuple[bytes, Sequence[bytes], bytes, int, Any]
-"""A record to be written: envelope, content, packed description of its large file (or empty), record_size(), waiter.
+"""A record to be written: envelope, content, packed description of its large file (or empty), record_size, waiter.
 A plain tuple, since one is made per message on the loop's thread; the waiter is not looked at here."""
 
 
@@ -72,14 +70,6 @@ class Writing(NamedTuple):
     start: int
     """Where the records begin and end."""
     end: int
-
-
-def record_size(envelope: bytes, large: bytes, content: Sequence[bytes]) -> int:
-    """Octets that the record takes in a segment."""
-    size = HEAD_SIZE + len(envelope) + len(large)
-    for part in content:
-        size += len(part)
-    return padded(size)
 
 
 class Log:

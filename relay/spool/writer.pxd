@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t
 
+from relay.spool._record cimport record_size
 from relay.spool.log cimport Log as _Log
 
 

@@ -27,11 +27,12 @@ from queue import Empty, SimpleQueue
 from typing import Final
 from weakref import WeakSet
 
+from relay.spool._record import record_size
 from relay.spool.errors import SpoolError
 from relay.spool.files import OS, Files
 from relay.spool.folder import log_folder
 from relay.spool.large import LargeContent
-from relay.spool.log import Commit, Item, Log, Writing, record_size
+from relay.spool.log import Commit, Item, Log, Writing
 from relay.spool.ports import SpoolSettings, Waiter
 from relay.spool.reader import Message
 from relay.spool.reports import ShardReports

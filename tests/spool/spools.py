@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from relay.mail.envelope import Envelope
+from relay.spool._record import record_size
 from relay.spool.errors import SpoolError
 from relay.spool.files import OS, Files
 from relay.spool.folder import lock_data_dir
-from relay.spool.log import Commit, Item, Log, record_size
+from relay.spool.log import Commit, Item, Log
 
 
 class Settings(NamedTuple):

@@ -10,12 +10,13 @@ from typing import Any
 from unittest import mock
 
 from relay.mail.envelope import LARGE, Envelope
+from relay.spool._record import record_size
 from relay.spool.adopted import adopt
 from relay.spool.errors import SpoolError
 from relay.spool.folder import list_logs, lock_data_dir, log_folder
 from relay.spool.journal import Entry, Journal, load_journals
 from relay.spool.large import LargeContent
-from relay.spool.log import Item, Log, record_size
+from relay.spool.log import Item, Log
 from relay.spool.reader import Damage, LogReader, Tail
 from relay.spool.reports import ShardReports
 from tests.crash.layer.disk import Disk
