@@ -14,6 +14,7 @@ PER_CONNECTION: Final = "smtp-source, a connection per message, 1 KiB"
 REUSED: Final = "smtp-source, connections reused, 1 KiB"
 REUSED_10K: Final = "smtp-source, connections reused, 10 KiB"
 PIPELINED: Final = "own generator, pipelined, 1 KiB"
+STREAMED: Final = "own generator, BDAT, 16 in flight, 1 KiB"
 LOCK_STEP: Final = "own generator, lock-step, 1 KiB"
 NEW_CONNECTION: Final = "own generator, a connection per message, 1 KiB"
 PIPELINED_100K: Final = "own generator, pipelined, 100 KiB"
@@ -90,7 +91,10 @@ TARGETS: Final = (
     *_against("smtp-source 10 KiB, connections reused", REUSED_10K, 0.85, 17),
     Target("own generator, pipelined, 1 KiB", "relay", PIPELINED, "per_second", 30_000, unit="messages/s"),
     *_against("own generator, pipelined, 1 KiB", PIPELINED, 0, 45),
+    Target("own generator, pipelined by BDAT, 1 KiB", "relay", STREAMED, "per_second", 30_000, unit="messages/s"),
+    *_against("own generator, pipelined by BDAT, 1 KiB", STREAMED, 0, 45),
     Target("CPU per message, pipelined", "relay", PIPELINED, "cpu_us", 25, at_most=True, unit="µs"),
+    Target("CPU per message, pipelined by BDAT", "relay", STREAMED, "cpu_us", 25, at_most=True, unit="µs"),
     Target("CPU per message, lock-step", "relay", LOCK_STEP, "cpu_us", 50, at_most=True, unit="µs"),
     Target("CPU per message, new connection", "relay", NEW_CONNECTION, "cpu_us", 100, at_most=True, unit="µs"),
     Target("accept latency with sync, one session, p50", "latency", "one session", "accept_p50_ms", 0.5,

@@ -49,8 +49,8 @@ SHORT: Final[Mapping[str, Settings]] = {
 }
 """Everything, in short turns: the results page within twenty minutes."""
 QUICK: Final[Mapping[str, Settings]] = {
-    "relay": Settings(FAST, 3, 0.5, works=("connection per message, 1", "reused, 1 KiB", "pipelined, 1 KiB"),
-                      syncs=False),
+    "relay": Settings(FAST, 3, 0.5, works=("connection per message, 1", "reused, 1 KiB", "pipelined, 1 KiB",
+                                            "in flight, 1 KiB"), syncs=False),
     "accept": Settings(FAST, 3, 0.4, works=("50 sessions",), syncs=False),
     "fanout": Settings(FAST, 3, 0.4, syncs=False),
     "latency": Settings(FAST, 2, 0.5, works=("one session", "100 ", "1,000 ", "5,000 ")),
