@@ -95,6 +95,7 @@ cdef class Handover(Speaker):
         cdef list parts = t.parts(received, self.service.is_submission, wall)
         handed.session = self
         handed.transaction = t
+        handed.envelope = self.envelope_of(t, protocol)
         self.awaited += 1
         self.errors = 0         # here, so that it does not depend on when the spool answers
         self.transaction = None
@@ -110,23 +111,24 @@ cdef class Handover(Speaker):
             self.release()
         return 0
 
-    cdef int append(self, Handed handed, list parts, object large) except -1:
-        """Queues the record."""
-        cdef Transaction t = handed.transaction
-        cdef bytes envelope = <bytes>_pack((
+    cdef bytes envelope_of(self, Transaction t, str protocol):
+        """The envelope as it is on disk; made now, for the session may say another name while a large file is published."""
+        return <bytes>_pack((
             t.queue_id, t.ended_at + self.context.wall_offset, t.reverse_path, tuple(t.recipients), t.flags, t.size,
             id_text(self.number),
-            (self.client_address, self.helo_name.decode("utf-8", "replace"),
-             protocol_keyword(self.is_esmtp, bool(self.tls), bool(self.account), bool(t.flags & FLAG_SMTPUTF8)),
-             self.tls, self.account, self.service.name),
+            (self.client_address, self.helo_name.decode("utf-8", "replace"), protocol, self.tls, self.account,
+             self.service.name),
             None,
         ))
+
+    cdef int append(self, Handed handed, list parts, object large) except -1:
+        """Queues the record."""
         try:
             if large is None:
-                self.context.spool.append(envelope, parts, handed)
+                self.context.spool.append(handed.envelope, parts, handed)
             else:
-                self.context.spool.append(envelope, parts, handed, large)
-                t.large = None      # it belongs to the record now
+                self.context.spool.append(handed.envelope, parts, handed, large)
+                handed.transaction.large = None     # it belongs to the record now
         except Exception as error:
             self.settle(handed, error)
             self.release()

@@ -145,6 +145,7 @@ PARSERS: Final[dict[str, Callable[[bytes], None]]] = {
     "params": params,
     "xtext": xtext,
     "content": content,
+    "chunk": chunk,
     "dots": dots,
     "header": header,
     "reply": reply,

@@ -167,6 +167,16 @@ def test_a_large_content_goes_to_a_file_chunk_by_chunk(end: bytes) -> None:
     assert stand.context.buffered == 0
 
 
+def test_another_name_said_behind_a_large_content_is_not_in_its_envelope() -> None:
+    stand = Stand(large_content=64 << 10)
+    peer = stand.connect().hello()
+    content = b"Subject: x\r\n\r\n" + b"line\r\n" * 20_000
+    said = peer.send(ENVELOPE + bdat(content) + b"EHLO other.example\r\n" + ENVELOPE + bdat(b"Subject: y\r\n"))
+    assert codes(said)[:3] == codes(said)[-3:] == [250, 250, 250]
+    names = {record.large is not None: record.envelope.client.helo for record in stand.spool.records}
+    assert names == {True: "client.example", False: "other.example"}
+
+
 def test_a_chunk_that_does_not_come_ends_with_the_timeout_for_content() -> None:
     stand = Stand(data_timeout=60)
     peer = stand.connect().hello()
