@@ -10,7 +10,7 @@ A peer does one ``ask`` at a time. Not here: what is asked (benchmarks/scenarios
 from __future__ import annotations
 
 import asyncio
-from typing import Final, NamedTuple, Self, cast
+from typing import ClassVar, Final, NamedTuple, Self, cast
 
 _BUFFER: Final = 256 * 1024
 _TAIL: Final = 2048
@@ -38,6 +38,8 @@ class Peer(asyncio.BufferedProtocol):
 
     _shared = bytearray(_BUFFER)
     """What comes is counted before anybody else receives: all peers of this thread take turns with one buffer."""
+
+    _open: ClassVar[set[Peer]] = set()
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -90,6 +92,12 @@ class Peer(asyncio.BufferedProtocol):
         if self._transport is not None:
             self._transport.abort()
 
+    @classmethod
+    def close_all(cls) -> None:
+        """Ends every connection that is left: a loop of uvloop does not close while there is one."""
+        for peer in list(cls._open):
+            peer.close()
+
     def _begin(self, counted: bytes, end: bytes, ends: int) -> None:
         self._counted, self._end, self._ends = counted, end, ends
         self._octets = self._found = 0
@@ -111,9 +119,11 @@ class Peer(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
+        self._open.discard(self)
         if self._waiting and not self._waiting.done():
             self._waiting.set_result(None)
 

@@ -17,15 +17,15 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
-from typing import Final
+from typing import Final, TypeVar
 
 import uvloop
 
 from benchmarks import maildirs
 from benchmarks.comparison import describe, rotated
-from benchmarks.peer import AnswerError
+from benchmarks.peer import AnswerError, Peer
 from benchmarks.results import Column, Measurement, Run
 from benchmarks.scenarios.mailbox_works import Size, Work, idle, works
 from benchmarks.scenarios.settings import Settings
@@ -33,6 +33,7 @@ from benchmarks.servers import READERS, Site
 from benchmarks.servers.base import ServerError, free_port
 from benchmarks.servers.mailboxes import ARCHIVIST, DOWNLOADER, MAIL, READER, MailboxServer, recipients
 
+Result = TypeVar("Result")
 MESSAGES: Final = 10_000
 ARCHIVE: Final = 100_000
 DISTINCT: Final = 500
@@ -147,7 +148,15 @@ def calibrated(work: Work, server: MailboxServer, seconds: float) -> int:
 
 def once(work: Work, server: MailboxServer, rounds: int) -> dict[str, float]:
     """One turn: its values."""
-    return uvloop.run(_once(work, server, rounds))
+    return uvloop.run(ended(_once(work, server, rounds)))
+
+
+async def ended(work: Awaitable[Result]) -> Result:
+    """Its result; the connections that it left open are closed, also when it has failed."""
+    try:
+        return await work
+    finally:
+        Peer.close_all()
 
 
 async def _once(work: Work, server: MailboxServer, rounds: int) -> dict[str, float]:
@@ -176,7 +185,7 @@ def weigh(run: Run, server: MailboxServer, size: Size) -> None:
     name = idle_name(size)
     run.doing(f"{name}, {server.name}")
     try:
-        before, after = uvloop.run(_weigh(server, size))
+        before, after = uvloop.run(ended(_weigh(server, size)))
     except (AnswerError, OSError) as fault:
         run.note(f"{name}, {server.name}: not measured, {fault}")
     else:

@@ -2,7 +2,8 @@
 
 Theory: a recipient is taken in when its domain is ours (and the address exists), when it is one we relay for, or when
 the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.9). The tables are sets built once
-from the configuration and the account file, so that every answer is a few look-ups and never waits.
+from the configuration and the account file, so that every answer is a few look-ups and never waits. It is asked three times for
+each message, so it is compiled (policy.pxd); it says the same without.
 
 Invariants:
     - a recipient at a domain that is none of ours is never accepted from a client that is neither trusted nor
@@ -26,9 +27,6 @@ from relay.mail.address import base_address
 from relay.mail.reply import NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
 from relay.policy.senders import foreign_author, is_own
 from relay.policy.verdict import ANNOTATE, Answer, SessionView, Verdict, reject
-
-ROUTE_MARKS: Final = b"%!@"
-"""What in a local part asks some servers to route on: the %-hack, bang paths, a quoted ``"user@elsewhere"``."""
 
 TRUSTED: Final = Verdict(ANNOTATE, is_trusted=True)
 NOT_YOUR_ADDRESS: Final = Reply(550, "5.7.1", "Your account may not send as this address")
@@ -97,7 +95,7 @@ class Policy:
             return self._to_postmaster(recipient)
         may_send_anywhere = session.is_trusted or session.account
         if domain in self._relay:
-            return self._at_relay_domain(local, domain, recipient, trusts=bool(may_send_anywhere))
+            return self._at_relay_domain(local, domain, recipient, may_send_anywhere)
         if may_send_anywhere:
             return None
         return _no_relaying(recipient)
@@ -121,10 +119,11 @@ class Policy:
             return self._to_postmaster(recipient)
         return _unknown(recipient)
 
-    def _at_relay_domain(self, local: bytes, domain: bytes, recipient: bytes, *, trusts: bool) -> Answer:
+    def _at_relay_domain(self, local: bytes, domain: bytes, recipient: bytes, trusts: bool | str) -> Answer:
         known = self._relay[domain]
         if known is None:
-            if trusts or not any(mark in local for mark in ROUTE_MARKS):
+            # These ask some servers to route on: a quoted ``"user@elsewhere"``, the %-hack, bang paths.
+            if trusts or not (b"@" in local or b"%" in local or b"!" in local):
                 return None
             return _no_relaying(recipient)
         address = recipient.lower()

@@ -24,7 +24,7 @@ from relay.net._poll cimport Poll
 from relay.net._stream cimport Stream
 from relay.smtp._context cimport Service
 from relay.smtp._session cimport Session
-from relay.smtp._speaker cimport HANDSHAKE, OVER
+from relay.smtp._speaker cimport HANDSHAKE, LINGER, OVER
 
 import asyncio
 
@@ -230,7 +230,10 @@ cdef class Connection(Session):
             self.write(b"")
         self.is_closing = True
         if self.closes_at_once:
-            return self.wire.close()
+            self.wire.close()
+            if self.wire is not None and self.deadline > self.now + LINGER:
+                self.arm()      # the last reply is still being written
+            return 0
         if self.wire.is_paused:
             self.wire.resume()
         return self.wire.shut()

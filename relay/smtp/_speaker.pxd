@@ -6,6 +6,9 @@ from libc.stdint cimport int64_t, uint64_t
 from relay.smtp._context cimport ServerContext, Service
 from relay.smtp._transaction cimport Transaction
 
+cdef enum:
+    LINGER = 3_000_000          # microseconds that a peer has to read our last reply
+
 cdef enum State:
     GREETING        # connected, not greeted yet
     COMMAND         # reads commands

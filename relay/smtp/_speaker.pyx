@@ -24,7 +24,6 @@ from relay.smtp.replies import REFUSALS, directed, worded
 from relay.telemetry.lines import TRANSACTION
 
 cdef enum:
-    LINGER = 3_000_000          # microseconds that a peer has to read our last reply
     FLAG_SMTPUTF8 = 2
 
 assert FLAG_SMTPUTF8 == SMTPUTF8
@@ -180,7 +179,8 @@ cdef class Speaker:
         self.handshake_over("closed")
         self.abort_transaction(cause)
         self.state = OVER
-        self.arm()
+        if not self.closes_at_once:
+            self.arm()
         return 0
 
     # --- TLS ---

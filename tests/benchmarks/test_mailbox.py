@@ -2,6 +2,8 @@
 
 import asyncio
 import mailbox
+import socket
+import threading
 
 import pytest
 import uvloop
@@ -53,6 +55,29 @@ def test_what_is_counted_is_found_also_where_it_comes_in_pieces():
 def test_a_refusal_is_not_taken_for_an_answer():
     with pytest.raises(AnswerError, match="NO not today"):
         talk([[b"* OK hello\r\n"], [b"t NO not today\r\n"]], lambda peer: peer.imap(b"NOOP"))
+
+
+def test_a_work_that_fails_ends_although_it_leaves_a_connection_open():
+    """A loop of uvloop would wait for it for ever, out of reach of any time limit: hence the thread."""
+
+    async def work():
+        peer = await Peer.connect(listener.getsockname()[1])
+        await peer.lines(b"PASS x\r\n", b"+OK")
+
+    def run():
+        with pytest.raises(AnswerError, match="no"):
+            uvloop.run(scenario.ended(work()))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.sendall(b"+OK hello\r\n")
+            assert accepted.recv(100)
+            accepted.sendall(b"-ERR no\r\n")
+            thread.join(20)
+            assert not thread.is_alive()
 
 
 def test_a_connection_that_is_closed_in_an_answer_is_an_error():

@@ -1,0 +1,24 @@
+# cython: language_level=3
+"""C declarations of relay/policy/policy.py."""
+
+
+cdef class Policy:
+    cdef readonly object _accounts
+    cdef str _delimiter
+    cdef frozenset _local, _addresses
+    cdef dict _relay
+    cdef bint _checks_senders
+    cdef _Networks _networks
+    cdef bytes _hostname, _configured_postmaster, _postmaster
+
+    cdef object _at_local_domain(self, bytes local, bytes recipient)
+    cdef object _at_relay_domain(self, bytes local, bytes domain, bytes recipient, object trusts)
+    cdef object _to_postmaster(self, bytes recipient)
+
+
+cdef class _Networks:
+    cdef dict _ranges, _known
+    cdef bint _is_empty
+
+    cdef object hold(self, str address)
+    cdef bint _look(self, str address) except -1
