@@ -86,7 +86,7 @@ def session(count: int) -> float:
         server = await loop.create_server(Sink, "127.0.0.1", 0)
         done = asyncio.Event()
         source = Source(count, done.set)
-        wheel: TimingWheel[ClientSession] = TimingWheel(1.0, 1024, loop.time())
+        wheel: TimingWheel = TimingWheel(1.0, 1024, loop.time())
         poll = Poll()
         loop.add_reader(poll.fileno, poll.turn)
         client = ClientSession(b"bench.test", LIMITS, source, wheel, loop, "sink")

@@ -35,7 +35,7 @@ class ClientSession(ClientMachine):
         hostname: bytes,
         limits: Limits,
         owner: Owner,
-        wheel: TimingWheel[ClientSession],
+        wheel: TimingWheel,
         loop: asyncio.AbstractEventLoop,
         next_hop: str,
         *,

@@ -68,7 +68,7 @@ class Connector:
         self,
         settings: ConnectSettings,
         resolver: Resolver,
-        wheel: TimingWheel[ClientSession],
+        wheel: TimingWheel,
         poll: Poll,
         *,
         shuffle: Callable[[list[Any]], object],

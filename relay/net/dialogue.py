@@ -77,7 +77,7 @@ class Dialogue(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._machine: Machine = cast("Machine", None)  # until connection_made
         self._stream: TlsServer | None = None
-        self._timer: Timer[Dialogue] | None = None
+        self._timer: Timer | None = None
         self._job: asyncio.Future[Any] | None = None
         self._job_began = self._began = self._shaking_since = 0
         self._cause = self._refusal = ""

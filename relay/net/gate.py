@@ -87,7 +87,7 @@ class Gate:
         self.row: Final = row
         self.handshake_timeout: Final = config.tls.handshake_timeout
         self.threads: Final = ThreadPoolExecutor(readers.threads, thread_name_prefix="store")
-        self.wheel: Final[TimingWheel[Dialogue]] = TimingWheel(TICK_SECONDS, 4096, time.monotonic())
+        self.wheel: Final[TimingWheel] = TimingWheel(TICK_SECONDS, 4096, time.monotonic())
         self.is_draining = False
         self._most: Final = -(-readers.max_connections // config.workers.mailbox)
         self._most_of_client: Final = readers.max_connections_per_client

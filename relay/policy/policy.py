@@ -2,8 +2,8 @@
 
 Theory: a recipient is taken in when its domain is ours (and the address exists), when it is one we relay for, or when
 the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.9). The tables are sets built once
-from the configuration and the account file, so that every answer is a few look-ups and never waits. It is asked three times for
-each message, so it is compiled (policy.pxd); it says the same without.
+from the configuration and the account file, so that every answer is a few look-ups and never waits. It is asked three
+times for each message, so it is compiled (policy.pxd); it says the same without.
 
 Invariants:
     - a recipient at a domain that is none of ours is never accepted from a client that is neither trusted nor

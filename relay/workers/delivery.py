@@ -102,7 +102,7 @@ class DeliveryWorker:
         self._settler = Settler(self._journaling, self._notices, self._reader, sink, row)
         self._foreign = ForeignEntries(self._scheduler, self._reader, row)
         self._remote = RemoteFeeds(self._scheduler, self._links, self._settler.settled, self._changed)
-        self._wheel: TimingWheel[Any] = TimingWheel(0.1, 4096, worker.loop.time())
+        self._wheel: TimingWheel = TimingWheel(0.1, 4096, worker.loop.time())
         self._poll = Poll()
         worker.loop.add_reader(self._poll.fileno, self._poll.turn)
         self._resolver = Resolver(

@@ -38,7 +38,7 @@ async def main(worker: Worker) -> None:
     links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
     writer = parts.open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)
-    wheel: TimingWheel[object] = TimingWheel(0.5, 1024, time.monotonic())
+    wheel: TimingWheel = TimingWheel(0.5, 1024, time.monotonic())
     context = ServerContext(
         config,
         policy=policy,

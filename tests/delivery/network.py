@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
 
-from relay.delivery._client import ClientSession
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from tests.delivery.peer import Peer
@@ -89,7 +88,7 @@ async def cutting(port: int, after: int, *, stalls: bool = False) -> AsyncIterat
 class Ground(NamedTuple):
     """What sessions need of a worker."""
 
-    wheel: TimingWheel[ClientSession]
+    wheel: TimingWheel
     poll: Poll
 
 

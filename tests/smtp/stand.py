@@ -256,7 +256,7 @@ class Stand:
         self.spool: Any = spool or Spool()
         self.log: Any = Log() if log is None else log
         self.cells = array("Q", [0]) * metrics.ROW_CELLS
-        self.wheel: TimingWheel[Any] = TimingWheel(0.5, 64, START / SECOND)
+        self.wheel: TimingWheel = TimingWheel(0.5, 64, START / SECOND)
         self.policy: Any = policy or Policy(self.config, Accounts(b"anna@local.test", b"bert@local.test"))
         self.context = ServerContext(
             self.config,
