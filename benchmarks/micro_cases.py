@@ -155,12 +155,16 @@ def session_lock_step() -> Run:
 def client_session() -> Run:
     """One message through the client session, pipelined."""
     from benchmarks import micro_client
-    from relay.delivery._machine import ClientMachine
 
-    client = ClientMachine(b"bench.test", micro_client.LIMITS, micro_client.Source(10**9), "sink")
-    for octets in (b"220 sink\r\n", micro_client.HELLO, micro_client.ENVELOPE_REPLIES):
-        client.receive(octets)
-    return repeat(lambda: client.receive(micro_client.REPLIES))
+    client, source = micro_client.begun()
+
+    def run(count: int) -> None:
+        source.left = count
+        for _ in range(count):
+            client.receive(micro_client.REPLIES)
+        micro_client.check(source)
+
+    return run
 
 
 def log_line() -> Run:
