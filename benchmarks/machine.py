@@ -6,10 +6,15 @@ import os
 import platform
 import subprocess
 import sysconfig
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+_LOOP: Final = 1_000_000
+_WRITES: Final = 50_000
+_TRIES: Final = 5
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -26,8 +31,46 @@ def facts(folder: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "python_build": python_build(),
         "load_average_before": round(os.getloadavg()[0], 2),
+        "pace_before": pace(),
         "revision": revision(),
     }
+
+
+def pace() -> dict[str, float]:
+    """How fast the machine is now, by two fixed pieces of work, medians: a virtual machine may be twice as slow an hour
+    later, and every absolute figure with it.
+
+    ``loop_ms``: a million turns of a loop in Python. ``pipe_us``: writing 1 KiB to a pipe and reading it back.
+    """
+    reader, writer = os.pipe()
+    octets = bytes(1024)
+
+    def loop() -> None:
+        for _ in range(_LOOP):
+            pass
+
+    def pipe() -> None:
+        for _ in range(_WRITES):
+            os.write(writer, octets)
+            os.read(reader, 1024)
+
+    try:
+        return {
+            "loop_ms": round(_median_seconds(loop) * 1e3, 2),
+            "pipe_us": round(_median_seconds(pipe) / _WRITES * 1e6, 3),
+        }
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+def _median_seconds(work: Callable[[], None]) -> float:
+    times = []
+    for _ in range(_TRIES):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return sorted(times)[_TRIES // 2]
 
 
 def python_build() -> str:
@@ -94,4 +137,15 @@ def as_text(facts: dict[str, Any]) -> list[str]:
         f"{facts['kernel']}, Python {facts['python']}{build}",
         f"{disk['file_system']} on {disk['device']} ({disk['options']}), write cache: {disk['write_cache']}",
         f"Relay {facts['revision']}, {facts['at']}, load average before: {facts['load_average_before']}",
+        *_pace_text(facts),
     ]
+
+
+def _pace_text(facts: dict[str, Any]) -> list[str]:
+    """Nothing in figures that are older than the pace."""
+    if "pace_after" not in facts:
+        return []
+    before, after = facts["pace_before"], facts["pace_after"]
+    loops = f"{before['loop_ms']:.0f} and {after['loop_ms']:.0f} ms"
+    pipes = f"{before['pipe_us']:.1f} and {after['pipe_us']:.1f} µs"
+    return [f"pace, before and after: a million turns of a Python loop {loops}, 1 KiB through a pipe {pipes}"]

@@ -120,7 +120,7 @@ class Run:
             "format": FORMAT,
             "scenario": self.scenario,
             "command": shlex.join(["python", "-m", "benchmarks", *words]),
-            "machine": self.facts,
+            "machine": {**self.facts, "pace_after": machine.pace()},
             "servers": self.servers,
             "commands": self.commands,
             "notes": self.notes,

@@ -19,6 +19,7 @@ from benchmarks.results import Column, Measurement, Run
 from benchmarks.scenarios.settings import Settings
 
 MIB: Final = 1 << 20
+_SHORTEST: Final = 0.001
 COLUMNS: Final = (
     Column("bytes_per_second", "MB/s", 1, 1e-6),
     Column("us", "µs a content", 1),
@@ -46,15 +47,25 @@ def contents() -> dict[str, bytes]:
 
 
 def best_seconds(call: Callable[[], Any], seconds: float) -> float:
-    """CPU time of one call: the least of as many as fit into ``seconds``, at least three."""
+    """CPU time of one call: the least mean of runs that take a millisecond or more each, as many as fit into
+    ``seconds`` and three at least. The clock of a single short call may stand still in a virtual machine."""
+    calls = 1
+    while cpu_seconds(call, calls) < _SHORTEST:
+        calls *= 2
     best, rounds = float("inf"), 0
     until = time.monotonic() + seconds
     while rounds < 3 or time.monotonic() < until:
-        began = time.thread_time_ns()
-        call()
-        best = min(best, (time.thread_time_ns() - began) / 1e9)
+        best = min(best, cpu_seconds(call, calls))
         rounds += 1
-    return best
+    return best / calls
+
+
+def cpu_seconds(call: Callable[[], Any], count: int) -> float:
+    """CPU time of this thread for ``count`` calls."""
+    began = time.thread_time_ns()
+    for _ in range(count):
+        call()
+    return (time.thread_time_ns() - began) / 1e9
 
 
 def run(run: Run, settings: Settings) -> None:

@@ -41,6 +41,14 @@ def test_a_result_file_gives_back_what_was_measured(run):
     assert document["machine"]["cores"] >= 1
 
 
+def test_a_result_says_how_fast_the_machine_was(run):
+    facts = load(run.save())["machine"]
+    assert facts["pace_before"]["loop_ms"] > 0 < facts["pace_after"]["pipe_us"]
+    assert machine.as_text(facts)[-1].startswith("pace, before and after: ")
+    del facts["pace_after"]
+    assert not any("pace" in line for line in machine.as_text(facts))
+
+
 def test_a_result_file_names_no_path_of_the_machine(run):
     run.command([f"{machine.ROOT}/build/tool", "-o", f"{machine.ROOT}/build/x"])
     text = run.save().read_text()
