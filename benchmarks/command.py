@@ -51,7 +51,7 @@ class Chosen(NamedTuple):
 
 @click.group(cls=_Sections, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--quick", is_flag=True, help="A look within six minutes: direct, Relay and Postfix; less of everything.")
-@click.option("--short", is_flag=True, help="All works and servers in short turns, within twenty minutes.")
+@click.option("--short", is_flag=True, help="All works and servers in short turns, within half an hour.")
 @click.pass_context
 def main(context: click.Context, *, quick: bool, short: bool) -> None:
     """Measure Relay, and other mail servers beside it, on this machine.

@@ -47,7 +47,7 @@ SHORT: Final[Mapping[str, Settings]] = {
     "tls": Settings(seconds=1.0),
     "mailbox": Settings(MAILBOX_SERVERS, 3, 0.7),
 }
-"""Everything, in short turns: the results page within twenty minutes."""
+"""Everything, in short turns: the results page within half an hour."""
 QUICK: Final[Mapping[str, Settings]] = {
     "relay": Settings(FAST, 3, 0.5, works=("connection per message, 1", "reused, 1 KiB", "pipelined, 1 KiB",
                                             "in flight, 1 KiB"), syncs=False),
