@@ -14,6 +14,7 @@ COLOURS: Final = {
     "direct": "#9aa0a6", "relay": "#1a66c2", "postfix": "#c0504d", "exim": "#8064a2", "opensmtpd": "#e2a33a",
     "haraka": "#5aa469", "email": "#e2a33a",
 }  # fmt: skip
+_WIDE: Final = 50
 Works = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Work -> server -> values, as in a result file."""
 
@@ -25,8 +26,8 @@ def is_possible() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def bars(works: Works, value: str, title: str, path: Path, *, logarithmic: bool = False) -> list[Path]:
-    """One group of horizontal bars per work."""
+def bars(works: Works, value: str, title: str, path: Path) -> list[Path]:
+    """One group of horizontal bars per work; on a logarithmic scale where a linear one would show only the longest."""
     rows = [
         (work, server, values[value])
         for work, servers in works.items()
@@ -35,6 +36,8 @@ def bars(works: Works, value: str, title: str, path: Path, *, logarithmic: bool 
     ]
     if not rows:
         return []
+    numbers = [row[2] for row in rows]
+    logarithmic = min(numbers) > 0 and max(numbers) / min(numbers) > _WIDE
     figure, axes = _figure(9, 0.6 + 0.3 * len(rows) + 0.35 * len(works))
     position, ticks, labels = 0.0, [], []
     for work in dict.fromkeys(row[0] for row in rows):

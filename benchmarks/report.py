@@ -116,8 +116,7 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
     if name in ("relay", "fanout"):
         unit = "recipients/s" if name == "fanout" else "messages/s"
         made += plots.bars(found, "per_second", f"{unit} at the sink", results / f"{name}-throughput")
-        made += plots.bars(found, "cpu_us", "CPU µs per message, the server's processes", results / f"{name}-cpu",
-                           logarithmic=True)  # fmt: skip
+        made += plots.bars(found, "cpu_us", "CPU µs per message, the server's processes", results / f"{name}-cpu")
     if name == "accept":
         made += plots.bars(found, "accept_per_second", "messages/s answered with 250", results / "accept-throughput")
     if name == "tls":
@@ -127,11 +126,9 @@ def _plots(name: str, found: Medians, results: Path) -> list[Path]:
         made += plots.lines(_cpu_by_rate(found), ("messages/s offered", "CPU µs per message"),
                             "Cost of a message as the rate grows", results / "latency-cpu")  # fmt: skip
     if name == "idle":
-        made += plots.bars(found, "bytes_per_session", "octets per idle session", results / "idle-memory",
-                           logarithmic=True)  # fmt: skip
+        made += plots.bars(found, "bytes_per_session", "octets per idle session", results / "idle-memory")
     if name == "mime":
-        made += plots.bars(found, "bytes_per_second", "octets/s of content scanned", results / "mime",
-                           logarithmic=True)  # fmt: skip
+        made += plots.bars(found, "bytes_per_second", "octets/s of content scanned", results / "mime")
     if name == "slow-destination":
         made += plots.bars(found, "per_second", "healthy messages/s", results / "slow-destination")
     if name == "backlog":
