@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 import subprocess
 import sysconfig
 import time
@@ -31,7 +32,6 @@ def facts(folder: Path) -> dict[str, Any]:
         "python": platform.python_version(),
         "python_build": python_build(),
         "load_average_before": round(os.getloadavg()[0], 2),
-        "pace_before": pace(),
         "revision": revision(),
     }
 
@@ -70,7 +70,7 @@ def _median_seconds(work: Callable[[], None]) -> float:
         began = time.perf_counter()
         work()
         times.append(time.perf_counter() - began)
-    return sorted(times)[_TRIES // 2]
+    return statistics.median(times)
 
 
 def python_build() -> str:

@@ -31,6 +31,8 @@ QUEUED = b"250 2.0.0 Ok: queued as 06F1Z9S8Y0000\r\n"
 RESET = b"250 2.0.0 Ok\r\n"
 REPLIES = QUEUED + RESET + ENVELOPE_REPLIES
 LIMITS = Limits(max_messages=10**9)
+LONGEST = 120.0
+"""Seconds after which a session that does not go on is given up."""
 
 
 class Source:
@@ -97,7 +99,7 @@ class Sink(asyncio.Protocol):
 
 
 def session(count: int) -> float:
-    """Seconds of CPU of this process, client and sink, for ``count`` messages over TCP."""
+    """Seconds of CPU of this process, client and sink, for ``count`` messages over TCP. TimeoutError when it stops."""
 
     async def run() -> float:
         loop = asyncio.get_running_loop()
@@ -110,13 +112,15 @@ def session(count: int) -> float:
         client = ClientSession(b"bench.test", LIMITS, source, wheel, loop, "sink")
         begin = time.process_time()
         client.connect(poll, begin_connecting(socket.AF_INET, server.sockets[0].getsockname()[:2]))
-        await done.wait()
-        spent = time.process_time() - begin
-        client.abort()
-        loop.remove_reader(poll.fileno)
-        poll.close()
-        server.close()
-        return spent
+        try:
+            async with asyncio.timeout(LONGEST):
+                await done.wait()
+            return time.process_time() - begin
+        finally:
+            client.abort()
+            loop.remove_reader(poll.fileno)
+            poll.close()
+            server.close()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(run())

@@ -76,11 +76,14 @@ class Run:
         self._task = self.progress.add_task(self.scenario, total=None)
 
     def __enter__(self) -> Self:
+        self.facts["pace_before"] = machine.pace()
         self.progress.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.progress.stop()
+        if kind is None:
+            self.facts["pace_after"] = machine.pace()
 
     def expect(self, steps: int) -> None:
         """How many steps are still to come."""
@@ -120,7 +123,7 @@ class Run:
             "format": FORMAT,
             "scenario": self.scenario,
             "command": shlex.join(["python", "-m", "benchmarks", *words]),
-            "machine": {**self.facts, "pace_after": machine.pace()},
+            "machine": self.facts,
             "servers": self.servers,
             "commands": self.commands,
             "notes": self.notes,
