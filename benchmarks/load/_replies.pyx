@@ -39,7 +39,7 @@ cdef class Replies:
         """{"mail": {"250": 17}, ...}: what happened at all."""
         cdef int stage, code
         found = {}
-        for stage in range(STAGES):
+        for stage in range(<int>STAGES):
             codes = {str(code + 200): self.counts[stage][code] for code in range(CODES) if self.counts[stage][code]}
             if codes:
                 found[_NAMES[stage]] = codes

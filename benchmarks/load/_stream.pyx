@@ -72,7 +72,7 @@ cdef Target target_of(tuple server) except *:
     cdef Target target
     cdef bytes packed = server[1]
     memset(&target, 0, sizeof(target))
-    if len(packed) > sizeof(target.address):
+    if <size_t>len(packed) > sizeof(target.address):
         raise ValueError("the socket address is too long")
     target.family = server[0]
     target.size = <int>len(packed)
@@ -288,7 +288,7 @@ cdef class Stream(Endpoint):
         if n == 0:
             return 0
         if self.out_n + n > self.out_cap:
-            cap = max(2 * self.out_cap, 512)
+            cap = max(2 * self.out_cap, <size_t>512)
             while self.out_n + n > cap:
                 cap *= 2
             out = <char*>realloc(self.out, cap)
