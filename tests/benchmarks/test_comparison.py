@@ -19,6 +19,7 @@ from benchmarks.servers import SERVERS, Server, Site
 from benchmarks.servers.base import ServerError
 from benchmarks.syncs import SyncCount
 from benchmarks.tools import Load, Sent, Sink, StalledError, missing
+from tests.support.appliance import open_to_all
 from tests.support.needs import need
 
 
@@ -192,7 +193,7 @@ def test_every_configuration_has_its_port_and_its_next_hops(name, delivers, tmp_
 
 def test_a_small_comparison_of_relay_with_the_direct_path(tmp_path):
     need(missing("own") is None, "benchmarks.load is not compiled")
-    tmp_path.chmod(0o755)
+    open_to_all(tmp_path)
     with Run("relay", tmp_path, results=tmp_path / "results") as run:
         made = Comparison(run, ["direct", "relay"], repetitions=2, seconds=0.1, greatest=500)
         made.measure([Work("pipelined", Load("own", "pipelined", sessions=5))])

@@ -16,6 +16,7 @@ from benchmarks.scenarios.mailbox_works import check, works
 from benchmarks.scenarios.settings import MAILBOX_SERVERS, Settings
 from benchmarks.servers import READERS
 from benchmarks.targets import TARGETS
+from tests.support.appliance import open_to_all
 from tests.support.needs import need
 
 
@@ -137,10 +138,7 @@ def test_relay_and_dovecot_do_every_work_on_the_same_maildirs(tmp_path):
     for name in MAILBOX_SERVERS:
         why = READERS[name].missing()
         need(why is None, f"{name}: {why}")
-    tmp_path.chmod(0o755)
-    for folder in list(tmp_path.parents)[:3]:
-        if folder.name.startswith("pytest"):
-            folder.chmod(folder.stat().st_mode | 0o011)  # Dovecot's mail processes give root up
+    open_to_all(tmp_path)  # Dovecot's mail processes give root up
     run = Run("mailbox", tmp_path)
     scenario.run(run, Settings(MAILBOX_SERVERS, 1, 0.02, 20))
     assert run.notes == []

@@ -17,7 +17,7 @@ import pytest
 
 from benchmarks.servers.base import Site
 from benchmarks.servers.postfix import Postfix
-from tests.support.appliance import Appliance, free_port, wait_for
+from tests.support.appliance import Appliance, free_port, open_to_all, wait_for
 from tests.support.needs import need
 from tests.support.sink import Sink
 
@@ -52,8 +52,7 @@ def postfix(root: Path, sink: Sink, port: int, way: str) -> Iterator[Postfix]:
     The tests start it when all mail waits in Relay's queue, so that many transactions go out behind each other.
     """
     refused = {"smtpd_discard_ehlo_keywords": "chunking"} if way == "DATA" else {}
-    for folder in (root, *list(root.parents)[:2]):
-        folder.chmod(0o755)  # it gives root up, and must be able to pass
+    open_to_all(root)
     with Postfix(Site(root, port, {"relay.test": sink.port}, settings=SETTINGS | refused)) as server:
         yield server
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.appliance import Appliance, free_port, wait_for
+from tests.support.appliance import Appliance, free_port, open_to_all, wait_for
 from tests.support.needs import need
 
 MESSAGES = 20_000
@@ -67,8 +67,7 @@ def unspecific(content: bytes) -> bytes:
 @pytest.mark.timeout(300)
 def test_twenty_thousand_messages_arrive_once_and_unaltered(tmp_path: Path) -> None:
     need(all(map(shutil.which, ("smtp-source", "smtp-sink"))), "smtp-source and smtp-sink are not installed")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o011)  # the sink runs as nobody
+    open_to_all(tmp_path)  # the sink runs as nobody
     with smtp_sink(tmp_path / "direct") as port:
         smtp_source(port, 1)
         wait_for(lambda: any((tmp_path / "direct").iterdir()), 10, "the message that was sent directly")

@@ -70,9 +70,3 @@ def ask(control: str, command: str) -> dict[str, Any]:
     with socket.create_connection((host, int(port)), timeout=10) as connection:
         connection.sendall(command.encode() + b"\n")
         return dict(json.loads(connection.makefile().read()))
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])

@@ -13,8 +13,8 @@ from benchmarks.load.login import AskedLogin, LoginError, Plain, Scram
 from benchmarks.servers.base import Site
 from benchmarks.servers.dovecot import Dovecot
 from benchmarks.servers.postfix import Postfix
-from tests.benchmarks.load.stand import free_port, generate, sink
-from tests.support.appliance import Appliance, wait_for
+from tests.benchmarks.load.stand import generate, sink
+from tests.support.appliance import Appliance, free_port, open_to_all, wait_for
 from tests.support.needs import need
 
 MECHANISMS = ("plain", "login", "scram-sha-256")
@@ -156,9 +156,7 @@ def postfix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         "smtpd_sasl_security_options": "noanonymous",
         "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
     }
-    folders = [root, *list(root.parents)[:2]]
-    for folder in folders:
-        folder.chmod(0o755)  # servers that give root up must be able to pass
+    open_to_all(root)
     with sink() as target, Group("dovecot-auth") as group:
         start_dovecot(group, root / "auth", auth_port)
         site = Site(root, free_port(), {"relay.test": int(target.address.rpartition(":")[2])}, settings=settings)

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from tests.benchmarks.load.stand import free_port, generate, sink
+from tests.benchmarks.load.stand import generate, sink
+from tests.support.appliance import free_port
 from tests.support.needs import need
 
 PATH = "/usr/sbin:/usr/bin:/usr/local/sbin"

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from benchmarks.load._mark import mark
-from tests.benchmarks.load.stand import COMMAND, ROOT, ask, free_port, generate, run, sink
+from tests.benchmarks.load.stand import COMMAND, ROOT, ask, generate, run, sink
+from tests.support.appliance import free_port
 
 WAYS = {
     "lock-step": ("--dialogue", "lock-step"),
