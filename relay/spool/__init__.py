@@ -7,7 +7,7 @@ Outcomes: load_journals, Journal;  finished segments go back by LogWriter.finish
 
 from relay.spool.adopted import AdoptedLog, adopt
 from relay.spool.errors import SpoolError
-from relay.spool.folder import DataLock, is_owned, is_running, list_logs, lock_data_dir
+from relay.spool.folder import DataLock, all_segments, is_owned, is_running, list_logs, lock_data_dir
 from relay.spool.journal import Journal, load_journals
 from relay.spool.large import LargeContent
 from relay.spool.ports import SpoolSettings, Waiter
@@ -33,6 +33,7 @@ __all__ = [
     "Tail",
     "Waiter",
     "adopt",
+    "all_segments",
     "dump",
     "is_owned",
     "is_running",

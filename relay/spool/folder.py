@@ -69,6 +69,11 @@ def list_segments(spool_dir: Path, log: int, files: Files = OS) -> list[int]:
     return _numbered(files, log_folder(spool_dir, log), _SEGMENT)
 
 
+def all_segments(spool_dir: Path, files: Files = OS) -> list[tuple[int, int]]:
+    """Log and number of every segment file; a log that goes while it is looked at has none."""
+    return [(log, segment) for log in list_logs(spool_dir, files) for segment in list_segments(spool_dir, log, files)]
+
+
 def list_journals(spool_dir: Path, files: Files = OS) -> list[int]:
     """Numbers of the journals, oldest first."""
     return _numbered(files, spool_dir / "journal", _JOURNAL)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
 from typing import Any, Final
 
 from relay.auth import AccountFile
@@ -28,7 +27,7 @@ from relay.queue.recovery import Recovery
 from relay.queue.retry import RetryPolicy
 from relay.queue.routing import Router, shard_of
 from relay.queue.scheduler import Scheduler
-from relay.spool import Damage, Journal, LogReader, Record, SpoolError, load_journals
+from relay.spool import Damage, Journal, LogReader, Record, SpoolError, all_segments, load_journals
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from relay.workers import parts
@@ -389,7 +388,7 @@ class DeliveryWorker:
     async def _rewrite_journal(self) -> None:
         try:
             self._journaling.flush()
-            there = set(self._segments_there())
+            there = set(all_segments(self._config.spool_dir))
             said = self._scheduler.ledger.snapshot(
                 self._scheduler.places.entries(), lambda log, segment: (log, segment) in there
             )
@@ -401,10 +400,6 @@ class DeliveryWorker:
             self._sink.event("warning", "journal not compacted", cause=str(fault))
         finally:
             self._compacting = None
-
-    def _segments_there(self) -> Iterator[tuple[int, int]]:
-        for path in self._config.spool_dir.glob("log-*/*.seg"):
-            yield int(path.parent.name.removeprefix("log-")), int(path.stem)
 
     def _copy(self) -> None:
         if self._recovery is None and self._is_pumping:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from relay.spool import SpoolError, is_owned, is_running, list_logs, lock_data_dir
-from relay.spool.files import OS
-from relay.spool.folder import current_run, make_log, next_number, remove_log_folder
+from relay.spool.files import OS, Files
+from relay.spool.folder import all_segments, current_run, make_log, next_number, remove_log_folder
 from tests.spool.spools import make_log as filled_log
 from tests.spool.spools import make_spool
 
@@ -124,3 +124,25 @@ def test_leftovers_of_a_crash_are_removed_at_the_start(tmp_path: Path) -> None:
     lock_data_dir(tmp_path).close()
     assert sorted(path.name for path in spool_dir.iterdir()) == ["FORMAT", "corrupt", "journal", "lock", "numbers"]
     assert list((spool_dir / "journal").iterdir()) == []
+
+
+def test_segments_are_listed_while_logs_come_and_go(tmp_path: Path) -> None:
+    """A delivery worker lists them to compact its journal, while other processes make logs and remove them."""
+    spool = make_spool(tmp_path)
+    logs = [filled_log(spool, [{"x": b"content"}])[0] for _ in range(2)]
+    there, going = [log.number for log in logs]
+    for log in logs:
+        log.close()
+    (spool / "log-0000000099.new").mkdir()  # one that is being made
+
+    class Moving(Files):
+        """Between the look at the logs and that at their segments one of them goes."""
+
+        def names(self, path: Path) -> list[str]:
+            names = super().names(path)
+            if path == spool:
+                remove_log_folder(OS, path / f"log-{going:010d}")
+            return names
+
+    assert {log for log, _ in all_segments(spool)} == {there, going}
+    assert {log for log, _ in all_segments(spool, Moving())} == {there}
