@@ -17,6 +17,8 @@ FUZZ_SECONDS ?= 60
 SCENARIO ?=
 BASE ?= HEAD
 PYTEST_ARGS ?=
+# Two processes at once; `make pytest PARALLEL=` for one, whose order and output are easier to follow.
+PARALLEL ?= -n 2 --dist worksteal
 # A stub may leave out what is only for the inside, and say that arguments go by position.
 STUBTEST_FLAGS := --concise --ignore-missing-stub --ignore-disjoint-bases --ignore-positional-only \
 	--allowlist tests/stubtest-allowed.txt --ignore-unused-allowlist
@@ -36,7 +38,7 @@ run: $(STAMPS)/compiled ## Relay with embedded defaults, in the foreground
 test: lint pytest ## Lint and the whole test suite
 
 pytest: $(STAMPS)/dev
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## Ruff, mypy --strict, import contracts, stubs against compiled modules
 	$(BIN)/ruff check
