@@ -178,7 +178,7 @@ cdef class Verdicts(Login):
 cdef str _reason_of(object reply):
     """The reason that a refusal of policy is counted under, from its enhanced status (RFC 3463)."""
     status = reply.status
-    if status[2:] == "1.1":
+    if status[2:] == "1.1" or status[2:] == "3.5":
         return "unknown_recipient"
     if status == "5.7.1":
         return "relay_denied"

@@ -8,7 +8,7 @@ import pytest
 
 from relay.config.model import Config, DomainSettings, RelayDomain
 from relay.mail.next_hop import NextHop
-from relay.policy import Policy, Verdict
+from relay.policy import Policy, Verdict, postmaster_trouble
 from relay.policy.policy import read_recipients
 
 HOP = NextHop("smtp", "127.0.0.1", 2526)
@@ -132,11 +132,47 @@ def test_postmaster_with_an_account_of_its_own_gets_its_mail_itself() -> None:
     assert status(rules, STRANGER, b"Postmaster@local.test") == "ok"
 
 
-def test_postmaster_is_accepted_even_without_any_account() -> None:
-    """RFC 5321 4.5.1."""
-    rules = Policy(CONFIG, Accounts())
-    assert status(rules, STRANGER, b"postmaster") == "-> postmaster@local.test"
-    assert status(rules, STRANGER, b"postmaster@local.test") == "ok"
+ROLES = (
+    b"postmaster", b"PostMaster", b"postmaster@local.test", b"postmaster@other.test", b"Postmaster+x@local.test",
+    b"mailer-daemon@local.test", b"postmaster@mx.relay.example", b"MAILER-DAEMON@mx.relay.example",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("recipient", ROLES)
+def test_what_our_bounces_come_from_and_name_is_postmasters(recipient: bytes) -> None:
+    """RFC 5321 4.5.1; bounces are written as MAILER-DAEMON@hostname and name postmaster@hostname."""
+    for peer in (STRANGER, TRUSTED, USER):
+        assert status(policy(), peer, recipient) == "-> anna@local.test"
+
+
+@pytest.mark.parametrize("recipient", ROLES)
+@pytest.mark.parametrize("names", ["", "boss@local.test", "boss@mx.relay.example"])
+def test_mail_for_postmaster_is_refused_for_the_time_being_where_nobody_could_read_it(
+    names: str, recipient: bytes
+) -> None:
+    accounts = Accounts(*((b"anna@local.test",) if names else ()))
+    rules = Policy(dataclasses.replace(CONFIG, postmaster=names), accounts)
+    answer = rules.rcpt(STRANGER, recipient)
+    assert isinstance(answer, Verdict)
+    assert answer.reply is not None
+    assert (answer.kind, answer.reply.code, answer.reply.status) == ("defer", 450, "4.3.5")
+    text, is_error = postmaster_trouble(dataclasses.replace(CONFIG, postmaster=names), accounts)
+    assert is_error == bool(names)
+    assert names in text
+    accounts.names = frozenset([b"boss@local.test"])
+    rules.reload_accounts()
+    if names != "boss@mx.relay.example":
+        assert status(rules, STRANGER, recipient) == "-> boss@local.test"
+
+
+@pytest.mark.parametrize("names", ["", "anna@local.test", "Anna+ops@local.test", "boss@relay.test", "x@elsewhere.test"])
+def test_a_postmaster_that_can_be_reached_is_no_trouble(names: str) -> None:
+    config = dataclasses.replace(CONFIG, postmaster=names)
+    assert postmaster_trouble(config, Accounts(b"anna@local.test")) == ("", False)
+
+
+def test_nobody_else_at_our_hostname_is_ours() -> None:
+    assert status(policy(), STRANGER, b"anna@mx.relay.example") == "5.7.1"
 
 
 def test_a_new_account_counts_after_a_reload() -> None:
