@@ -106,9 +106,18 @@ class Policy:
             return self._at_relay_domain(local, domain, recipient, may_send_anywhere)
         if domain == self._hostname and is_role(local, self._delimiter):
             return self._to_postmaster(recipient)
+        if domain.endswith(b"."):
+            return self._at_root(session, recipient, domain)
         if may_send_anywhere:
             return None
         return _no_relaying(recipient)
+
+    def _at_root(self, session: SessionView, recipient: bytes, domain: bytes) -> Answer:
+        """A domain with a dot at its end is the domain without (RFC 1034 3.1). For mail that goes on the recipient
+        stays as it was written; one of ours is known by its address."""
+        bare = recipient[:-1]
+        answer = self.rcpt(session, bare)
+        return Verdict(ANNOTATE, recipient=bare) if answer is None and domain[:-1] in self._local else answer
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
         """Refuses accounts that write as somebody else; what the RFCs forbid has been refused by the session."""

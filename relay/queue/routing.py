@@ -119,6 +119,8 @@ class Router:
             return known
         if _ascii(domain) in self._local:
             return self._to_mailbox(recipient)
+        if domain.endswith(b"."):  # the same domain (RFC 1034 3.1), and the same group
+            return self.route(recipient[:-1])
         if domain == self._hostname and domain not in self._next_hops:
             # Ours as far as the mail system itself is written to; not remembered, for all else there goes elsewhere.
             return self._to_mailbox(recipient) if is_role(local_part, self._delimiter_text) else self._elsewhere(domain)

@@ -145,7 +145,8 @@ cdef class Verdicts(Login):
                 return self.end("hello_not_last", "early_talker")
             self.abort_transaction("")
             self.helo_name = self.candidate
-            self.is_esmtp = self.candidate_flags
+            self.is_esmtp = self.candidate_flags & FLAG_ESMTP
+            self.has_odd_name = self.candidate_flags & FLAG_ODD_NAME
             if not self.is_esmtp:
                 return self.say(self.service.helo_reply)
             return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)

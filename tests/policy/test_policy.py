@@ -117,6 +117,36 @@ def test_recipients(recipient: bytes, for_stranger: str, for_trusted: str) -> No
     assert status(rules, USER, recipient) == for_trusted
 
 
+@pytest.mark.parametrize(
+    ("recipient", "for_stranger", "for_trusted"),
+    [
+        (b"a..b@elsewhere.test", "5.7.1", "ok"),
+        (b"a.@elsewhere.test.", "5.7.1", "ok"),
+        (b"anyone@relay.test.", "ok", "ok"),
+        (b"unknown@listed.test.", "5.1.1", "5.1.1"),
+        (b"anna@local.test.", "-> anna@local.test", "-> anna@local.test"),
+        (b"anna+x@local.test.", "-> anna+x@local.test", "-> anna+x@local.test"),
+        (b"nobody@local.test.", "5.1.1", "5.1.1"),
+        (b"an..na@local.test", "5.1.1", "5.1.1"),
+        (b"anna.@local.test", "5.1.1", "5.1.1"),
+        (b"postmaster@mx.relay.example.", "-> anna@local.test", "-> anna@local.test"),
+        (b"x@mx.relay.example.", "5.7.1", "ok"),
+        (b"x@.", "5.7.1", "ok"),
+    ],
+)
+def test_a_dot_at_the_end_is_the_root_and_stays_where_mail_goes_on(
+    recipient: bytes, for_stranger: str, for_trusted: str
+) -> None:
+    def said(peer: Peer) -> str:
+        answer = policy().rcpt(peer, recipient)
+        if answer is None:
+            return "ok"
+        assert isinstance(answer, Verdict)
+        return answer.reply.status if answer.reply else f"-> {(answer.recipient or b'').decode()}"
+
+    assert (said(STRANGER), said(TRUSTED)) == (for_stranger, for_trusted)
+
+
 def test_without_a_delimiter_there_are_no_sub_addresses() -> None:
     rules = policy(smtp=dataclasses.replace(CONFIG.smtp, recipient_delimiter=""))
     assert status(rules, STRANGER, b"anna+tag@local.test") == "5.1.1"

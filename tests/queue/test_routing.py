@@ -66,6 +66,14 @@ def test_without_a_configured_postmaster_the_first_account_is_it():
         assert (alone.route(recipient).kind, alone.route(recipient).mailbox) == ("local", b"ann@demo.test")
 
 
+@pytest.mark.parametrize("domain", [b"demo.test", b"relay.test", b"elsewhere.test", b"mx.example", b"[192.0.2.1]"])
+def test_a_dot_at_the_end_of_a_domain_changes_nothing_about_where_it_goes(domain: bytes):
+    rules = router()
+    for local_part in (b"demo", b"a..b", b"postmaster"):
+        recipient = local_part + b"@" + domain
+        assert fields(rules.route(recipient + b".")) == fields(rules.route(recipient))
+
+
 def test_others_at_our_hostname_go_by_dns_even_after_postmaster():
     rules = router()
     assert rules.route(b"postmaster@mx.example").kind == "local"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import smtplib
 from pathlib import Path
 
 import pytest
@@ -37,14 +36,13 @@ def test_without_any_account_it_is_refused_until_there_is_one(tmp_path: Path) ->
     """Kept where nobody can open it, it would be lost."""
     with Sink() as sink, Appliance(tmp_path, sink.port) as relay:
         for recipient in ("postmaster@local.test", "postmaster", "MAILER-DAEMON@mx.relay.example"):
-            with pytest.raises(smtplib.SMTPRecipientsRefused) as refused:
+            with pytest.raises(AssertionError, match=r"4\.3\.5 No mailbox"):
                 relay.send(recipient, sender="")
-            assert refused.value.recipients[recipient][0] == 450
         assert not (relay.data / "mail").exists()
         relay.add_account("alice@local.test")
 
         def is_taken() -> bool:
-            with contextlib.suppress(smtplib.SMTPRecipientsRefused):
+            with contextlib.suppress(AssertionError):
                 relay.send("postmaster@local.test")
                 return True
             return False
