@@ -24,6 +24,8 @@ def command(config_path: Path | None) -> None:
 
     config = configuration.load_or_stop(config_path)
     try:
+        if configuration.source_of(config_path).path is not None:  # else the demo, which makes its account at start
+            check_postmaster(config)
         accounts = len(AccountFile(config.accounts_path).list())
         certificates = load_all(config)
     except (AccountError, CertificateError) as error:
@@ -34,6 +36,21 @@ def command(config_path: Path | None) -> None:
             click.echo(f"{each.files.cert}: {trouble}", err=True)
     click.echo(f"{configuration.source_of(config_path)}: no errors")
     click.echo(_summary(config, accounts, min((each.expires_at for each in certificates), default=None)))
+
+
+def check_postmaster(config: Config) -> None:
+    """Ends the command when `postmaster` names nobody; warns when there is nobody. Raises AccountError."""
+    from relay.auth import AccountFile
+    from relay.policy import postmaster_trouble
+
+    try:
+        trouble, is_error = postmaster_trouble(config, AccountFile(config.accounts_path))
+    except (OSError, ValueError) as fault:
+        exits.stop(exits.CONFIGURATION, str(fault))
+    if is_error:
+        exits.stop(exits.CONFIGURATION, trouble)
+    if trouble:
+        click.echo(f"warning: {trouble}", err=True)
 
 
 def _summary(config: Config, accounts: int, expires_at: datetime | None) -> str:

@@ -14,6 +14,7 @@ import click
 from relay.auth import AccountError, AccountFile
 from relay.cli import configuration, exits
 from relay.cli.banner import Surroundings, banner
+from relay.cli.check import check_postmaster
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config, ConfigErrors
 from relay.config.demo import DEMO_ACCOUNT
@@ -45,6 +46,11 @@ def command(config_path: Path | None) -> None:
             make_demo_account(config)
         except (OSError, AccountError) as fault:
             exits.stop(exits.CANNOT_START, f"{config.data_dir} cannot be used: {fault}")
+
+    try:
+        check_postmaster(config)
+    except AccountError as fault:
+        exits.stop(exits.CONFIGURATION, str(fault))
 
     def on_ready(serving: Config, bound: Bound) -> None:
         text = banner(serving, bound, str(source), is_demo=source.path is None, surroundings=surroundings_of(serving))

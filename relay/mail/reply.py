@@ -58,6 +58,8 @@ TOO_MANY_CONNECTIONS_FROM_YOU: Final = Reply(421, "4.7.0", "Too many connections
 TOO_MANY_COMMANDS: Final = Reply(421, "4.7.0", "Too many commands in one session")
 TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors in one session")
 SPOKE_TOO_EARLY: Final = Reply(554, "5.5.1", "You spoke before the greeting")
+HELLO_NOT_LAST: Final = Reply(554, "5.5.1", "Wait for the reply to HELO or EHLO before you say more")
+DATA_NOT_LAST: Final = Reply(554, "5.5.1", "Wait for the reply to DATA before you say more")
 HTTP_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not HTTP")
 IMAP_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not IMAP")
 POP3_SPOKEN: Final = Reply(421, "4.7.0", "This port speaks SMTP, not POP3")
@@ -114,6 +116,7 @@ BAD_DOMAIN: Final = Reply(501, "5.1.3", "The domain has no ASCII form")
 # Recipients.
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients in one transaction")
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such address here")
+NO_POSTMASTER: Final = Reply(450, "4.3.5", "No mailbox is set up for postmaster here yet, try again later")
 RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
 
 # Content.
