@@ -74,7 +74,10 @@ def _reason(entry: Entry, now: float) -> str:
 
 
 def _result(entry: Entry) -> str:
-    return printable(f"{entry.get('status') or ''} {entry.get('text') or ''}".strip())
+    code, status = entry.get("code"), str(entry.get("status") or "")
+    # X.0.0 stands for a status that a peer did not say; where it did, the text has it.
+    parts = (code, "" if code and status.endswith(".0.0") else status, entry.get("text"))
+    return printable(" ".join(str(each) for each in parts if each))
 
 
 def _moment(microseconds: int) -> str:
