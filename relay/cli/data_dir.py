@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from relay.config import Config
-from relay.supervisor.privileges import identity
+from relay.supervisor import privileges
 
 
 def make_data_dir(config: Config) -> None:
@@ -15,7 +15,5 @@ def make_data_dir(config: Config) -> None:
     """
     if config.data_dir.is_dir():
         return
-    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if os.geteuid() == 0 and config.user:
-        account = identity(config.user, config.group)
-        os.chown(config.data_dir, account.uid, account.gid)
+    becomes = os.geteuid() == 0 and bool(config.user)
+    privileges.make_data_dir(config.data_dir, privileges.identity(config.user, config.group) if becomes else None)

@@ -8,6 +8,7 @@ stored, then the recipient counts as done. A crash or a fault in between makes t
 answered or stored already is known by the account's memory (relay/mailbox/memory.py), so that it is not done twice.
 
 A script that cannot be read, is wrong or fails keeps the message in INBOX; its owner finds a notice there once a day.
+The default script is the operator's: when it fails, only the log says so.
 
 Loops: a redirect is not made when the message says ``Delivered-To`` of this account already; it is kept instead.
 Rejections and vacation answers have the null reverse-path and go to nobody who has it.
@@ -108,6 +109,10 @@ class Incoming(NamedTuple):
     """The file with the rest."""
 
 
+class _DefaultBrokenError(Exception):
+    """``sieve.default_script`` cannot be used; the text says why, for the log."""
+
+
 class Filters:
     """The scripts of all accounts of one worker. May be used by several threads at once; blocking."""
 
@@ -130,11 +135,16 @@ class Filters:
         """What to do with a message for the Maildir ``folder`` at ``now`` (seconds since the epoch); None: store it in
         INBOX as it is. OSError when the disk cannot be read: try again later."""
         try:
-            script = self._script(folder)
+            own = self.load(f"{folder}/{FOLDER}/{ACTIVE}")
         except ScriptError as fault:
             return self._broken(folder, incoming, now, str(fault.problems[0]))
         except PermissionError:
             return self._broken(folder, incoming, now, "the script's file cannot be read")
+        try:
+            script = own or self._default_script()
+        except _DefaultBrokenError as fault:
+            return self._unfiltered(folder, str(fault))
+        is_default = own is None
         if script is None or (script.triggers is not None and not _may_run(script.triggers, incoming)):
             return None
         view = view_of(incoming)
@@ -145,6 +155,8 @@ class Filters:
                 return None
             return _Planning(self, folder, incoming, now, view, environment).plan(result)
         except RunError as fault:
+            if is_default and self._settings.default_script is not None:
+                return self._unfiltered(folder, f"sieve.default_script: {self._settings.default_script}: {fault}")
             return self._broken(folder, incoming, now, str(fault))
         except PermissionError:
             return self._broken(folder, incoming, now, "the account's files cannot be read")
@@ -196,12 +208,26 @@ class Filters:
         """Seconds for which is remembered what was done for a message that may come again."""
         return self._lifetime
 
-    def _script(self, folder: Path) -> Script | None:
-        own = self.load(f"{folder}/{FOLDER}/{ACTIVE}")
-        if own is not None or self._default is not None:
-            return own or self._default
-        assert self._settings.default_script is not None
-        return self.load(str(self._settings.default_script))
+    def _default_script(self) -> Script:
+        """The script of those who have none. _DefaultBrokenError when the operator's cannot be used."""
+        if self._default is not None:
+            return self._default
+        path = str(self._settings.default_script)
+        try:
+            script = self.load(path)
+        except ScriptError as fault:
+            raise _DefaultBrokenError(f"sieve.default_script: {path}: {fault.problems[0]}") from fault
+        except PermissionError as fault:
+            raise _DefaultBrokenError(f"sieve.default_script: {path} cannot be read") from fault
+        if script is None:
+            raise _DefaultBrokenError(f"sieve.default_script: there is no file {path}")
+        return script
+
+    def _unfiltered(self, folder: Path, fault: str) -> Plan:
+        """The operator's script failed: the message is kept, the log says why, and the account is not bothered."""
+        with self._lock:
+            self.faults += 1
+        return Plan([Placement(folder, (), None, "INBOX")], fault=fault)
 
     def _environment(self, folder: Path, incoming: Incoming, now: float) -> Environment:
         memory = Memory(folder)

@@ -253,3 +253,20 @@ def test_the_reverse_path_of_a_redirect_is_the_senders_or_the_accounts(
     rules = filters(tmp_path, redirect_envelope_from=setting)
     sending = deliver(tmp_path, job(reverse_path=reverse_path), rules)
     assert [each.reverse_path for each in sending.outgoing] == [redirected]
+
+
+@pytest.mark.parametrize("text", [None, "nonsense", 'require "fileinto"; fileinto ;', "redirect :x;"])
+def test_a_default_script_that_fails_is_not_blamed_on_the_account(tmp_path, folder, text):
+    """The script is the operator's: the account got a notice about "your filter script" every day."""
+    path = tmp_path / "default.sieve"
+    if text is not None:
+        path.write_text(text)
+    rules = filters(tmp_path, default_script=path)
+    answer = deliver(tmp_path, job(), rules)
+    assert answer.kind == DELIVERED
+    assert len(in_new(folder)) == 1, "the message alone, without a notice"
+    assert "sieve.default_script" in answer.text
+    assert str(path) in answer.text
+    assert rules.faults == 1
+    script(folder, "keep;")
+    assert "sieve.default_script" not in deliver(tmp_path, job(queue_id="Q2"), rules).text
