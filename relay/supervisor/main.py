@@ -146,11 +146,11 @@ class Supervisor:
         self._signals.install()
         warnings = privileges.apply(config)
         self._examine_for(config)
+        privileges.make_data_dir(config.data_dir, None)
         self._log.open(config)
         for warning in warnings:
             self._log.event("warning", "privileges", reason=warning)
         self._raise_file_limit(config)
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock_data_dir(config.data_dir, LOCK_WAIT)
         self._sockets.ensure(self._endpoints(config))
         self._selector.register(self._signals, selectors.EVENT_READ, None)

@@ -228,6 +228,8 @@ def _log(config: Config) -> Iterator[Finding]:
     if os.path.lexists(file):
         if not os.access(file, os.W_OK) or file.is_dir():
             yield error(path, f"{_reason(file, os.W_OK)}; {_give(file)}")
+    elif file.parent in (config.data_dir, *config.data_dir.parents) and not os.path.lexists(file.parent):
+        return  # it is made at the start
     elif not os.access(file.parent, _WRITE):
         yield error(path, f"{_reason(file.parent, _WRITE, is_folder=True)}; {_make(file.parent)}")
 

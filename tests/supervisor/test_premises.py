@@ -114,6 +114,12 @@ def test_a_folder_above_that_is_closed_is_the_one_that_is_named(config, folder):
     assert "chmod o+x" in text
 
 
+def test_a_log_in_a_data_directory_that_is_made_at_the_start_is_no_fault(config, folder):
+    data = folder / "a" / "b"
+    changed = dataclasses.replace(config, data_dir=data, log=LogSettings(destination=str(data / "log")))
+    assert not seen(changed, root_makes_data_dir=True)
+
+
 def test_missing_files_and_folders_are_named(config, folder):
     changed = dataclasses.replace(
         config,
