@@ -62,6 +62,10 @@ class Carried(NamedTuple):
     is_held: bool
     status: str
     text: str
+    code: int = 0
+    """Reply code of the last outcome; 0 where no reply was involved, or when a version wrote it that kept none."""
+    stage: str = ""
+    next_hop: str = ""
 
 
 class Envelope(NamedTuple):
@@ -89,6 +93,7 @@ class Envelope(NamedTuple):
 _packer: Final = msgpack.Packer(use_bin_type=True)
 _FIELDS: Final = len(Envelope._fields)
 _CLIENT_FIELDS: Final = len(Client._fields)
+_CARRIED_FIELDS: Final = len(Carried._fields)
 _new: Final = tuple.__new__
 """Makes a named tuple as ``_make`` does, without a Python call."""
 
@@ -100,7 +105,7 @@ def unpack(octets: bytes | memoryview) -> Envelope:
         if len(fields) == _FIELDS and len(fields[7]) == _CLIENT_FIELDS and fields[8] is None:
             return _new(Envelope, (*fields[:7], _new(Client, fields[7]), None))
         client = Client(*fields[7][:6]) if len(fields) > 7 else Client()
-        carried = Carried(*fields[8][:10]) if len(fields) > 8 and fields[8] is not None else None
+        carried = Carried(*fields[8][:_CARRIED_FIELDS]) if len(fields) > 8 and fields[8] is not None else None
         session_id = fields[6] if len(fields) > 6 else ""
         return Envelope._make((*fields[:6], session_id, client, carried))
     except (TypeError, IndexError, ValueError, msgpack.UnpackException) as fault:

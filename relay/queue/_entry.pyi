@@ -113,6 +113,8 @@ class EntryList(Chain):
         """The first entry, or None when there is none."""
     def __iter__(self) -> Iterator[Entry]:
         """Over a copy: the list may change meanwhile."""
+    def is_among_first(self, entry: Entry, count: int) -> bool:
+        """Whether ``entry`` is one of the first ``count``: O(count)."""
     def take(self, group: object | None, limit: int) -> list[Entry]:
         """Takes out the first entries (up to ``limit``) whose ``group`` is this one, or any for None."""
 

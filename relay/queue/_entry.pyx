@@ -230,6 +230,15 @@ cdef class EntryList(Chain):
             node = node.next
         return iter(entries)
 
+    def is_among_first(self, Entry entry, Py_ssize_t count):
+        cdef Node* node = self.head.next
+        while count > 0 and node != &self.head:
+            if node == &entry.queue:
+                return True
+            node = node.next
+            count -= 1
+        return False
+
     def take(self, object group, Py_ssize_t limit):
         cdef list entries = []
         cdef Node* node = self.head.next

@@ -134,6 +134,9 @@ def copy_envelope(entry: Entry, envelope: Envelope) -> Envelope:
         is_held=bool(entry.flags & IS_HELD),
         status=reason.status if reason else "",
         text=reason.text if reason else "",
+        code=reason.code if reason else 0,
+        stage=reason.stage if reason else "",
+        next_hop=reason.next_hop if reason else "",
     )
     recipients = tuple(envelope.recipients[index] for index in indexes)
     return envelope._replace(recipients=recipients, flags=envelope.flags | COPY, carried=carried)

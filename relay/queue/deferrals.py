@@ -17,8 +17,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any, Final
 
-Deferral = tuple[int, int, str, str]
-"""(attempts, due_at, status, text)."""
+Why = tuple[int, str, str, str, str]
+"""(code, status, text, stage, next_hop), as in an outcome."""
+Deferral = tuple[int, int, Why]
+"""(attempts, due_at, why)."""
 _MOST: Final = 65_534
 """Attempts that are told apart."""
 
@@ -28,13 +30,12 @@ class Deferrals:
 
     def __init__(self) -> None:
         self._segments: dict[int, _Columns] = {}
-        self._reasons: list[tuple[str, str]] = []
-        self._numbers: dict[tuple[str, str], int] = {}
+        self._reasons: list[Why] = []
+        self._numbers: dict[Why, int] = {}
 
     def add(self, log: int, segment: int, offset: int, deferral: Deferral) -> None:
         """All recipients of the record at ``offset`` were deferred."""
-        attempts, due_at, status, text = deferral
-        reason = (status, text)
+        attempts, due_at, reason = deferral
         number = self._numbers.get(reason)
         if number is None:
             number = self._numbers[reason] = len(self._reasons)
@@ -51,7 +52,7 @@ class Deferrals:
         if found is None:
             return None
         attempts, due_at, number = found
-        return (attempts, due_at, *self._reasons[number])
+        return attempts, due_at, self._reasons[number]
 
     def clear(self) -> None:
         """Forgets all."""

@@ -11,13 +11,14 @@ Not here: reading records (relay/spool/reader.py), journals (recovery.py).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from relay.mail import outcome as kinds
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome
 from relay.queue._entry import new_entry
 from relay.queue.action import Notice
+from relay.queue.deferrals import Deferral, Why
 from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_NULL_PATH, Entry, Reason
 from relay.queue.recovery import RecordState, Recovery
 from relay.queue.routing import Route, Router, shard_of
@@ -155,16 +156,16 @@ class Intake:
             0 if envelope.reverse_path else IS_NULL_PATH,
         )
         if known is not None:
-            attempts, due_at, status, text, is_notified, is_held = known
+            attempts, due_at, why, is_notified, is_held = known
             entry.attempts = min(attempts, 65_535)
             entry.due_at = due_at
             entry.flags |= (IS_DELAY_NOTIFIED if is_notified else 0) | (IS_HELD if is_held else 0)
-            entry.reason = self._reason(status, text)
+            entry.reason = self._reason(why)
         self._scheduler.add(entry, now)
         self.added += 1
 
-    def _reason(self, status: str, text: str) -> Reason | None:
-        return self._scheduler.reasons.keep(kinds.deferred(status, text, "")) if status else None
+    def _reason(self, why: Why) -> Reason | None:
+        return self._scheduler.reasons.keep(Outcome(kinds.DEFERRED, *why)) if why[1] else None
 
     def _owed(self, ref: tuple[int, int, int], envelope: Envelope, state: RecordState) -> Notice | None:
         failures: list[tuple[int, Outcome]] = [
@@ -182,13 +183,17 @@ class Intake:
         return notice
 
 
-_History = tuple[int, int, str, str, bool, bool]
-"""(attempts, due_at, status, text, delay notice sent, held)."""
+_History = tuple[int, int, Why, bool, bool]
+"""(attempts, due_at, why, delay notice sent, held)."""
+_NOTHING: Final[Deferral] = (0, 0, (0, "", "", "", ""))
 
 
 def _by_history(state: RecordState | None, envelope: Envelope, indexes: list[int]) -> list[tuple[_History, list[int]]]:
     carried = envelope.carried
-    before = (carried.attempts, carried.due_at, carried.status, carried.text) if carried else (0, 0, "", "")
+    before = _NOTHING
+    if carried is not None:
+        why = (carried.code, carried.status, carried.text, carried.stage, carried.next_hop)
+        before = (carried.attempts, carried.due_at, why)
     lots: dict[tuple[int, int, bool, bool], tuple[_History, list[int]]] = {}
     for index in indexes:
         last = (state.deferred.get(index) if state is not None else None) or before

@@ -16,12 +16,13 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable
+from typing import Any
 
 from relay.mail import outcome as kinds
 from relay.mail.outcome import Outcome
 from relay.queue.action import JournalEntry
 from relay.queue.commands import remove
-from relay.queue.deferrals import Deferrals
+from relay.queue.deferrals import Deferral, Deferrals
 from relay.queue.ledger import Ledger
 from relay.queue.scheduler import Scheduler
 
@@ -34,8 +35,7 @@ class RecordState:
     def __init__(self) -> None:
         self.finished: set[int] = set()
         self.failed: dict[int, Outcome] = {}
-        self.deferred: dict[int, tuple[int, int, str, str]] = {}
-        """(attempts, due_at, status, text)."""
+        self.deferred: dict[int, Deferral] = {}
         self.notified: set[int] = set()
         self.held: set[int] = set()
 
@@ -47,12 +47,12 @@ class RecordState:
             self.finished.update(indexes)
         elif kind == "failed":
             for index in indexes:
-                self.failed[index] = _failure(*said[2:7])
+                self.failed[index] = _failure(*said[2:8])
         elif kind == "deferred":
             for index in indexes:
                 known = self.deferred.get(index)
                 if known is None or known[:2] < said[2:4]:
-                    self.deferred[index] = said[2:6]
+                    self.deferred[index] = _deferral(said[2:])
         elif kind == "notified":
             self.notified.update(indexes)
         elif kind == "held":
@@ -61,9 +61,18 @@ class RecordState:
             self.held.difference_update(indexes)
 
 
-def _failure(code: int, status: str, text: str, stage: str, next_hop: str) -> Outcome:
-    kind = kinds.EXPIRED if status.startswith("4") else kinds.FAILED
+def _failure(code: int, status: str, text: str, stage: str, next_hop: str, kind: str = "") -> Outcome:
+    """What was journaled without its kind tells it by its status: peers' statuses of class 4 were not kept then."""
+    if kind not in {kinds.EXPIRED, kinds.FAILED}:
+        kind = kinds.EXPIRED if status.startswith("4") else kinds.FAILED
     return Outcome(kind, code, status, text, stage, next_hop)
+
+
+def _deferral(said: tuple[Any, ...]) -> Deferral:
+    """(attempts, due_at, status, text), and (code, stage, next_hop) where they were journaled."""
+    attempts, due_at, status, text, *more = said
+    code, stage, next_hop = more[:3] if len(more) >= 3 else (0, "", "")
+    return attempts, due_at, (code, status, text, stage, next_hop)
 
 
 class Recovery:
@@ -85,7 +94,7 @@ class Recovery:
             elif kind == "finished" and item[4] is None:
                 self._finish(item[1], item[2], (item[3],))
             elif kind == "deferred" and item[4] is None:
-                self._deferrals.add(item[1], item[2], item[3], item[5:9])
+                self._deferrals.add(item[1], item[2], item[3], _deferral(item[5:]))
             elif kind in ("finished", "failed", "deferred", "notified", "held", "released"):
                 self._said.setdefault((item[1], item[2], item[3]), []).append((kind, *item[4:]))
 

@@ -123,8 +123,7 @@ def failed_entries(notice: Notice) -> list[JournalEntry]:
     for index, outcome in notice.failures:
         lots.setdefault(outcome, []).append(index)
     return [
-        ("failed", notice.log, notice.segment, notice.offset, tuple(lot), o.code, o.status, o.text, o.stage, o.next_hop)
-        for o, lot in lots.items()
+        ("failed", notice.log, notice.segment, notice.offset, tuple(lot), *o[1:], o.kind) for o, lot in lots.items()
     ]
 
 
@@ -133,12 +132,18 @@ def deferred_entries(entry: Entry) -> Iterable[JournalEntry]:
     reason: Reason | tuple[Reason, ...] | None = entry.reason
     head = ("deferred", entry.log, entry.segment, entry.offset)
     if not isinstance(reason, tuple):
-        status, text = (reason.status, reason.text) if reason else ("", "")
-        return [(*head, entry.indexes, entry.attempts, entry.due_at, status, text)]
+        return [(*head, entry.indexes, entry.attempts, entry.due_at, *_why(reason))]
     lots: dict[Reason, list[int]] = {}
     for position, each in enumerate(reason):
         lots.setdefault(each, []).append(entry.indexes[position] if entry.indexes is not None else position)
-    return [(*head, tuple(lot), entry.attempts, entry.due_at, r.status, r.text) for r, lot in lots.items()]
+    return [(*head, tuple(lot), entry.attempts, entry.due_at, *_why(r)) for r, lot in lots.items()]
+
+
+def _why(reason: Reason | None) -> tuple[str, str, int, str, str]:
+    """In the order of the journal, where the last three were added later."""
+    if reason is None:
+        return "", "", 0, "", ""
+    return reason.status, reason.text, reason.code, reason.stage, reason.next_hop
 
 
 def _fail(

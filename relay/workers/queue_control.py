@@ -1,7 +1,7 @@
 """``relay queue`` on a running appliance: what the command line asks of one delivery worker.
 
     request   ("queue", operation, {"id": ..., "domain": ..., "older_than": seconds})   all keys optional
-    answer    ("entry", {...}) for each, then ("end", {"count": entries}), or ("error", text)
+    answer    ("entry", {...}) for each (``describe``), then ("end", {"count": entries}), or ("error", text)
 
 Operations: list, show, retry, hold, release, remove. The loop turns between portions, so that a command over a million
 entries holds up no delivery.
@@ -21,8 +21,9 @@ from relay.mail.queue_id import made_at_us
 from relay.net.frames import FrameProtocol
 from relay.queue import commands
 from relay.queue.action import Settled
-from relay.queue.entry import ACTIVE, COPYING, DEFERRED, GONE, HELD, IS_FOREIGN, Entry, queue_number, reason_of
+from relay.queue.entry import DEFERRED, GONE, IS_FOREIGN, Entry, queue_number
 from relay.queue.scheduler import Scheduler
+from relay.queue.waiting import waiting
 from relay.spool import LogReader, MissingRecord
 from relay.telemetry.sink import LogSink
 from relay.workers.clock import now_us
@@ -140,45 +141,48 @@ def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:
 
 
 def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope | None) -> dict[str, Any]:
-    """One entry for the command line; without its envelope where the record on disk is damaged."""
+    """One entry for the command line; without its envelope where the record on disk is damaged.
+
+    ``state`` and ``waits_for`` as in relay/queue/waiting.py; ``due_at``: the next try, microseconds since the epoch,
+    also when that is the next probe of a suspended next hop; 0 when it is now or not known. ``code`` (0: no reply),
+    ``status``, ``text``, ``stage`` and ``next_hop``: why it was not delivered so far, empty when nothing went wrong.
+    """
     if envelope is None:
         return _described_damage(entry)
     indexes = entry.indexes if entry.indexes is not None else range(len(envelope.recipients))
-    blocked = scheduler.places.blocked_by(entry)
-    reason = blocked or reason_of(entry, 0)
+    how = waiting(scheduler, entry, now_us())
+    reason = how.reason
     return {
         "queue_id": entry.queue_id,
-        "state": _state(entry, is_blocked=blocked is not None),
+        "state": how.state,
+        "waits_for": how.waits_for,
         "reverse_path": shown(envelope.reverse_path),
         "recipients": [shown(envelope.recipients[index]) for index in indexes],
         "size": envelope.size,
         "received_at": envelope.received_at,
-        "due_at": entry.due_at if entry.state == DEFERRED else 0,
+        "due_at": how.next_at,
         "attempts": entry.attempts,
+        "code": reason.code if reason else 0,
         "status": reason.status if reason else "",
         "text": reason.text if reason else "",
+        "stage": reason.stage if reason else "",
         "next_hop": (reason.next_hop if reason else "") or entry.group.key,
     }
-
-
-def _state(entry: Entry, *, is_blocked: bool) -> str:
-    if entry.state == HELD:
-        return "hold"
-    if entry.state in (ACTIVE, COPYING):
-        return "active"
-    return "deferred" if entry.state == DEFERRED or is_blocked else "incoming"
 
 
 def _described_damage(entry: Entry) -> dict[str, Any]:
     return {
         "queue_id": entry.queue_id,
         "state": "corrupt",
+        "waits_for": "",
         "reverse_path": "",
         "recipients": [],
         "size": 0,
         "received_at": made_at_us(entry.queue_id),
         "due_at": entry.due_at if entry.state == DEFERRED else 0,
         "attempts": entry.attempts,
+        "code": 0,
+        "stage": "",
         "status": "5.3.0",
         "text": f"its record on our disk is damaged (log {entry.log}, segment {entry.segment}, offset {entry.offset}); "
         "what can be read of it is in corrupt/",

@@ -296,3 +296,29 @@ def test_remove_by_domain_takes_the_matching_recipients_only():
     assert (entry.indexes, entry.count) == ((1,), 1)
     assert remove(bench.scheduler, entry, None, BEGIN) == [("finished", 1, 2, 3, (1,))]
     assert bench.entries == []
+
+
+def test_what_was_said_comes_back_whole_with_its_code_stage_and_next_hop():
+    """Else the DSN of what expires after a restart would give a peer's words as ours (RFC 3464 2.3.6)."""
+    said = ("deferred", 1, 2, 3, None, 4, BEGIN + HOUR, "4.2.2", "full", 452, "rcpt", "mx[192.0.2.1]:25")
+    bench = Bench([said])
+    bench.read(3, envelope())
+    (entry,) = bench.entries
+    reason = reason_of(entry, 0)
+    assert reason is not None
+    assert (reason.code, reason.stage, reason.next_hop) == (452, "rcpt", "mx[192.0.2.1]:25")
+    assert lift(entry)
+    copy = copy_envelope(entry, envelope()).carried
+    assert copy is not None
+    assert (copy.code, copy.stage, copy.next_hop) == (452, "rcpt", "mx[192.0.2.1]:25")
+    later = Bench()
+    later.read(9, copy_envelope(entry, envelope()))
+    assert reason_of(later.entries[0], 0).code == 452  # type: ignore[union-attr]
+
+
+def test_a_failure_stays_one_whatever_status_the_peer_gave_it():
+    """``550 4.2.2`` is permanent (RFC 5321 4.2.1), and has not expired."""
+    bench = Bench([("failed", 1, 2, 3, (0,), 550, "4.2.2", "full", "rcpt", "mx", "failed")])
+    notice = bench.read(3, envelope())
+    assert notice is not None
+    assert [outcome.kind for _, outcome in notice.failures] == [FAILED]

@@ -39,9 +39,9 @@ def test_deferred_recipients_stay_and_the_others_leave():
     assert (entry.indexes, entry.count, entry.attempts) == ((3, 7), 2, 1)
     assert entry.due_at == BEGIN + 61 * SECOND
     assert settled.journal == [
-        ("failed", 1, 2, 3, (5,), 550, "5.1.1", "no such user", "rcpt", ""),
-        ("deferred", 1, 2, 3, (3,), 1, entry.due_at, "4.2.0", "later"),
-        ("deferred", 1, 2, 3, (7,), 1, entry.due_at, "4.2.2", "full"),
+        ("failed", 1, 2, 3, (5,), 550, "5.1.1", "no such user", "rcpt", "", "failed"),
+        ("deferred", 1, 2, 3, (3,), 1, entry.due_at, "4.2.0", "later", 450, "rcpt", ""),
+        ("deferred", 1, 2, 3, (7,), 1, entry.due_at, "4.2.2", "full", 452, "rcpt", ""),
         ("finished", 1, 2, 3, (1,)),
     ]
     assert settled.notice is not None
@@ -55,7 +55,9 @@ def test_deferred_recipients_stay_and_the_others_leave():
 
 def test_all_deferred_for_one_reason_is_one_journal_entry():
     entry = make(5)
-    assert run(entry, *[LATER] * 5).journal == [("deferred", 1, 2, 3, None, 1, entry.due_at, "4.2.0", "later")]
+    assert run(entry, *[LATER] * 5).journal == [
+        ("deferred", 1, 2, 3, None, 1, entry.due_at, "4.2.0", "later", 450, "rcpt", "")
+    ]
     assert entry.indexes is None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -165,3 +166,27 @@ def test_a_stopped_appliance_shows_the_same_and_takes_no_commands(relay: Applian
 def snapshot(folder: Path) -> dict[str, bytes]:
     """Every file below ``folder``."""
     return {str(path): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_message_whose_next_hop_says_nothing_is_active(tmp_path: Path) -> None:
+    """It accepts connections and never greets: the message is being tried, not waiting for its turn."""
+    with socket.create_server(("127.0.0.3", 0)) as silent:
+        more = f'\n[[relay_domain]]\ndomain = "mute.test"\nnext_hop = "smtp://127.0.0.3:{silent.getsockname()[1]}"\n'
+        with Appliance(tmp_path, silent.getsockname()[1], more=more) as beside:
+            beside.send("x@mute.test")
+            wait_for(lambda: [e["state"] for e in beside.queue()] == ["active"], 10, beside.tail)
+            (entry,) = beside.queue()
+            assert (entry["waits_for"], entry["due_at"]) == ("connection", 0)
+
+
+def test_a_message_for_a_suspended_next_hop_says_why_and_when_it_is_tried_next(tmp_path: Path) -> None:
+    """Nobody listens there: no attempt was counted, and the reason and the time of the probe are those of the hop."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        port = gone.getsockname()[1]
+    with Appliance(tmp_path, port) as beside:
+        beside.send("x@relay.test")
+        wait_for(lambda: [e["state"] for e in beside.queue()] == ["deferred"], 10, beside.tail)
+        (entry,) = beside.queue()
+    assert (entry["waits_for"], entry["attempts"], entry["stage"]) == ("next hop", 0, "connect")
+    assert "refused" in entry["text"]
+    assert 0 < entry["due_at"] / 1e6 - time.time() < 80
