@@ -59,7 +59,7 @@ class NullLog:
 
 def time_messages(seconds: float) -> None:
     """Prints the microseconds of processor time of one message, for each way of sending it."""
-    stand = Stand(spool=NullSpool(), log=NullLog(), max_commands=100_000_000)
+    stand = Stand(spool=NullSpool(), log=NullLog(), max_commands=100_000_000, early_talk="everybody")
     for way, buffers in WAYS.items():
         session = Session(stand.service)
         session.open("192.0.2.1", 1, stand.now)

@@ -87,7 +87,7 @@ class PromptSpool(NullSpool):
 
 def relay_stand(files: Files, *, is_implicit: bool) -> Stand:
     stand = Stand(spool=PromptSpool(), log=NullLog(), tls=lambda row: relay_tls(files, row), is_implicit=is_implicit,
-                  max_connections=1_000_000, max_connections_per_client=1_000_000)  # fmt: skip
+                  max_connections=1_000_000, max_connections_per_client=1_000_000, early_talk="everybody")  # fmt: skip
     stand.context.tick(*read_clocks())
     return stand
 

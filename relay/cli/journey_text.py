@@ -67,6 +67,8 @@ _REASONS: Final = {
     "memory": "This process is above smtp.memory_budget. The client will try again.",
     "draining": "This process was ending. The client will try again.",
     "internal": "A fault in Relay (see the events in the log). The client will try again.",
+    "early_talker": "The client did not wait for a reply before it said more, as programs do that were tricked into "
+    "sending text (smtp.early_talk).",
     "quit": "The client gave it up and said good-bye.",
     "peer_closed": "The client closed the connection before the message was whole. Nothing was accepted.",
     "peer_reset": "The connection was lost before the message was whole. Nothing was accepted.",

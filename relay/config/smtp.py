@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.config.declare import setting
-from relay.config.kinds import Duration, Size, Text, Whole
+from relay.config.kinds import Choice, Duration, Size, Text, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,14 @@ class SmtpSettings:
         Duration("0s", "1m"),
         "How long the greeting is held back. Who talks before it (RFC 5321 4.3.1) is no mail server: 554 5.5.1.",
         default="0s",
+    )
+    early_talk: str = setting(
+        Choice(("nobody", "trusted", "everybody")),
+        "Who may talk on without waiting for a reply that has to be waited for: before the greeting of an `mx` "
+        "listener (RFC 5321 4.3.1), behind HELO, EHLO or DATA (RFC 2920 3.1). A program that was tricked into "
+        "sending us text talks so. Anybody else is told 554 5.5.1 and the session ends. `trusted`: clients in "
+        "`trusted_networks`.",
+        default="nobody",
     )
     recipient_delimiter: str = setting(
         Text(longest=1),

@@ -4,6 +4,11 @@
 Theory: which command may come when is one table (``_NEEDS``, ``_FORBIDS``). What policy is asked about goes on in
 _verdicts.pyx.
 
+HELO, EHLO and DATA end what a client may send in one go: their replies have to be waited for (RFC 2920 3.1). One with
+octets behind it in what was read, or read before its reply was written, comes from a client that reads no replies,
+such as a web browser or server that was made to send text of somebody else's: the session ends there. The same holds
+for what is there before the greeting is written, at a listener for other servers. ``smtp.early_talk`` exempts.
+
 Not here: how lines and contents are read (_session.pyx, relay/_fastparse.pyx).
 """
 
@@ -90,6 +95,9 @@ cdef class Commands(Verdicts):
             return self.refuse("not_ascii")
         if verb == V_STARTTLS:
             return self.starttls(arg_start < arg_end, end == PyBytes_GET_SIZE(octets))
+        if end < PyBytes_GET_SIZE(octets) and not self.may_talk_early and (
+                verb == V_DATA or verb == V_EHLO or verb == V_HELO):
+            return self.end("data_not_last" if verb == V_DATA else "hello_not_last", "early_talker")
         if verb == V_AUTH and self.service.authenticator is None:
             return self.refuse("auth")
         if self.is_refused_by_order(verb):

@@ -19,12 +19,13 @@ Not here: everything that SMTP is (_session.pyx), everything that TLS is (relay/
 from cpython.bytes cimport PyBytes_GET_SIZE
 from libc.stdint cimport int64_t
 
+from relay._fastparse cimport V_HTTP, V_TLS, command
 from relay.net._acceptor cimport Acceptor
 from relay.net._poll cimport Poll
 from relay.net._stream cimport Stream
 from relay.smtp._context cimport Service
 from relay.smtp._session cimport Session
-from relay.smtp._speaker cimport HANDSHAKE, LINGER, OVER
+from relay.smtp._speaker cimport GREETING, HANDSHAKE, LINGER, OVER
 
 import asyncio
 
@@ -40,6 +41,10 @@ cdef extern from "time.h" nogil:
 
 cdef extern from "<sys/socket.h>" nogil:
     int setsockopt(int descriptor, int level, int name, const void* value, unsigned int size)
+    ssize_t recv(int descriptor, void* into, size_t size, int flags)
+    enum:
+        MSG_DONTWAIT
+        MSG_PEEK
 
 cdef extern from "<netinet/in.h>":
     int IPPROTO_TCP
@@ -48,6 +53,7 @@ cdef extern from "<netinet/tcp.h>":
     int TCP_QUICKACK
 
 cdef enum:
+    PEEKED = 64                 # octets looked at before the greeting: the longest HTTP method fits
     DISCARD_LIMIT = 1048576     # octets thrown away after the last reply, then the connection is cut
     HELLO = 0x16                # how TLS begins (relay.net.tls_machine.HELLO)
 
@@ -109,6 +115,23 @@ cdef class Connection(Session):
         except Exception as fault:
             self.fail(fault)
         return 0
+
+    cdef bint has_spoken_early(self) except -1:
+        """Before the greeting the kernel is asked as well. What is another protocol's is let through: it is told so,
+        and which port is the right one, when it is read."""
+        cdef char[PEEKED] octets
+        cdef ssize_t size
+        cdef Py_ssize_t start = 0, stop = 0
+        cdef int verb
+        if self.held is not None:
+            return True
+        if self.state != GREETING or self.stream is not None or self.wire is None:
+            return False
+        size = recv(self.wire.fd, octets, PEEKED, MSG_PEEK | MSG_DONTWAIT)
+        if size <= 0:
+            return False
+        verb = command(octets, 0, size, &start, &stop)
+        return verb != V_HTTP and verb != V_TLS
 
     cdef int received(self, bytes octets) except -1:
         try:

@@ -8,6 +8,11 @@ from relay.telemetry.cells cimport Histogram
 cdef enum:
     VERBS = 17      # of relay._fastparse.Verb that have a counter of their own, V_NONE first
 
+cdef enum EarlyTalk:            # who may talk without waiting for replies (smtp.early_talk)
+    NOBODY
+    TRUSTED
+    EVERYBODY
+
 cdef struct Limits:
     # Sizes in octets, durations in microseconds; 0 stands for "no limit" where the settings allow it.
     Py_ssize_t message_size
@@ -28,6 +33,7 @@ cdef struct Limits:
     int64_t session_timeout
     int64_t banner_delay
     int64_t handshake_timeout
+    int early_talk              # NOBODY, TRUSTED or EVERYBODY
 
 cdef struct Cells:
     # Indexes into the row of counters. Where there are two, the first is for mx, the second for submission.

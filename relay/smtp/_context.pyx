@@ -67,6 +67,7 @@ cdef class ServerContext:
         limits.large_content = smtp.large_content
         limits.memory = smtp.memory_budget
         limits.data_rate = smtp.min_data_rate
+        limits.early_talk = ("nobody", "trusted", "everybody").index(smtp.early_talk)
         limits.data_rate_grace = _us(smtp.data_rate_grace)
         limits.command_timeout = _us(smtp.command_timeout)
         limits.data_timeout = _us(smtp.data_timeout)

@@ -16,6 +16,8 @@ cdef class Session(Commands):
     cdef bint has_spoken            # something has come since TLS was to begin
     cdef bint is_file_behind        # the file of a large content cannot keep up
 
+    cdef bint has_spoken_early(self) except -1
+    cdef bint is_uninvited(self) noexcept
     cdef bint is_waiting(self) noexcept
     cdef int speaks_plainly(self, bytes octets) except -1
     cdef bint may_read(self) noexcept

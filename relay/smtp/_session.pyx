@@ -11,7 +11,8 @@ content (_handover.pyx), what it obeys (_commands.pyx), and here what it reads a
 may be made of is decided in next_line() and scan_content() of relay/_fastparse.pyx and nowhere else.
 
 Invariants:
-    - the same octets bring the same replies however they are cut into buffers;
+    - the same octets bring the same replies however they are cut into buffers, but for what has to be waited for
+      (STARTTLS, and HELO, EHLO and DATA, see _commands.pyx);
     - a session between transactions holds no buffer; while it waits it holds at most HOLD_LIMIT octets and one read.
 
 Not here: sockets (_connection.pyx).
@@ -235,14 +236,24 @@ cdef class Session(Commands):
 
     # --- input ---
 
+    cdef bint has_spoken_early(self) except -1:
+        return self.held is not None
+
+    cdef bint is_uninvited(self) noexcept:
+        """Whether a content begins although the 354 before it is not written yet: a promise is before it, or the peer
+        does not read."""
+        return self.transaction.read == 0 and not self.may_talk_early and (
+            self.out is not None or self.behind is not None or self.is_choked)
+
     cdef bint is_waiting(self) noexcept:
         return self.question is not None or self.is_choked or self.is_held_up or (
             self.state != COMMAND and self.state != CONTENT and self.state != CHUNK)
 
     cdef bint may_go_ahead(self, char first) noexcept:
         """Whether a command may be obeyed while contents before it are being synced. AUTH and STARTTLS, whose replies
-        begin another dialogue, may not; ``first`` is the first octet of the line."""
-        return self.awaited < AHEAD and first not in b"AaSs" and not self.context.is_over_half_budget()
+        begin another dialogue, may not, nor HELO and EHLO, whose reply has to be written before more is read; ``first``
+        is the first octet of the line."""
+        return self.awaited < AHEAD and first not in b"AaSsEeHh" and not self.context.is_over_half_budget()
 
     cdef bint may_read(self) noexcept:
         if self.state >= OVER:
@@ -261,8 +272,10 @@ cdef class Session(Commands):
             return 0
         if self.state == HANDSHAKE:
             return 0            # in the clear: nobody has heard it (RFC 3207 5)
-        if self.state == GREETING and self.is_settled:
-            return self.end("early_talker", "refused")
+        if self.state == GREETING and self.is_settled and not self.may_talk_early:
+            return self.end("early_talker", "early_talker")
+        if self.state == CONTENT and self.is_uninvited():
+            return self.end("data_not_last", "early_talker")
         if held is not None:
             octets = held + octets
         if self.has_more or self.is_waiting():

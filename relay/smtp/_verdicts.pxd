@@ -7,8 +7,10 @@ cdef class Verdicts(Login):
     cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about
     cdef int candidate_flags
     cdef bint is_settled            # the greeting has been decided upon
+    cdef bint may_talk_early        # without waiting for the greeting, and for the replies to HELO, EHLO and DATA
 
     cdef int greet(self) except -1
+    cdef bint has_spoken_early(self) except -1
     cdef int welcome(self) except -1
     cdef int refuse_mail(self, str name, str detail, bytes reverse_path) except -1
     cdef int refuse_rcpt(self, object reply, str reason) except -1

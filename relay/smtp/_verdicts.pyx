@@ -7,7 +7,7 @@ an awaitable, as soon as it is there: the way is the same.
 Not here: which command may come when (_commands.pyx), what policy says (relay/policy).
 """
 
-from relay.smtp._context cimport ServerContext
+from relay.smtp._context cimport EVERYBODY, NOBODY, ServerContext
 from relay.smtp._login cimport AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT
 from relay.smtp._speaker cimport COMMAND, SPOOLING
 from relay.smtp._transaction cimport Transaction
@@ -26,7 +26,14 @@ cdef bytes _RCPT_OK = words.RCPT_OK.wire()
 cdef class Verdicts(Login):
     """Asks policy, and obeys it."""
 
+    cdef bint has_spoken_early(self) except -1:
+        """Whether octets of the peer's are there already that are not worked on yet."""
+        return False
+
     cdef int greet(self) except -1:
+        """The greeting; or its refusal, when another server, which should wait for it (RFC 5321 4.3.1), has not."""
+        if not self.service.is_submission and not self.may_talk_early and self.has_spoken_early():
+            return self.end("early_talker", "early_talker")
         self.state = COMMAND
         self.say(self.service.greeting)
         return self.arm()
@@ -134,6 +141,8 @@ cdef class Verdicts(Login):
         if stage == AT_DATA:
             return self.submit()
         if stage == AT_HELO:
+            if not self.may_talk_early and self.has_spoken_early():
+                return self.end("hello_not_last", "early_talker")
             self.abort_transaction("")
             self.helo_name = self.candidate
             self.is_esmtp = self.candidate_flags
@@ -141,6 +150,8 @@ cdef class Verdicts(Login):
                 return self.say(self.service.helo_reply)
             return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
         self.is_settled = True
+        self.may_talk_early = self.context.limits.early_talk == EVERYBODY or (
+            self.is_trusted and self.context.limits.early_talk != NOBODY)
         if self.context.limits.banner_delay:
             self.deadline = self.now + self.context.limits.banner_delay
             self.rearm()

@@ -102,6 +102,8 @@ REFUSALS: Final[dict[str, Refusal]] = {
     "tls": Refusal(words.TLS_SPOKEN, ""),
     "plain": Refusal(words.TLS_WANTED, ""),
     "early_talker": Refusal(words.SPOKE_TOO_EARLY, "sequence"),
+    "hello_not_last": Refusal(words.HELLO_NOT_LAST, "sequence"),
+    "data_not_last": Refusal(words.DATA_NOT_LAST, "sequence"),
     # --- connections that are not greeted; counted in relay_smtp_connections_refused_total ---
     "limit": Refusal(words.TOO_MANY_CONNECTIONS, ""),
     "client_limit": Refusal(words.TOO_MANY_CONNECTIONS_FROM_YOU, ""),

@@ -70,7 +70,7 @@ REASONS: Final = _words(
 """Why a command or a message was refused."""
 CLOSED: Final = _words(
     "quit peer_closed peer_reset command_timeout content_timeout slow session_timeout too_many_errors",
-    "too_many_commands refused mixup tls_failed drained internal",
+    "too_many_commands refused mixup early_talker tls_failed drained internal",
 )
 """Why a session ended."""
 READERS: Final = ("imap", "pop3", "managesieve")

@@ -115,7 +115,7 @@ def test_a_size_that_cannot_be_told_ends_the_session(line: str) -> None:
 
 @pytest.mark.parametrize("command", ["MAIL FROM:<>", "RCPT TO:<bert@local.test>", "DATA"])
 def test_between_chunks_only_chunks_may_come(command: str) -> None:
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = stand.connect().hello()
     peer.send(ENVELOPE + bdat(b"Subject: x\r\n", b""))
     assert peer.say(command, "NOOP") == [
@@ -168,7 +168,7 @@ def test_a_large_content_goes_to_a_file_chunk_by_chunk(end: bytes) -> None:
 
 
 def test_another_name_said_behind_a_large_content_is_not_in_its_envelope() -> None:
-    stand = Stand(large_content=64 << 10)
+    stand = Stand(early_talk="everybody", large_content=64 << 10)
     peer = stand.connect().hello()
     content = b"Subject: x\r\n\r\n" + b"line\r\n" * 20_000
     said = peer.send(ENVELOPE + bdat(content) + b"EHLO other.example\r\n" + ENVELOPE + bdat(b"Subject: y\r\n"))
@@ -248,7 +248,7 @@ def test_above_a_number_of_messages_at_the_spool_the_peer_waits() -> None:
 
 
 def test_data_may_follow_while_the_content_before_it_is_being_synced() -> None:
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = several(stand, 1, ENVELOPE + b"DATA\r\n")
     assert peer.session.receive(b"Subject: y\r\n.\r\n", stand.now) == b""
     assert len(stand.spool.waiting) == 2

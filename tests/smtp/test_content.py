@@ -74,7 +74,7 @@ def test_the_received_field_shows_the_address_as_a_literal(address: str, shown: 
 )
 def test_the_with_keyword_names_the_protocol(hello: str, parameters: str, protocol: str) -> None:
     """RFC 3848, RFC 6531 4.3."""
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = stand.connect()
     peer.say(hello, f"MAIL FROM:<a@b.example>{parameters}", "RCPT TO:<anna@local.test>", "DATA", "Subject: x", "", ".")
     record = stand.spool.records[0]
@@ -145,7 +145,7 @@ def test_the_record_holds_the_envelope() -> None:
 
 def test_addresses_keep_their_local_part_and_have_the_domain_in_lower_case() -> None:
     """RFC 5321 2.4."""
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = stand.connect().hello()
     peer.say("MAIL FROM:<@x.example:Some.One@ELSEWHERE.Example>", 'RCPT TO:<"Anna"@LOCAL.test>', "DATA", "x", ".")
     envelope = stand.spool.records[0].envelope

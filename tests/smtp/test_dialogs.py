@@ -42,7 +42,7 @@ def test_each_turn_brings_its_replies(dialog: Dialog) -> None:
 
 @every_dialog
 def test_all_in_one_buffer_brings_the_same(dialog: Dialog) -> None:
-    stand = stand_for(dialog)
+    stand = stand_for(dialog, early_talk="everybody")
     peer, greeting = connect(stand, dialog)
     assert matches((greeting + peer.send(dialog.sent).decode()).splitlines(), dialog.said)
 
@@ -50,7 +50,7 @@ def test_all_in_one_buffer_brings_the_same(dialog: Dialog) -> None:
 @every_dialog
 def test_cut_in_two_at_every_octet_brings_the_same(dialog: Dialog) -> None:
     for cut in range(1, len(dialog.sent)):
-        stand = stand_for(dialog)
+        stand = stand_for(dialog, early_talk="everybody")
         peer, said = connect(stand, dialog)
         said += (peer.send(dialog.sent[:cut]) + peer.send(dialog.sent[cut:])).decode()
         assert matches(said.splitlines(), dialog.said), f"cut at {cut}: {said}"

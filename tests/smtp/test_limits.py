@@ -57,7 +57,7 @@ def test_a_refused_connection_is_not_listened_to() -> None:
 
 
 def test_an_accepted_message_forgives_earlier_errors() -> None:
-    stand = Stand(max_errors=3)
+    stand = Stand(early_talk="everybody", max_errors=3)
     peer = stand.connect().hello()
     for _ in range(5):
         assert peer.say("XYZZY", "XYZZY")[-1].startswith("500 ")
@@ -184,7 +184,7 @@ def test_content_at_the_minimum_rate_may_take_its_time() -> None:
 
 
 def test_a_session_ends_after_its_time_but_not_inside_a_transaction() -> None:
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = stand.connect().begin()
     for _ in range(20):
         stand.pass_time(4 * MINUTE)
@@ -281,7 +281,7 @@ def test_drain_ends_sessions_between_transactions_at_once() -> None:
 
 
 def test_drain_lets_transactions_finish() -> None:
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     talking, waiting = stand.connect().begin(), stand.connect().begin()
     waiting.say("DATA")
     waiting.session.receive(MESSAGE + b".\r\n", stand.now)
@@ -296,7 +296,7 @@ def test_drain_lets_transactions_finish() -> None:
 
 @pytest.mark.parametrize("command", ["RSET", "EHLO again.example"])
 def test_drain_ends_a_session_whose_transaction_is_given_up(command: str) -> None:
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = stand.connect().begin()
     stand.context.drain(lambda: None)
     assert peer.say(command, "NOOP")[-1].startswith("421 4.3.2 ")

@@ -88,7 +88,7 @@ def test_a_command_behind_quit_is_not_answered() -> None:
 
 
 def test_the_second_transaction_begins_with_nothing_of_the_first() -> None:
-    stand = Stand()
+    stand = Stand(early_talk="everybody")
     peer = stand.connect()
     peer.begin("anna@local.test", sender="first@b.example")
     peer.say("RSET")

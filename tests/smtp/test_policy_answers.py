@@ -138,10 +138,10 @@ pending = Pending
 @pytest.mark.parametrize("stage", STAGES)
 def test_an_awaitable_pauses_the_session_and_nothing_is_lost(stage: str, verdict: Verdict | None) -> None:
     octets = "".join(f"{line}\r\n" for line in LINES).encode()
-    expected = Stand(policy=Scripted(stage, verdict)).connect()
+    expected = Stand(early_talk="everybody", policy=Scripted(stage, verdict)).connect()
     replies = expected.greeting + expected.send(octets)
 
-    stand = Stand(policy=Scripted(stage, pending()))
+    stand = Stand(early_talk="everybody", policy=Scripted(stage, pending()))
     peer = stand.connect()
     out = peer.greeting + peer.send(octets[:70])
     out += peer.send(octets[70:])

@@ -39,7 +39,7 @@ def feed(stand: Stand, buffers: list[bytes]) -> tuple[Peer, bytes]:
 @given(octets=octets, cuts=st.lists(st.integers(0, 2000), max_size=12))
 @settings(max_examples=600, deadline=None)
 def test_how_input_is_cut_makes_no_difference(octets: bytes, cuts: list[int]) -> None:
-    whole, cut = Stand(**LIMITS), Stand(**LIMITS)
+    whole, cut = Stand(early_talk="everybody", **LIMITS), Stand(early_talk="everybody", **LIMITS)
     peer, said = feed(whole, [octets])
     places = sorted({0, len(octets), *(place % (len(octets) + 1) for place in cuts)})
     other, said_cut = feed(cut, [octets[a:b] for a, b in itertools.pairwise(places)])

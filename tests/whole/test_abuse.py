@@ -47,6 +47,17 @@ def connect(relay: Appliance) -> socket.socket:
     return peer
 
 
+def begin(peer: socket.socket) -> None:
+    """EHLO, MAIL, RCPT, DATA, all accepted."""
+    commands = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<x@relay.test>\r\nDATA\r\n"
+    for group, last in ((b"EHLO a.test\r\n", b"250 "), (commands, b"354 ")):
+        peer.sendall(group)
+        answer = b""
+        while last not in answer:
+            answer += peer.recv(1000)
+            assert answer
+
+
 def read_to_end(peer: socket.socket) -> bytes:
     """Everything until the server closes."""
     octets = b""
@@ -80,7 +91,9 @@ def test_a_hundred_thousand_recipients_meet_452(relay: Appliance) -> None:
     """RFC 5321 4.5.3.1.10."""
     before = memory(relay)
     with connect(relay) as peer:
-        peer.sendall(b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\n")
+        peer.sendall(b"EHLO a.test\r\n")
+        peer.recv(1000)
+        peer.sendall(b"MAIL FROM:<a@b.test>\r\n")
         batch = b"".join(b"RCPT TO:<user%d@relay.test>\r\n" % number for number in range(1000))
         answers = b""
         peer.settimeout(0.01)
@@ -132,7 +145,7 @@ def test_a_silent_client_gets_421_and_its_place_back(relay: Appliance) -> None:
 
 def test_a_slow_sender_of_content_is_ended(relay: Appliance) -> None:
     with connect(relay) as peer:
-        peer.sendall(b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@relay.test>\r\nDATA\r\n")
+        begin(peer)
         answer = b""
         peer.settimeout(0.5)
         began = time.monotonic()
@@ -145,11 +158,28 @@ def test_a_slow_sender_of_content_is_ended(relay: Appliance) -> None:
         assert b"421 4.4.2 " in answer, answer
 
 
+def test_a_request_that_was_put_into_a_web_program_sends_nothing(relay: Appliance) -> None:
+    """A client that reads no reply: all in one write, and the same in two (RFC 2920 3.1)."""
+    hello, rest = (
+        b"EHLO a.test\r\n",
+        b"MAIL FROM:<a@b.test>\r\nRCPT TO:<x@relay.test>\r\nDATA\r\nSubject: x\r\n\r\n.\r\n",
+    )
+    for groups in ((hello + rest,), (hello, rest)):
+        with connect(relay) as peer:
+            answer = b""
+            for group in groups:
+                peer.sendall(group)
+                while len(groups) > 1 and group == hello and b"250 " not in answer:
+                    answer += peer.recv(1000)
+            answer += read_to_end(peer)
+        assert answer.splitlines()[-1].startswith(b"554 5.5.1 Wait for the reply to "), answer
+
+
 def test_more_than_the_announced_size_is_refused_while_reading(relay: Appliance) -> None:
     """RFC 1870 6.3."""
     before = memory(relay)
     with connect(relay) as peer:
-        peer.sendall(b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@relay.test>\r\nDATA\r\n")
+        begin(peer)
         for _ in range(300):
             send_all(peer, (b"y" * 70 + b"\r\n") * 1000)
         send_all(peer, b".\r\nQUIT\r\n")

@@ -79,7 +79,10 @@ def test_readiness_is_red_while_the_appliance_drains(tmp_path: Path) -> None:
         Appliance(tmp_path, sink.port) as relay,
         socket.create_connection(("127.0.0.1", relay.smtp_port), timeout=10) as peer,
     ):
-        peer.sendall(b"EHLO a.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<b@relay.test>\r\nDATA\r\n")
+        assert peer.recv(1000).startswith(b"220 ")
+        peer.sendall(b"EHLO a.test\r\n")
+        wait_for(lambda: b"250 " in peer.recv(4096), 10, "the reply to EHLO")
+        peer.sendall(b"MAIL FROM:<a@b.test>\r\nRCPT TO:<b@relay.test>\r\nDATA\r\n")
         wait_for(lambda: b"354" in peer.recv(4096), 10, "a transaction that is under way")
         assert relay.process is not None
         relay.process.send_signal(signal.SIGTERM)
