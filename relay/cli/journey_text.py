@@ -12,7 +12,7 @@ from textwrap import wrap
 from typing import Any, Final
 
 from relay.cli import meanings
-from relay.cli.entry_text import Entry, printable, show_moment, show_size
+from relay.cli.entry_text import WAITS, Entry, printable, show_moment, show_size
 from relay.telemetry.journey import Fields, Journey
 
 _STAGES: Final = {
@@ -77,18 +77,6 @@ _REASONS: Final = {
     "content_timeout": "The client was silent for longer than smtp.data_timeout.",
     "session_timeout": "The session was longer than smtp.session_timeout.",
 }
-_WAITS: Final = {
-    "release": "held until an operator releases it (relay queue release)",
-    "copy": "being handed to another process",
-    "reply": "being delivered now",
-    "connection": "connecting to its next hop, or waiting for its greeting",
-    "dns": "its mail servers are being looked up in DNS",
-    "next hop": "its next hop is away; it goes with the next try there",
-    "retry": "it is tried again",
-    "turn": "others for the same next hop are before it",
-    "": "in the queue",
-}
-"""What an entry of the queue waits for (relay/queue/waiting.py)."""
 _OUTCOMES: Final = {"delivered": "delivered to", "discarded": "thrown away for"}
 _WIDTH: Final = 110
 
@@ -204,7 +192,7 @@ def _is_told(entry: Entry, journey: Journey) -> bool:
 def _now(entry: Entry, is_told: bool) -> list[str]:
     """How it stands with recipients that wait, from the queue itself; the reason only when the log has not told it."""
     recipients = ", ".join(_text(each) for each in entry["recipients"])
-    lines = [f"  {'now':<18}  {entry['state']}: {recipients}; {_WAITS.get(entry.get('waits_for', ''), _WAITS[''])}"]
+    lines = [f"  {'now':<18}  {entry['state']}: {recipients}; {WAITS.get(entry.get('waits_for', ''), 'in the queue')}"]
     where = f" ({_text(entry['next_hop'])})" if entry.get("next_hop") else ""
     said = "" if is_told else _said(entry)
     if said:

@@ -47,8 +47,8 @@ _PUT_OFF: Final = {
 """Words of a 4yz reply."""
 _WORDS: Final = {
     r"blocked using|blacklist|block ?list|listed (in|at|by)|spamhaus|\brbl\b|dnsbl|barracuda|reputation": (
-        "Our address stands on a block list, or has a bad reputation there. Look it up at the list that is named, and ask "
-        "to be taken off."
+        "Our address stands on a block list, or has a bad reputation there. Look it up at the list that is named, and "
+        "ask to be taken off."
     ),
     r"\bptr\b|reverse dns|reverse lookup|rdns|client host rejected: cannot find your": "That server wants our "
     "address to have a name in DNS (PTR) that leads back to it. Ask whoever gave us the address.",
