@@ -69,8 +69,10 @@ def test_all_reasons_are_told_in_words():
         "no smtp worker is ready",
         "no delivery worker is ready",
         "2 smtp workers are held back after dying again and again",
-        "the spool's file system is nearly full: 40.0 MiB free, and spool.min_free_bytes is 256MiB; 7 inodes "
-        "free, and spool.min_free_inodes is 5000; 1 worker is refusing new mail",
+        (
+            "the spool's file system is nearly full: 40.0 MiB free, and spool.min_free_bytes is 256MiB; 7 inodes "
+            "free, and spool.min_free_inodes is 5000; 1 worker is refusing new mail"
+        ),
         "writing to the spool fails; 2 workers are refusing new mail",
     ]
 
