@@ -61,7 +61,7 @@ def examined(loaded: Loaded, config_file: Path | None) -> Report:
     for finding in findings:
         (report.errors if finding.is_error else report.warnings).append(loaded.locate(finding.path, finding.text))
     report.warnings.extend(loaded.locate(path, text) for path, text in advice(loaded.config))
-    accounts = _count_accounts(loaded, report)
+    accounts = _count_accounts(loaded, report, is_demo=config_file is None)
     for found in (report.errors, report.warnings):
         found[:] = sorted(dict.fromkeys(found), key=lambda each: (each.source, each.line))
     expires_at = min((each.expires_at for each in pairs), default=None)
@@ -116,7 +116,7 @@ _RULES: Final[tuple[Callable[[Config, Path | None], Iterator[Any]], ...]] = (
 """What looks at the machine; findings of relay/supervisor/premises.py."""
 
 
-def _count_accounts(loaded: Loaded, report: Report) -> int:
+def _count_accounts(loaded: Loaded, report: Report, *, is_demo: bool) -> int:
     from relay.auth import AccountError, AccountFile
 
     config = loaded.config
@@ -125,7 +125,7 @@ def _count_accounts(loaded: Loaded, report: Report) -> int:
     except AccountError as fault:
         report.errors.append(loaded.locate(("accounts_file",), str(fault)))
         return 0
-    if not accounts and config.domains.local:
+    if not accounts and config.domains.local and not is_demo:  # the demo makes its account at the start
         text = f"there is no account yet: relay account add NAME@{config.domains.local[0]}"
         report.warnings.append(loaded.locate(("domains", "local"), text))
     return len(accounts)
@@ -157,14 +157,16 @@ def _as_table(report: Report) -> dict[str, Any]:
 
 def _summary(config: Config, accounts: int, expires_at: datetime | None) -> dict[str, str]:
     """What the configuration comes to; ``expires_at`` is when the first certificate expires, if there is one."""
-    tls = f"{len(config.certificates)} certificates, the first expires {expires_at:%Y-%m-%d}" if expires_at else ""
+    certificates = _counted(len(config.certificates), "certificate")
+    tls = f"{certificates}, the first expires {expires_at:%Y-%m-%d}" if expires_at else ""
+    held = _counted(accounts, "account")
     listeners = ", ".join(f"{each.name} on {show_endpoint(each.address, each.port)}" for each in config.listeners)
     return {
         "hostname": config.hostname,
         "data": str(config.data_dir),
         "listeners": listeners,
         "tls": tls or "a self-signed certificate for " + config.hostname,
-        "domains": f"{len(config.domains.local)} local ({accounts} accounts), {len(config.relay_domains)} relayed",
+        "domains": f"{len(config.domains.local)} local ({held}), {len(config.relay_domains)} relayed",
         "other mail": "to " + str(config.smarthost) if config.smarthost else "by MX lookup",
     }
 
