@@ -92,6 +92,25 @@ def _of_files(config: Config, config_file: Path | None) -> Iterator[Any]:
     yield from premises.as_account(wanted, look)
 
 
+def of_postmaster(config: Config) -> Iterator[Any]:
+    """Findings about who gets mail for postmaster (RFC 5321 4.5.1)."""
+    from relay.auth import AccountError, AccountFile
+    from relay.policy import postmaster_trouble
+    from relay.supervisor.premises import Finding
+
+    try:
+        trouble, is_error = postmaster_trouble(config, AccountFile(config.accounts_path))
+    except (OSError, ValueError, AccountError):
+        return  # told at the files themselves
+    if trouble:
+        yield Finding(is_error, ("postmaster",), trouble.removeprefix("postmaster: "))
+
+
+def _of_postmaster(config: Config, config_file: Path | None) -> Iterator[Any]:
+    if config_file is not None:  # the demo makes its account at the start
+        yield from of_postmaster(config)
+
+
 def _of_ports(config: Config, _config_file: Path | None) -> Iterator[Any]:
     from relay.spool import folder
     from relay.supervisor import ports
@@ -110,6 +129,7 @@ def _of_next_hops(config: Config, _config_file: Path | None) -> Iterator[Any]:
 _RULES: Final[tuple[Callable[[Config, Path | None], Iterator[Any]], ...]] = (
     _of_account,
     _of_files,
+    _of_postmaster,
     _of_ports,
     _of_next_hops,  # last: it starts threads
 )

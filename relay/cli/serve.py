@@ -15,6 +15,7 @@ import click
 from relay.auth import AccountError, AccountFile
 from relay.cli import configuration, exits
 from relay.cli.banner import Surroundings, banner
+from relay.cli.check import of_postmaster
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config, ConfigErrors
 from relay.config.demo import DEMO_ACCOUNT
@@ -59,6 +60,8 @@ def command(config_path: Path | None) -> None:
         except (OSError, AccountError) as fault:
             exits.stop(exits.CANNOT_START, f"{config.data_dir} cannot be used: {fault}")
 
+    examination.tell(of_postmaster(config))
+
     def on_ready(serving: Config, bound: Bound) -> None:
         text = banner(serving, bound, str(source), is_demo=source.path is None, surroundings=surroundings_of(serving))
         # With a configuration, standard output may belong to the log.
@@ -90,12 +93,23 @@ class Examination:
         if faults := self._errors(premises.account(config)):
             exits.stop(exits.CANNOT_START, "\n".join(["relay: cannot start:", *(f"  {fault}" for fault in faults)]))
 
+    def tell(self, findings: Iterable[Finding]) -> None:
+        """Prints findings about the settings on standard error; ends the command when there is an error among them."""
+        assert self._loaded is not None
+        found = list(findings)
+        for each in found:
+            level = "error" if each.is_error else "warning"
+            click.echo(f"{level}: {self._loaded.locate(each.path, each.text)}", err=True)
+        if any(each.is_error for each in found):
+            raise SystemExit(exits.CONFIGURATION)
+
     def examine(self, config: Config, endpoints: tuple[Endpoint, ...]) -> list[str]:
         """What keeps this process, which is the account that serves, from serving ``config``."""
         from relay.supervisor import ports, premises
 
         faults = self._errors(premises.needed_by_account(config))
         faults += self._errors(premises.read_certificates(config)[1]) if not faults else []
+        faults += self._errors(of_postmaster(config))
         faults += self._errors(ports.of_listeners(config, endpoints))
         if os.geteuid() != 0 and (fault := premises.unreadable_code()):
             faults.append(fault)

@@ -192,7 +192,9 @@ class DomainSettings:
     """Domains whose mail ends here, in mailboxes."""
 
     local: tuple[str, ...] = setting(
-        Many(Domain()), "Their addresses are the accounts (`relay account add`) and postmaster.", default=[]
+        Many(Domain()),
+        "Their addresses are the accounts (`relay account add`), postmaster and MAILER-DAEMON.",
+        default=[],
     )
 
 
@@ -259,7 +261,8 @@ class Config:
     )
     postmaster: str = setting(
         Mail(may_be_empty=True),
-        "Who gets mail for postmaster (RFC 5321 4.5.1). Empty: the first account.",
+        "Who gets mail for postmaster (RFC 5321 4.5.1) and MAILER-DAEMON, at our domains and at `hostname`: an "
+        "account, or an address elsewhere. Empty: the first account. Without any, such mail is answered 450 4.3.5.",
         default="",
     )
     trusted_networks: tuple[str, ...] = setting(

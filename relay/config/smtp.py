@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay.config.declare import setting
-from relay.config.kinds import Choice, Duration, Size, Text, Whole
+from relay.config.kinds import Choice, Duration, Flag, Size, Text, Whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,18 @@ class SmtpSettings:
         "sending us text talks so. Anybody else is told 554 5.5.1 and the session ends. `trusted`: clients in "
         "`trusted_networks`.",
         default="nobody",
+    )
+    strict_helo: bool = setting(
+        Flag(),
+        "At an `mx` listener HELO and EHLO must name a domain or an address literal (RFC 5321 4.1.1.1), or 501 5.5.4. "
+        "At a submission listener, and from `trusted_networks`, whatever a phone or a printer says is taken.",
+        default=True,
+    )
+    lenient_addresses: bool = setting(
+        Flag(),
+        "Take addresses as they are that RFC 5321 4.1.2 does not know but large providers have: `a..b@example.org`, "
+        "`a.@example.org`, and a domain with a dot at its end.",
+        default=True,
     )
     recipient_delimiter: str = setting(
         Text(longest=1),

@@ -29,6 +29,7 @@ cdef enum PathFlag:
     PATH_LITERAL = 8        # the domain is an address literal
     PATH_UTF8 = 16          # octets above 127 (valid UTF-8) in the path: needs SMTPUTF8
     PATH_ROUTED = 32        # a source route stood before the mailbox; it is skipped
+    PATH_LENIENT = 64       # while it is read: dots may stand where they do not belong
 
 cdef struct PathArgument:
     # With error 0 the mailbox as written is p[local_start:domain_end); quotes belong to the local part, square
@@ -44,8 +45,10 @@ cdef struct PathArgument:
 
 # Reads "FROM:<path> parameters" (verb V_MAIL) or "TO:<path> parameters" (verb V_RCPT) from p[start:end), the argument
 # that command() found. Returns a PathError. Syntax is judged first, lengths only where the syntax is right.
-# Spaces between the colon and "<" are tolerated.
-cdef int path_argument(const char* p, Py_ssize_t start, Py_ssize_t end, int verb, PathArgument* out) noexcept nogil
+# Spaces between the colon and "<" are tolerated; ``lenient``: so are dots anywhere in a local part that is not quoted,
+# and one at the end of the domain. They are kept as they were written.
+cdef int path_argument(
+    const char* p, Py_ssize_t start, Py_ssize_t end, int verb, bint lenient, PathArgument* out) noexcept nogil
 
 # A bare mailbox "local@domain" in p[start:end): the same grammar without brackets. Returns a PathError.
 cdef int mailbox(const char* p, Py_ssize_t start, Py_ssize_t end, PathArgument* out) noexcept nogil

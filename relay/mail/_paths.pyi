@@ -9,11 +9,14 @@ PATH_ERRORS: Final[tuple[str, ...]]
 PATH_FLAGS: Final[tuple[str, ...]]
 HOST_KINDS: Final[tuple[str, ...]]
 
-def parse_path(verb: str, argument: bytes) -> tuple[str, frozenset[str], bytes, bytes, bytes, bytes, int]:
+def parse_path(
+    verb: str, argument: bytes, lenient: bool = False
+) -> tuple[str, frozenset[str], bytes, bytes, bytes, bytes, int]:
     """Reads ``FROM:<path> parameters`` (MAIL) or ``TO:<path> parameters`` (RCPT); RFC 5321 4.1.2, RFC 6531 3.3.
 
     (error, flags, local part, domain, address as envelopes keep it, parameters, offset where the reading ended);
-    with an error the offset is where it was noticed, and the rest is empty.
+    with an error the offset is where it was noticed, and the rest is empty. ``lenient``: ``a..b@c``, ``a.@c`` and
+    ``a@c.`` are taken as they are.
     """
 
 def parse_mailbox(octets: bytes) -> tuple[str, frozenset[str], bytes, bytes, bytes, bytes, int]:

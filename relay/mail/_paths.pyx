@@ -3,7 +3,8 @@
 
 Theory: as in relay/_fastparse.pyx, a reader takes a pointer and offsets, owns nothing and raises nothing; what is wrong is a
 value. A path is what the RFCs say, with these differences: spaces before "<" and underscores in domains are tolerated
-(both are common), numbers in IPv4 literals have no leading zeros (their meaning differs between readers) and the last
+(both are common), and where the caller is lenient ``a..b@c``, ``a.@c`` and ``a@c.`` (mailboxes of that kind exist at large
+providers), numbers in IPv4 literals have no leading zeros (their meaning differs between readers) and the last
 label of a domain is not all digits (RFC 3696 2: such a name looks like an IP address).
 Invariant: no octet at or beyond ``end`` is read.
 
@@ -75,17 +76,17 @@ cdef int utf8_length(octets_t p, Py_ssize_t at, Py_ssize_t end) noexcept nogil:
 # Each reader moves *at over what it accepts and returns a PathError; on an error *at is where it was noticed.
 
 cdef int _read_dot_string(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* flags) noexcept nogil:
-    """Dot-string = Atom *("." Atom), atoms with UTF-8 (RFC 6531 3.3)."""
+    """Dot-string = Atom *("." Atom), atoms with UTF-8 (RFC 6531 3.3); leniently, atoms and dots with an atom in it."""
     cdef Py_ssize_t i = at[0]
-    cdef bint in_atom = False
+    cdef bint in_atom = False, has_atom = False, lenient = flags[0] & PATH_LENIENT
     cdef int length
     while i < end:
         at[0] = i
         if CLASS[p[i]] & ATEXT:
             i += 1
-            in_atom = True
+            in_atom = has_atom = True
         elif p[i] == c'.':
-            if not in_atom:
+            if not in_atom and not lenient:
                 return P_LOCAL
             i += 1
             in_atom = False
@@ -95,11 +96,11 @@ cdef int _read_dot_string(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* flags
                 return P_UTF8
             flags[0] |= PATH_UTF8
             i += length
-            in_atom = True
+            in_atom = has_atom = True
         else:
             break
     at[0] = i
-    return P_NONE if in_atom else P_LOCAL
+    return P_NONE if in_atom or lenient and has_atom else P_LOCAL
 
 
 cdef int _read_quoted_string(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* flags) noexcept nogil:
@@ -131,9 +132,10 @@ cdef int _read_quoted_string(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* fl
 
 
 cdef int _read_domain(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* flags, bint* long_label) noexcept nogil:
-    """Domain = sub-domain *("." sub-domain), stops at the first octet that cannot belong to one."""
-    cdef Py_ssize_t i = at[0], label = i
-    cdef bint all_digits = True, ascii = True
+    """Domain = sub-domain *("." sub-domain), stops at the first octet that cannot belong to one; leniently, a dot may
+    follow."""
+    cdef Py_ssize_t i = at[0], label = i, first = i
+    cdef bint all_digits = True, ascii = True, was_digits = False
     cdef int length
     while True:
         at[0] = i
@@ -148,6 +150,8 @@ cdef int _read_domain(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* flags, bi
             all_digits = ascii = False
             i += length
         else:
+            if i == label and i > first and flags[0] & PATH_LENIENT:
+                return P_DOMAIN if was_digits else P_NONE
             if i == label or p[i - 1] == c'-':
                 return P_DOMAIN
             # A U-label is bounded by the length of its A-label, which routing makes.
@@ -156,6 +160,7 @@ cdef int _read_domain(octets_t p, Py_ssize_t* at, Py_ssize_t end, int* flags, bi
                 return P_DOMAIN if all_digits else P_NONE
             i += 1
             label = i
+            was_digits = all_digits
             all_digits = ascii = True
 
 
@@ -327,7 +332,7 @@ cdef int _read_path(octets_t p, Py_ssize_t* at, Py_ssize_t end, int verb, PathAr
     if out.domain_start == out.local_end:
         if p[at[0]] != c'>':
             return P_LOCAL
-        if verb == V_MAIL or out.flags or not equals(<const char*>p, out.local_start, out.local_end, b"POSTMASTER"):
+        if verb == V_MAIL or out.flags & ~PATH_LENIENT or not equals(<const char*>p, out.local_start, out.local_end, b"POSTMASTER"):
             return P_NO_DOMAIN
         out.flags |= PATH_POSTMASTER
     elif p[at[0]] != c'>':
@@ -336,7 +341,8 @@ cdef int _read_path(octets_t p, Py_ssize_t* at, Py_ssize_t end, int verb, PathAr
     return _judge_lengths(out, long_label, at[0] - start)
 
 
-cdef int path_argument(const char* p, Py_ssize_t start, Py_ssize_t end, int verb, PathArgument* out) noexcept nogil:
+cdef int path_argument(
+        const char* p, Py_ssize_t start, Py_ssize_t end, int verb, bint lenient, PathArgument* out) noexcept nogil:
     cdef octets_t octets = <octets_t>p
     cdef Py_ssize_t at = start
     cdef int error
@@ -350,7 +356,10 @@ cdef int path_argument(const char* p, Py_ssize_t start, Py_ssize_t end, int verb
     out.fault_at = at
     if at == end or p[at] != c'<':
         return P_NO_ANGLE
+    if lenient:
+        out.flags = PATH_LENIENT
     error = _read_path(octets, &at, end, verb, out)
+    out.flags &= ~PATH_LENIENT
     out.fault_at = at
     invariant(start <= at <= end)
     if error:
@@ -460,11 +469,11 @@ cdef tuple _path_tuple(bytes octets, int error, PathArgument* path):
             octets[path.params_start:path.params_end], path.fault_at)
 
 
-def parse_path(str verb, bytes argument):
+def parse_path(str verb, bytes argument, bint lenient=False):
     cdef PathArgument path
     if verb not in ("MAIL", "RCPT"):
         raise ValueError("only MAIL and RCPT have a path")
-    cdef int error = path_argument(argument, 0, len(argument), V_MAIL if verb == "MAIL" else V_RCPT, &path)
+    cdef int error = path_argument(argument, 0, len(argument), V_MAIL if verb == "MAIL" else V_RCPT, lenient, &path)
     return _path_tuple(argument, error, &path)
 
 

@@ -85,6 +85,12 @@ def base_address(address: bytes, delimiter: str) -> bytes:
     return local[: min(ends)] + address[len(local) :] if ends else address
 
 
+def is_role(local_part: bytes, delimiter: str = "") -> bool:
+    """Whether ``local_part``, without its sub-address, is one that postmaster answers for: ``postmaster`` (RFC 5321
+    4.5.1) or ``MAILER-DAEMON``, the author of what the mail system itself writes; in any letter case."""
+    return base_address(local_part, delimiter).lower() in {b"postmaster", b"mailer-daemon"}
+
+
 def ascii_domain(domain: bytes) -> bytes:
     """``domain`` in lower case and as A-labels (IDNA 2008 after UTS 46 mapping); AddressError when it has none.
 

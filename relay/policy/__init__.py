@@ -4,7 +4,18 @@
 - ``policy``   who may send where, from tables in memory
 """
 
-from relay.policy.policy import Policy
+from relay.policy.policy import Policy, postmaster_trouble
 from relay.policy.verdict import ANNOTATE, DEFER, REJECT, Answer, SessionView, Verdict, defer, reject
 
-__all__ = ["ANNOTATE", "DEFER", "REJECT", "Answer", "Policy", "SessionView", "Verdict", "defer", "reject"]
+__all__ = [
+    "ANNOTATE",
+    "DEFER",
+    "REJECT",
+    "Answer",
+    "Policy",
+    "SessionView",
+    "Verdict",
+    "defer",
+    "postmaster_trouble",
+    "reject",
+]

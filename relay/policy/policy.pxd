@@ -13,7 +13,9 @@ cdef class Policy:
 
     cdef object _at_local_domain(self, bytes local, bytes recipient)
     cdef object _at_relay_domain(self, bytes local, bytes domain, bytes recipient, object trusts)
+    cdef object _at_root(self, object session, bytes recipient, bytes domain)
     cdef object _to_postmaster(self, bytes recipient)
+    cdef bint _lacks_account(self, bytes address) except -1
 
 
 cdef class _Networks:

@@ -10,7 +10,8 @@ Invariants:
       authenticated, however its local part is written;
     - source routes have been dropped by the parser (RFC 5321 3.6.1, appendix C), and a local part that could make
       the next hop route further (``a%b``, ``b!a``, ``"a@b"``) is not relayed for strangers;
-    - postmaster is accepted at every domain of ours (RFC 5321 4.5.1).
+    - postmaster (RFC 5321 4.5.1) and MAILER-DAEMON, as whom we write, are postmaster's at every domain of ours and at
+      ``hostname``. Where there is nobody who could read it, it is refused for the time being.
 
 Not here: limits on connections and errors (the session's), reputation, SPF, greylisting.
 """
@@ -23,10 +24,10 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from relay.config.model import Config, RelayDomain
-from relay.mail.address import base_address
-from relay.mail.reply import NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
+from relay.mail.address import base_address, is_role
+from relay.mail.reply import NO_POSTMASTER, NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
 from relay.policy.senders import foreign_author, is_own
-from relay.policy.verdict import ANNOTATE, Answer, SessionView, Verdict, reject
+from relay.policy.verdict import ANNOTATE, DEFER, Answer, SessionView, Verdict, reject
 
 TRUSTED: Final = Verdict(ANNOTATE, is_trusted=True)
 NOT_YOUR_ADDRESS: Final = Reply(550, "5.7.1", "Your account may not send as this address")
@@ -68,6 +69,13 @@ class Policy:
         """Reads the account list again; cheap enough for once a second when ``accounts.changed()``."""
         self._addresses = frozenset(address.lower() for address in self._accounts.addresses())
         self._postmaster = self._configured_postmaster or min(self._addresses, default=b"")
+        if self._lacks_account(self._postmaster):
+            self._postmaster = b""
+
+    @property
+    def has_postmaster(self) -> bool:
+        """Whether anybody gets mail for postmaster."""
+        return bool(self._postmaster)
 
     def connect(self, session: SessionView) -> Answer:
         """Calls clients in the trusted networks trusted."""
@@ -96,9 +104,20 @@ class Policy:
         may_send_anywhere = session.is_trusted or session.account
         if domain in self._relay:
             return self._at_relay_domain(local, domain, recipient, may_send_anywhere)
+        if domain == self._hostname and is_role(local, self._delimiter):
+            return self._to_postmaster(recipient)
+        if domain.endswith(b"."):
+            return self._at_root(session, recipient, domain)
         if may_send_anywhere:
             return None
         return _no_relaying(recipient)
+
+    def _at_root(self, session: SessionView, recipient: bytes, domain: bytes) -> Answer:
+        """A domain with a dot at its end is the domain without (RFC 1034 3.1). For mail that goes on the recipient
+        stays as it was written; one of ours is known by its address."""
+        bare = recipient[:-1]
+        answer = self.rcpt(session, bare)
+        return Verdict(ANNOTATE, recipient=bare) if answer is None and domain[:-1] in self._local else answer
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
         """Refuses accounts that write as somebody else; what the RFCs forbid has been refused by the session."""
@@ -115,7 +134,7 @@ class Policy:
             return None
         if self._delimiter and base_address(address, self._delimiter) in self._addresses:
             return None
-        if local.lower() == b"postmaster":
+        if is_role(local, self._delimiter):
             return self._to_postmaster(recipient)
         return _unknown(recipient)
 
@@ -134,12 +153,30 @@ class Policy:
         return _unknown(recipient)
 
     def _to_postmaster(self, recipient: bytes) -> Answer:
-        """Postmaster without an account of its own goes to the configured address."""
+        """Postmaster without an account of its own goes to the configured address, or the first account."""
         if self._postmaster:
             return Verdict(ANNOTATE, recipient=self._postmaster)
-        if b"@" in recipient:
-            return None
-        return Verdict(ANNOTATE, recipient=b"postmaster@" + min(self._local, default=self._hostname))
+        return Verdict(DEFER, _about(NO_POSTMASTER, recipient))
+
+    def _lacks_account(self, address: bytes) -> bool:
+        """Whether ``address`` should be an account and is none."""
+        _, _, domain = address.rpartition(b"@")
+        if domain not in self._local and domain != self._hostname:
+            return False
+        return not {address.lower(), base_address(address.lower(), self._delimiter)} & self._addresses
+
+
+def postmaster_trouble(config: Config, accounts: Accounts) -> tuple[str, bool]:
+    """What is wrong with who gets mail for postmaster, and whether that is an error; ``("", False)`` when all is
+    well."""
+    if Policy(config, accounts).has_postmaster:
+        return "", False
+    if config.postmaster:
+        return f'postmaster: "{config.postmaster}" names no account: relay account add {config.postmaster}', True
+    return (
+        "there is no account, so mail for postmaster is answered 450 4.3.5: relay account add, or set postmaster",
+        False,
+    )
 
 
 class _Networks:

@@ -11,10 +11,11 @@ cdef class Route:
 
 
 cdef class Router:
-    cdef object _local, _accounts, _smarthost
+    cdef object _local, _accounts, _smarthost, _first_account
     cdef dict _next_hops
     cdef readonly dict _known
-    cdef bytes _postmaster, _delimiter
+    cdef bytes _postmaster, _delimiter, _hostname
+    cdef str _delimiter_text
     cdef Py_ssize_t _mx_port
 
     @cython.locals(known=Route)

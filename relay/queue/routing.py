@@ -15,13 +15,13 @@ Not here: whether the recipient is acceptable (relay/policy); MX lookup (relay/d
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final, Literal
 from zlib import crc32
 
 from relay.config.model import Config
-from relay.mail.address import AddressError, ascii_domain
+from relay.mail.address import AddressError, ascii_domain, is_role
 from relay.mail.next_hop import SMTP_PORT, NextHop
 
 LOCAL_LANES: Final = 16
@@ -71,20 +71,31 @@ class Router:
         delimiter: str = "",
         mx_port: int = SMTP_PORT,
         accounts: Container[bytes] = frozenset(),
+        hostname: str = "",
+        first_account: Callable[[], bytes] = bytes,
     ) -> None:
         """``accounts`` are addresses that exist here: one that holds the delimiter itself, or is a real
-        ``postmaster@``, wins over the rule. It may change while the router is in use."""
+        ``postmaster@``, wins over the rule. It may change while the router is in use. ``first_account`` names who is
+        postmaster where ``postmaster`` does not."""
         self._local = frozenset(_domain_octets(domain) for domain in local_domains)
         self._next_hops = {_domain_octets(domain): hop for domain, hop in next_hops.items()}
         self._smarthost = smarthost
         self._postmaster = postmaster.encode()
         self._delimiter = delimiter.encode()
+        self._delimiter_text = delimiter
         self._mx_port = mx_port
         self._accounts = accounts
+        self._hostname = hostname.encode()
+        self._first_account = first_account
         self._known: dict[bytes, Route] = {}
 
     @classmethod
-    def from_config(cls, config: Config, accounts: Container[bytes] = frozenset()) -> Router:
+    def from_config(
+        cls,
+        config: Config,
+        accounts: Container[bytes] = frozenset(),
+        first_account: Callable[[], bytes] = bytes,
+    ) -> Router:
         """The router of ``config``."""
         return cls(
             config.domains.local,
@@ -94,11 +105,13 @@ class Router:
             delimiter=config.smtp.recipient_delimiter,
             mx_port=config.delivery.mx_port,
             accounts=accounts,
+            hostname=config.hostname,
+            first_account=first_account,
         )
 
     def route(self, recipient: bytes) -> Route:
         """Where ``recipient`` (local part @ domain, domain in lower case) goes; never fails."""
-        _, at, domain = recipient.rpartition(b"@")
+        local_part, at, domain = recipient.rpartition(b"@")
         if not at:
             return self._to_mailbox(recipient)
         known = self._known.get(domain)
@@ -106,6 +119,11 @@ class Router:
             return known
         if _ascii(domain) in self._local:
             return self._to_mailbox(recipient)
+        if domain.endswith(b"."):  # the same domain (RFC 1034 3.1), and the same group
+            return self.route(recipient[:-1])
+        if domain == self._hostname and domain not in self._next_hops:
+            # Ours as far as the mail system itself is written to; not remembered, for all else there goes elsewhere.
+            return self._to_mailbox(recipient) if is_role(local_part, self._delimiter_text) else self._elsewhere(domain)
         known = self._elsewhere(domain)
         if len(self._known) >= _CACHE_LIMIT:
             self._known.clear()
@@ -126,9 +144,9 @@ class Router:
         for candidate in (base + b"@" + domain, (base + b"@" + domain).lower()):
             if candidate in self._accounts:
                 return candidate
-        # RFC 5321 4.5.1: postmaster in any case, at any domain of ours, or without one.
-        if base.lower() == b"postmaster" and self._postmaster:
-            return self._postmaster
+        # RFC 5321 4.5.1: postmaster, or MAILER-DAEMON, in any case, at any domain of ours, or without one.
+        if is_role(base):
+            return self._postmaster or self._first_account() or base + b"@" + domain
         return base + b"@" + domain
 
     def _elsewhere(self, domain: bytes) -> Route:

@@ -15,8 +15,8 @@ from relay.sieve.language import DATE_PARTS
 _FIELD_NAME: Final = re.compile(r"[!-9;-~]{1,200}")
 _ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\x80-\U0010ffff]+"
 _ADDRESS: Final = re.compile(
-    rf"""(?:{_ATOM}(?:\.{_ATOM})*|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")
-        @(?:[A-Za-z0-9\x80-\U0010ffff](?:[A-Za-z0-9\x80-\U0010ffff.-]*[A-Za-z0-9\x80-\U0010ffff])?
+    rf"""(?:\.*{_ATOM}(?:\.+{_ATOM})*\.*|"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*")
+        @(?:[A-Za-z0-9\x80-\U0010ffff](?:[A-Za-z0-9\x80-\U0010ffff.-]*[A-Za-z0-9\x80-\U0010ffff])?\.?
         |\[[A-Za-z0-9:.]+\])""",
     re.VERBOSE,
 )

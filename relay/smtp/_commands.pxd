@@ -20,6 +20,7 @@ cdef class Commands(Verdicts):
     cdef int count_command(self, int verb) except -1
     cdef int end_as_mixup(self, str protocol) except -1
     cdef int starttls(self, bint has_argument, bint is_last) except -1
+    cdef bint takes_any_name(self) noexcept
     cdef int hello(self, int verb, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int mail(self, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1
     cdef int mail_parameter(self, const char* p, Param* param, int64_t* size) except -2

@@ -22,6 +22,7 @@ from relay._fastparse cimport (
 from relay.mail._paths cimport HOST_NONE, PATH_UTF8, P_NONE, host_kind, path_address, path_argument
 from relay.smtp._context cimport VERBS, ServerContext, id_text
 from relay.smtp._login cimport AT_CONNECT, AT_HELO, AT_MAIL, AT_RCPT
+from relay.smtp._verdicts cimport FLAG_ESMTP, FLAG_ODD_NAME
 from relay.smtp._parameters cimport K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, Param, is_xtext, next_param
 from relay.smtp._speaker cimport CHUNK, COMMAND, CONTENT
 from relay.smtp._transaction cimport Transaction
@@ -44,6 +45,7 @@ cdef enum:
     FLAG_SUBMISSION = 32
 
 cdef enum:
+    LONGEST_NAME = 255      # octets kept of what HELO and EHLO say
     OVERRUN = 1048576       # octets beyond twice the greatest content, after which the session ends
 
 assert (FLAG_8BIT, FLAG_SMTPUTF8, FLAG_SUBMISSION) == (BODY_8BIT, SMTPUTF8, SUBMISSION)
@@ -91,7 +93,8 @@ cdef class Commands(Verdicts):
             if other in self.context.mixups:
                 return self.end_as_mixup(other)
             return self.refuse("unknown_command", shown(octets[at:line_end], 20))
-        if verb != V_MAIL and verb != V_RCPT and verb != V_VRFY and has_eight_bit(p, at, line_end):
+        if verb != V_MAIL and verb != V_RCPT and verb != V_VRFY and has_eight_bit(p, at, line_end) and not (
+                self.takes_any_name() and (verb == V_EHLO or verb == V_HELO)):
             return self.refuse("not_ascii")
         if verb == V_STARTTLS:
             return self.starttls(arg_start < arg_end, end == PyBytes_GET_SIZE(octets))
@@ -194,14 +197,21 @@ cdef class Commands(Verdicts):
         self.say(_START_TLS)
         return self.arm()
 
+    cdef bint takes_any_name(self) noexcept:
+        """Whether HELO and EHLO may say what is no host name: the programs of people say what they have been called,
+        and it is not for them to mend that. Another server can be held to RFC 5321 4.1.1.1."""
+        return self.service.is_submission or self.is_trusted or not self.context.limits.strict_helo
+
     cdef int hello(self, int verb, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1:
         """HELO and EHLO (RFC 5321 4.1.1.1)."""
         if at == end:
             return self.refuse("argument_missing")
-        self.candidate = octets[at:end]
+        self.candidate = octets[at:min(end, at + LONGEST_NAME)]
+        self.candidate_flags = FLAG_ESMTP if verb == V_EHLO else 0
         if host_kind(PyBytes_AS_STRING(octets), at, end) == HOST_NONE:
-            return self.refuse("bad_helo", shown(self.candidate))
-        self.candidate_flags = verb == V_EHLO
+            if not self.takes_any_name():
+                return self.refuse("bad_helo", shown(self.candidate))
+            self.candidate_flags |= FLAG_ODD_NAME
         try:
             answer = self.context.policy.helo(self, self.candidate)
         except Exception as fault:
@@ -214,7 +224,8 @@ cdef class Commands(Verdicts):
         cdef PathArgument path
         cdef Param param
         cdef int64_t size = 0
-        cdef int seen = 0, found, flag, error = path_argument(p, at, end, V_MAIL, &path)
+        cdef int seen = 0, found, flag, error = path_argument(
+            p, at, end, V_MAIL, self.context.limits.lenient_addresses, &path)
         if error != P_NONE:
             reply = MAIL_PATH_REPLIES[error]
             self.log_refusal("mail", reply, "syntax", octets[at:end])
@@ -284,7 +295,8 @@ cdef class Commands(Verdicts):
         cdef PathArgument path
         cdef Param param
         cdef bytes address
-        cdef int found, error = path_argument(p, at, end, V_RCPT, &path)
+        cdef int found, error = path_argument(
+            p, at, end, V_RCPT, self.context.limits.lenient_addresses, &path)
         self.candidate = octets[at:end]
         if error != P_NONE:
             return self.refuse_rcpt(RCPT_PATH_REPLIES[error], "syntax")

@@ -33,6 +33,8 @@ cdef struct Limits:
     int64_t session_timeout
     int64_t banner_delay
     int64_t handshake_timeout
+    bint strict_helo
+    bint lenient_addresses
     int early_talk              # NOBODY, TRUSTED or EVERYBODY
 
 cdef struct Cells:

@@ -67,6 +67,8 @@ cdef class ServerContext:
         limits.large_content = smtp.large_content
         limits.memory = smtp.memory_budget
         limits.data_rate = smtp.min_data_rate
+        limits.strict_helo = smtp.strict_helo
+        limits.lenient_addresses = smtp.lenient_addresses
         limits.early_talk = ("nobody", "trusted", "everybody").index(smtp.early_talk)
         limits.data_rate_grace = _us(smtp.data_rate_grace)
         limits.command_timeout = _us(smtp.command_timeout)

@@ -90,7 +90,7 @@ cdef class Handover(Speaker):
         cdef str protocol = protocol_keyword(
             self.is_esmtp, bool(self.tls), bool(self.account), bool(t.flags & FLAG_SMTPUTF8))
         cdef bytes received = received_field(
-            self.helo_name, self.client_address, context.hostname, protocol, self.tls, t.queue_id, recipient,
+            self.helo_name, self.has_odd_name, self.client_address, context.hostname, protocol, self.tls, t.queue_id, recipient,
             context.date_at(wall))
         cdef list parts = t.parts(received, self.service.is_submission, wall)
         handed.session = self

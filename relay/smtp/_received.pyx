@@ -1,6 +1,9 @@
 # cython: language_level=3
 """The Received field that goes on top of every content (RFC 5321 4.4).
 
+What the client said in HELO or EHLO stands there as it is only when it is a domain name or an address literal. Else the
+address literal of the client stands in its place, and what it said behind it, in a comment and made safe (RFC 5322 3.2.2).
+
 It is folded so that no line comes near 998 octets (RFC 5322 2.1.1): each part that a peer chooses stands on a line of its
 own and is at most 256 octets long, because the parsers have checked it.
 
@@ -32,9 +35,29 @@ cdef inline char* _put_text(char* at, const char* text, Py_ssize_t size) noexcep
     return at + size
 
 
-cdef bytes received_field(bytes helo, str address, bytes hostname, str protocol, str tls, str queue_id,
+cdef inline char* _put_literal(char* at, bytes ip) noexcept:
+    """The address literal (RFC 5321 4.1.3)."""
+    at = _put_text(at, b"[", 1)
+    if b":" in ip:
+        at = _put_text(at, b"IPv6:", 5)
+    at = _put(at, ip)
+    return _put_text(at, b"]", 1)
+
+
+cdef inline char* _put_comment(char* at, bytes said) noexcept:
+    """What was said with all that could end the comment, or is not printable ASCII, as ``?``."""
+    cdef const char* p = PyBytes_AS_STRING(said)
+    cdef Py_ssize_t i
+    at = _put_text(at, b"(HELO ", 6)
+    for i in range(PyBytes_GET_SIZE(said)):
+        at[0] = p[i] if 32 <= p[i] < 127 and p[i] not in b"()\\" else c"?"
+        at += 1
+    return _put_text(at, b")", 1)
+
+
+cdef bytes received_field(bytes helo, bint is_odd, str address, bytes hostname, str protocol, str tls, str queue_id,
                           bytes recipient, bytes date):
-    """The whole field with its CRLF. ``tls``, version and cipher, stands in a comment. ``recipient`` is None when there is more than one: a ``for`` clause would show
+    """The whole field with its CRLF. ``is_odd``: ``helo`` is neither a domain name nor an address literal. ``tls``, version and cipher, stands in a comment. ``recipient`` is None when there is more than one: a ``for`` clause would show
     each of them who the others are (RFC 5321 7.6)."""
     cdef bytes ip = address.encode("ascii", "replace")
     cdef bytes keyword = protocol.encode()
@@ -50,13 +73,16 @@ cdef bytes received_field(bytes helo, str address, bytes hostname, str protocol,
         raise ValueError("a Received field of impossible length")
     cdef char* at = buffer
     at = _put_text(at, b"Received: from ", 15)
-    at = _put(at, helo)
-    if b":" in ip:
-        at = _put_text(at, b" ([IPv6:", 8)
+    if is_odd:
+        at = _put_literal(at, ip)
+        at = _put_text(at, b"\r\n\t", 3)
+        at = _put_comment(at, helo)
     else:
-        at = _put_text(at, b" ([", 3)
-    at = _put(at, ip)
-    at = _put_text(at, b"])\r\n\tby ", 8)
+        at = _put(at, helo)
+        at = _put_text(at, b" (", 2)
+        at = _put_literal(at, ip)
+        at = _put_text(at, b")", 1)
+    at = _put_text(at, b"\r\n\tby ", 6)
     at = _put(at, hostname)
     at = _put_text(at, b" (Relay) with ", 14)
     at = _put(at, keyword)

@@ -79,7 +79,7 @@ cdef class Session(Commands):
         if self.service.authenticator is not None:
             self.bindings = stream.bindings
         self.helo_name = None
-        self.is_esmtp = False
+        self.is_esmtp = self.has_odd_name = False
         if not self.service.is_implicit:
             self.state = COMMAND
             self.turn()

@@ -155,7 +155,8 @@ cdef class Verdicts(Login):
                 return self.end("hello_not_last", "early_talker")
             self.abort_transaction("")
             self.helo_name = self.candidate
-            self.is_esmtp = self.candidate_flags
+            self.is_esmtp = self.candidate_flags & FLAG_ESMTP
+            self.has_odd_name = self.candidate_flags & FLAG_ODD_NAME
             if not self.is_esmtp:
                 return self.say(self.service.helo_reply)
             return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
@@ -188,7 +189,7 @@ cdef class Verdicts(Login):
 cdef str _reason_of(object reply):
     """The reason that a refusal of policy is counted under, from its enhanced status (RFC 3463)."""
     status = reply.status
-    if status[2:] == "1.1":
+    if status[2:] == "1.1" or status[2:] == "3.5":
         return "unknown_recipient"
     if status == "5.7.1":
         return "relay_denied" if reply.text.startswith(words.RELAYING_DENIED.text) else "sender_rejected"

@@ -93,7 +93,7 @@ class DeliveryWorker:
         )
         self._writer = parts.open_log(worker, sink, self._meter, self._links.committed)
         self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)
-        router = Router.from_config(config, self._mailboxes)
+        router = Router.from_config(config, self._mailboxes, self._mailboxes.first)
         self._reader = LogReader(config.spool_dir, on_damage=self._damaged)
         self._journal = self._open_journal()
         self._recovery: Recovery | None = Recovery(self._scheduler.ledger)

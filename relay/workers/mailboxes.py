@@ -7,7 +7,7 @@ from relay.telemetry.sink import LogSink
 
 
 class Mailboxes:
-    """The mailboxes there are: the accounts, and a postmaster where none was made."""
+    """The mailboxes there are: those of the accounts."""
 
     def __init__(self, accounts: AccountFile, sink: LogSink) -> None:
         self._accounts = accounts
@@ -16,11 +16,15 @@ class Mailboxes:
         self.refresh()
 
     def __contains__(self, address: object) -> bool:
-        if address in self._addresses or (isinstance(address, bytes) and address.startswith(b"postmaster@")):
+        if address in self._addresses:
             return True
         # An smtp worker may have seen a new account before we did, and mail for it is here: do not bounce that.
         self.look()
         return address in self._addresses
+
+    def first(self) -> bytes:
+        """The account that is postmaster unless the configuration names one (relay/policy); empty without any."""
+        return min(self._addresses, default=b"")
 
     def refresh(self) -> None:
         """Takes over a changed account file."""

@@ -33,7 +33,7 @@ async def main(worker: Worker) -> None:
     config = worker.config
     sink = parts.make_sink(worker)
     accounts = AccountFile(config.accounts_path)
-    policy = make_policy(worker, accounts)
+    policy = make_policy(worker, accounts, sink)
     meter = parts.SpoolMeter(worker.context.row, config.spool, sink)
     links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
     writer = parts.open_log(worker, sink, meter, links.committed)
@@ -136,12 +136,20 @@ class Acceptors:
             acceptor.resume()
 
 
-def make_policy(worker: Worker, accounts: AccountFile) -> Policy:
+def make_policy(worker: Worker, accounts: AccountFile, sink: LogSink) -> Policy:
     """The tables; a file that cannot be read refuses this configuration."""
     try:
-        return Policy(worker.config, accounts)
+        policy = Policy(worker.config, accounts)
     except (OSError, ValueError, AccountError) as fault:
         raise StartError(str(fault)) from fault
+    warn_of_postmaster(policy, sink)
+    return policy
+
+
+def warn_of_postmaster(policy: Policy, sink: LogSink) -> None:
+    """Mail that nobody could read is refused, and somebody has to know."""
+    if not policy.has_postmaster:
+        sink.event("warning", "no postmaster", cause="postmaster names no account, or there is none")
 
 
 def refresh_accounts(accounts: AccountFile, policy: Policy, sink: LogSink) -> None:
@@ -150,6 +158,7 @@ def refresh_accounts(accounts: AccountFile, policy: Policy, sink: LogSink) -> No
         if accounts.changed():
             policy.reload_accounts()
             sink.event("info", "accounts read again")
+            warn_of_postmaster(policy, sink)
     except (AccountError, OSError) as fault:
         sink.event("warning", "accounts not read", cause=str(fault))
 

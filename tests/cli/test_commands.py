@@ -95,6 +95,22 @@ def test_check_of_a_good_file_says_what_it_means_and_changes_nothing(relay, conf
     assert sorted(path.name for path in tmp_path.iterdir()) == ["relay.toml"]
 
 
+def test_check_knows_whether_anybody_reads_mail_for_postmaster(relay, config_file):
+    """Mail that is kept where nobody can open it is lost."""
+    result = relay("check", "--config", str(config_file))
+    assert (result.exit_code, "postmaster: there is no account, so mail for postmaster" in result.output) == (0, True)
+    relay("account", "add", "a@a.test", "--generate", "--config", str(config_file))
+    result = relay("check", "--config", str(config_file))
+    assert (result.exit_code, "postmaster" in result.output) == (0, False)
+    text = config_file.read_text()
+    config_file.write_text(f'postmaster = "boss@a.test"\n{text}')
+    for command in ("check", "serve"):
+        result = relay(command, "--config", str(config_file))
+        assert (result.exit_code, 'postmaster: "boss@a.test" names no account' in result.output) == (3, True)
+    config_file.write_text(f'postmaster = "boss@elsewhere.test"\n{text}')
+    assert relay("check", "--config", str(config_file)).exit_code == 0
+
+
 def test_check_reports_a_broken_account_file(relay, config_file, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "accounts").write_text("nonsense\n")

@@ -58,6 +58,9 @@ def path(octets: bytes) -> None:
             # What envelopes keep is an address itself, already in its shortest form.
             again = twin_paths.Path(*_paths.parse_mailbox(found.address))
             assert (again.error, again.address) == ("", found.address)
+        lenient = twin_paths.Path(*_paths.parse_path(verb, octets, lenient=True))
+        assert lenient == twin_paths.parse_path(verb, octets, lenient=True)
+        assert found.error or lenient == found, "leniency changes nothing that is right"
 
 
 def mailbox(octets: bytes) -> None:

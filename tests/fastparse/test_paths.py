@@ -55,6 +55,49 @@ def test_a_good_path_gives_its_address(path: bytes, address: bytes, flags: set[s
 
 
 @pytest.mark.parametrize(
+    ("path", "address"),
+    [
+        (b"<a..b@docomo.example>", b"a..b@docomo.example"),
+        (b"<a.@docomo.example>", b"a.@docomo.example"),
+        (b"<a...@Docomo.example>", b"a...@docomo.example"),
+        (b"<.a@x.example>", b".a@x.example"),
+        (b"<a@x.example.>", b"a@x.example."),
+        (b"<a@x.>", b"a@x."),
+        (b"<@r.example:a..@x.example.>", b"a..@x.example."),
+        (b'<"a..b"@x.example.>', b'"a..b"@x.example.'),
+        ("<ö..@bücher.example.>".encode(), "ö..@bücher.example.".encode()),
+    ],
+)
+def test_addresses_of_large_providers_are_kept_as_written_where_that_is_wanted(path: bytes, address: bytes) -> None:
+    for verb, keyword in (("MAIL", b"FROM:"), ("RCPT", b"TO:")):
+        found = Path(*_paths.parse_path(verb, keyword + path + b" SIZE=1", lenient=True))
+        assert (found.error, found.address, found.params) == ("", address, b"SIZE=1")
+        assert _paths.parse_path(verb, keyword + path)[0] in {"local", "domain"}
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        (b"<.@x>", "local"),
+        (b"<...@x>", "local"),
+        (b"<a@x..>", "domain"),
+        (b"<a@.>", "domain"),
+        (b"<a@.x>", "domain"),
+        (b"<a@x..y>", "domain"),
+        (b"<a@x.1.>", "domain"),
+        (b"<a@-x.>", "domain"),
+        (b"<a@x-.>", "domain"),
+        (b"<a..>", "no-domain"),
+        (b"<postmaster.>", "no-domain"),
+        (b"<" + b"a." * 33 + b"@x>", "local-too-long"),
+        (b"<a@" + b"x" * 64 + b".>", "label-too-long"),
+    ],
+)
+def test_leniency_has_its_end(path: bytes, error: str) -> None:
+    assert _paths.parse_path("RCPT", b"TO:" + path, lenient=True)[0] == error
+
+
+@pytest.mark.parametrize(
     ("path", "error"),
     [
         (b"user@example.org", "no-angle"),

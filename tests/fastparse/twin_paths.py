@@ -15,12 +15,16 @@ ATOM = rf"(?:[A-Za-z0-9!#$%&'*+/=?^_`{{|}}~-]|{U})+"
 # What can be read of a part before the first octet that makes it wrong ("viable"), and the whole part.
 DOT_STRING = re.compile(rf"{ATOM}(?:\.{ATOM})*")
 VIABLE_DOT_STRING = re.compile(rf"(?:{ATOM}(?:\.{ATOM})*\.?)?")
+# The same for a lenient reader: dots anywhere, and an atom among them.
+LENIENT_DOT_STRING = re.compile(rf"\.*{ATOM}(?:\.+{ATOM})*\.*")
+LENIENT_VIABLE = re.compile(rf"\.*(?:{ATOM}(?:\.+{ATOM})*\.*)?")
 QUOTED = re.compile(rf'"(?:[ !#-\[\]-~]|\\[ -~]|{U})*"')
 VIABLE_QUOTED = re.compile(rf'"(?:[ !#-\[\]-~]|\\[ -~]|{U})*(?:\\\Z)?')
 EDGE = rf"(?:[A-Za-z0-9_]|{U})"
 INNER = rf"(?:[A-Za-z0-9_-]|{U})"
 LABEL = rf"{EDGE}(?:{INNER}*{EDGE})?"
 DOMAIN = re.compile(rf"{LABEL}(?:\.{LABEL})*")
+LENIENT_DOMAIN = re.compile(rf"{LABEL}(?:\.{LABEL})*\.?")
 VIABLE_DOMAIN = re.compile(rf"(?:{LABEL}\.)*(?:{EDGE}{INNER}*)?")
 LITERAL = re.compile(r"\[([!-Z^-~]*)\]")
 GENERAL = re.compile(r"[A-Za-z0-9-]*[A-Za-z0-9]:.+")
@@ -50,9 +54,10 @@ def octets_of(text: str) -> bytes:
 class Reader:
     """The rest of the text, from where the last part ended."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, lenient: bool = False) -> None:
         self.text = text
         self.at = 0
+        self.lenient = lenient
 
     @property
     def next(self) -> str:
@@ -101,8 +106,8 @@ def is_literal(content: str) -> bool:
 
 
 def read_domain(reader: Reader, error: str) -> str:
-    domain = reader.take(DOMAIN, VIABLE_DOMAIN, error)
-    if re.fullmatch(r"(?:.*\.)?[0-9]+", domain):
+    domain = reader.take(LENIENT_DOMAIN if reader.lenient else DOMAIN, VIABLE_DOMAIN, error)
+    if re.fullmatch(r"(?:.*\.)?[0-9]+\.?", domain):
         raise reader.wrong(error)
     return domain
 
@@ -129,6 +134,8 @@ def read_local(reader: Reader) -> str:
             raise reader.wrong("quoted", begun.end())
         start, reader.at = reader.at, begun.end() + 1
         return reader.text[start : reader.at]
+    if reader.lenient:
+        return reader.take(LENIENT_DOT_STRING, LENIENT_VIABLE, "local")
     return reader.take(DOT_STRING, VIABLE_DOT_STRING, "local")
 
 
@@ -235,9 +242,9 @@ def read_argument(reader: Reader, verb: str) -> Path:
     return path
 
 
-def parse_path(verb: str, argument: bytes) -> Path:
+def parse_path(verb: str, argument: bytes, *, lenient: bool = False) -> Path:
     """FROM:<path> params, TO:<path> params."""
-    reader = Reader(argument.decode(errors="surrogateescape"))
+    reader = Reader(argument.decode(errors="surrogateescape"), lenient=lenient)
     try:
         path = read_argument(reader, verb)
     except Wrong as wrong:

@@ -8,7 +8,7 @@ import pytest
 
 from relay.config.model import Config, DomainSettings, RelayDomain
 from relay.mail.next_hop import NextHop
-from relay.policy import Policy, Verdict
+from relay.policy import Policy, Verdict, postmaster_trouble
 from relay.policy.policy import read_recipients
 
 HOP = NextHop("smtp", "127.0.0.1", 2526)
@@ -117,6 +117,36 @@ def test_recipients(recipient: bytes, for_stranger: str, for_trusted: str) -> No
     assert status(rules, USER, recipient) == for_trusted
 
 
+@pytest.mark.parametrize(
+    ("recipient", "for_stranger", "for_trusted"),
+    [
+        (b"a..b@elsewhere.test", "5.7.1", "ok"),
+        (b"a.@elsewhere.test.", "5.7.1", "ok"),
+        (b"anyone@relay.test.", "ok", "ok"),
+        (b"unknown@listed.test.", "5.1.1", "5.1.1"),
+        (b"anna@local.test.", "-> anna@local.test", "-> anna@local.test"),
+        (b"anna+x@local.test.", "-> anna+x@local.test", "-> anna+x@local.test"),
+        (b"nobody@local.test.", "5.1.1", "5.1.1"),
+        (b"an..na@local.test", "5.1.1", "5.1.1"),
+        (b"anna.@local.test", "5.1.1", "5.1.1"),
+        (b"postmaster@mx.relay.example.", "-> anna@local.test", "-> anna@local.test"),
+        (b"x@mx.relay.example.", "5.7.1", "ok"),
+        (b"x@.", "5.7.1", "ok"),
+    ],
+)
+def test_a_dot_at_the_end_is_the_root_and_stays_where_mail_goes_on(
+    recipient: bytes, for_stranger: str, for_trusted: str
+) -> None:
+    def said(peer: Peer) -> str:
+        answer = policy().rcpt(peer, recipient)
+        if answer is None:
+            return "ok"
+        assert isinstance(answer, Verdict)
+        return answer.reply.status if answer.reply else f"-> {(answer.recipient or b'').decode()}"
+
+    assert (said(STRANGER), said(TRUSTED)) == (for_stranger, for_trusted)
+
+
 def test_without_a_delimiter_there_are_no_sub_addresses() -> None:
     rules = policy(smtp=dataclasses.replace(CONFIG.smtp, recipient_delimiter=""))
     assert status(rules, STRANGER, b"anna+tag@local.test") == "5.1.1"
@@ -132,11 +162,47 @@ def test_postmaster_with_an_account_of_its_own_gets_its_mail_itself() -> None:
     assert status(rules, STRANGER, b"Postmaster@local.test") == "ok"
 
 
-def test_postmaster_is_accepted_even_without_any_account() -> None:
-    """RFC 5321 4.5.1."""
-    rules = Policy(CONFIG, Accounts())
-    assert status(rules, STRANGER, b"postmaster") == "-> postmaster@local.test"
-    assert status(rules, STRANGER, b"postmaster@local.test") == "ok"
+ROLES = (
+    b"postmaster", b"PostMaster", b"postmaster@local.test", b"postmaster@other.test", b"Postmaster+x@local.test",
+    b"mailer-daemon@local.test", b"postmaster@mx.relay.example", b"MAILER-DAEMON@mx.relay.example",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("recipient", ROLES)
+def test_what_our_bounces_come_from_and_name_is_postmasters(recipient: bytes) -> None:
+    """RFC 5321 4.5.1; bounces are written as MAILER-DAEMON@hostname and name postmaster@hostname."""
+    for peer in (STRANGER, TRUSTED, USER):
+        assert status(policy(), peer, recipient) == "-> anna@local.test"
+
+
+@pytest.mark.parametrize("recipient", ROLES)
+@pytest.mark.parametrize("names", ["", "boss@local.test", "boss@mx.relay.example"])
+def test_mail_for_postmaster_is_refused_for_the_time_being_where_nobody_could_read_it(
+    names: str, recipient: bytes
+) -> None:
+    accounts = Accounts(*((b"anna@local.test",) if names else ()))
+    rules = Policy(dataclasses.replace(CONFIG, postmaster=names), accounts)
+    answer = rules.rcpt(STRANGER, recipient)
+    assert isinstance(answer, Verdict)
+    assert answer.reply is not None
+    assert (answer.kind, answer.reply.code, answer.reply.status) == ("defer", 450, "4.3.5")
+    text, is_error = postmaster_trouble(dataclasses.replace(CONFIG, postmaster=names), accounts)
+    assert is_error == bool(names)
+    assert names in text
+    accounts.names = frozenset([b"boss@local.test"])
+    rules.reload_accounts()
+    if names != "boss@mx.relay.example":
+        assert status(rules, STRANGER, recipient) == "-> boss@local.test"
+
+
+@pytest.mark.parametrize("names", ["", "anna@local.test", "Anna+ops@local.test", "boss@relay.test", "x@elsewhere.test"])
+def test_a_postmaster_that_can_be_reached_is_no_trouble(names: str) -> None:
+    config = dataclasses.replace(CONFIG, postmaster=names)
+    assert postmaster_trouble(config, Accounts(b"anna@local.test")) == ("", False)
+
+
+def test_nobody_else_at_our_hostname_is_ours() -> None:
+    assert status(policy(), STRANGER, b"anna@mx.relay.example") == "5.7.1"
 
 
 def test_a_new_account_counts_after_a_reload() -> None:

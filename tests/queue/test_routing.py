@@ -22,6 +22,7 @@ def router(smarthost: NextHop | None = None, accounts: frozenset[bytes] = frozen
         postmaster="demo@demo.test",
         delimiter="+",
         accounts=accounts,
+        hostname="mx.example",
     )
 
 
@@ -42,11 +43,42 @@ def test_an_account_that_holds_the_delimiter_wins():
     assert router(accounts=accounts).route(b"A+c@demo.test").mailbox == b"a@demo.test"
 
 
-@pytest.mark.parametrize("recipient", [b"postmaster", b"Postmaster@demo.test", b"PostMaster+x@demo.test"])
+@pytest.mark.parametrize(
+    "recipient",
+    [
+        b"postmaster",
+        b"Postmaster@demo.test",
+        b"PostMaster+x@demo.test",
+        b"MAILER-DAEMON@demo.test",
+        b"postmaster@mx.example",
+        b"Mailer-Daemon@mx.example",
+    ],
+)
 def test_postmaster_in_any_case_and_without_domain_is_ours(recipient: bytes):
     """RFC 5321 4.5.1."""
     route = router().route(recipient)
     assert (route.kind, route.mailbox) == ("local", b"demo@demo.test")
+
+
+def test_without_a_configured_postmaster_the_first_account_is_it():
+    alone = Router(["demo.test"], {}, hostname="mx.example", first_account=lambda: b"ann@demo.test")
+    for recipient in (b"postmaster@demo.test", b"MAILER-DAEMON@mx.example", b"postmaster"):
+        assert (alone.route(recipient).kind, alone.route(recipient).mailbox) == ("local", b"ann@demo.test")
+
+
+@pytest.mark.parametrize("domain", [b"demo.test", b"relay.test", b"elsewhere.test", b"mx.example", b"[192.0.2.1]"])
+def test_a_dot_at_the_end_of_a_domain_changes_nothing_about_where_it_goes(domain: bytes):
+    rules = router()
+    for local_part in (b"demo", b"a..b", b"postmaster"):
+        recipient = local_part + b"@" + domain
+        assert fields(rules.route(recipient + b".")) == fields(rules.route(recipient))
+
+
+def test_others_at_our_hostname_go_by_dns_even_after_postmaster():
+    rules = router()
+    assert rules.route(b"postmaster@mx.example").kind == "local"
+    assert rules.route(b"ann@mx.example").key == "mx:mx.example"
+    assert rules.route(b"postmaster@mx.example").kind == "local"
 
 
 def test_a_real_postmaster_account_gets_its_own_mail():

@@ -20,4 +20,5 @@ def test_an_account_that_was_made_a_moment_ago_is_there(tmp_path):
     AccountFile(tmp_path / "accounts", QUICK, 4096).add("a@local.test", "x")
     assert b"a@local.test" in mailboxes
     assert b"b@local.test" not in mailboxes
-    assert b"postmaster@local.test" in mailboxes
+    assert b"postmaster@local.test" not in mailboxes
+    assert mailboxes.first() == b"a@local.test"
