@@ -101,7 +101,10 @@ def _reason(entry: Entry, now: float) -> str:
 
 
 def _result(entry: Entry) -> str:
-    return printable(" ".join(str(entry[name]) for name in ("code", "status", "text") if entry.get(name)))
+    code, status = entry.get("code"), str(entry.get("status") or "")
+    # X.0.0 stands for a status that a peer did not say; where it did, the text has it.
+    parts = (code, "" if code and status.endswith(".0.0") else status, entry.get("text"))
+    return printable(" ".join(str(each) for each in parts if each))
 
 
 def show_moment(microseconds: int) -> str:

@@ -204,7 +204,9 @@ def _now(entry: Entry, is_told: bool) -> list[str]:
 
 
 def _said(fields: Fields) -> str:
-    parts = (fields.get("code"), fields.get("status"), fields.get("text"))
+    code, status = fields.get("code"), str(fields.get("status") or "")
+    # X.0.0 stands for a status that a peer did not say; where it did, the text has it.
+    parts = (code, "" if code and status.endswith(".0.0") else status, fields.get("text"))
     return " ".join(_text(each) for each in parts if each)
 
 

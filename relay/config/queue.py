@@ -47,6 +47,12 @@ class QueueSettings:
     delay_notice_after: float = setting(
         Duration("1s", "60d", zero="no notice"), "The sender is told once when a message waits so long.", default="4h"
     )
+    journal_sync: float = setting(
+        Duration("100ms", "1h", zero="when the kernel does it"),
+        "How often what became of messages is synced to the disk, in the background. Losing power repeats what was "
+        "delivered since; losing a process repeats nothing.",
+        default="1s",
+    )
     bounce_content: str = setting(
         Choice(("headers", "full")), "How much of the message a bounce returns (RFC 3462).", default="headers"
     )

@@ -17,6 +17,9 @@ cdef class Delivery:
     cdef public double taken_at
     cdef public double content_at
     cdef public double finished_at
+    cdef tuple original     # reverse-path, recipients and flags while it has its ASCII form
+    cdef dict refused       # the outcomes of recipients without one, by their place in the original
 
 
 cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int64_t size_limit)
+cdef list restore(Delivery delivery, list outcomes)

@@ -11,7 +11,10 @@ from libc.string cimport memchr
 
 from relay._fastparse cimport has_eight_bit
 
+from relay.delivery.international import has_utf8_header as _has_utf8_header
+from relay.mail.address import ascii_form as _ascii_form
 from relay.mail.envelope import BODY_8BIT as _BODY_8BIT, DOTS as _DOTS, SMTPUTF8 as _SMTPUTF8
+from relay.mail.outcome import DEFERRED as _DEFERRED, FAILED as _FAILED
 
 BODY_8BIT = _BODY_8BIT
 SMTPUTF8 = _SMTPUTF8
@@ -39,7 +42,9 @@ cdef class Delivery:
 
 
 cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int64_t size_limit):
-    """Why ``delivery`` can never be sent to a peer with these extensions, as (status, text); or None."""
+    """Why ``delivery`` cannot be sent to a peer with these extensions, as (kind, status, text); or None. To a peer without
+    SMTPUTF8 it goes in its ASCII form, and ``refused`` has those of its recipients that have none."""
+    cdef tuple refusal
     cdef bint is_one_line = _is_one_line(delivery.reverse_path)
     cdef bint needs_utf8 = delivery.flags & SMTPUTF8 != 0 or _has_eight_bit(delivery.reverse_path)
     cdef bytes address
@@ -47,14 +52,59 @@ cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int6
         is_one_line = is_one_line and _is_one_line(address)
         needs_utf8 = needs_utf8 or _has_eight_bit(address)
     if not is_one_line:
-        return "5.1.3", "an address holds a line break"
+        return _FAILED, "5.1.3", "an address holds a line break"
     if needs_utf8 and not smtputf8:
-        return "5.6.7", "the next hop does not offer SMTPUTF8, which this message needs"
+        refusal = _without_utf8(delivery)
+        if refusal is not None:
+            return refusal
     if delivery.flags & BODY_8BIT and not eight_bit_mime:
-        return "5.6.3", "the next hop does not offer 8BITMIME, which this message needs"
+        return _FAILED, "5.6.3", "the next hop does not offer 8BITMIME, and this message has 8-bit content"
     if size_limit and delivery.size > size_limit:
-        return "5.3.4", f"the message has {delivery.size} octets, the next hop takes {size_limit}"
+        return _FAILED, "5.3.4", f"the next hop takes messages of up to {size_limit} octets, and this one has {delivery.size}"
     return None
+
+
+cdef tuple _without_utf8(Delivery delivery):
+    """Brings ``delivery`` into its ASCII form (RFC 6531 3.2); or why it has none. A rare way, so it may cost something."""
+    cdef bytes address, reverse_path
+    cdef Py_ssize_t index
+    cdef list recipients = []
+    cdef dict refused = {}
+    try:
+        if delivery.flags & SMTPUTF8 and delivery.flags & BODY_8BIT and _has_utf8_header(delivery.content, delivery.path):
+            return (_FAILED, "5.6.7",
+                    "the next hop does not offer SMTPUTF8, and this message has non-ASCII characters in its header section")
+    except OSError as fault:
+        return _DEFERRED, "4.3.0", f"the stored content cannot be read ({fault.strerror})"
+    reverse_path = _ascii_form(delivery.reverse_path)
+    if reverse_path is None:
+        return _FAILED, "5.6.7", _not_ascii(delivery.reverse_path)
+    for index, address in enumerate(delivery.recipients):
+        address = _ascii_form(address)
+        if address is None:
+            refused[index] = _FAILED, "5.6.7", _not_ascii(delivery.recipients[index])
+        else:
+            recipients.append(address)
+    delivery.original = delivery.reverse_path, delivery.recipients, delivery.flags
+    delivery.reverse_path, delivery.recipients, delivery.flags = reverse_path, tuple(recipients), delivery.flags & ~SMTPUTF8
+    delivery.refused = refused
+    return None
+
+
+cdef str _not_ascii(bytes address):
+    shown = address.decode("utf-8", "backslashreplace")
+    return f"the next hop does not offer SMTPUTF8, and the address <{shown}> has non-ASCII characters"
+
+
+cdef list restore(Delivery delivery, list outcomes):
+    """``delivery`` as it was taken; the outcomes of all its recipients."""
+    cdef list all_outcomes = []
+    cdef object sent = iter(outcomes)
+    delivery.reverse_path, delivery.recipients, delivery.flags = delivery.original
+    for index in range(len(delivery.recipients)):
+        all_outcomes.append(delivery.refused[index] if index in delivery.refused else next(sent))
+    delivery.original = delivery.refused = None
+    return all_outcomes
 
 
 cdef inline bint _has_eight_bit(bytes octets) noexcept:

@@ -25,6 +25,7 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcmp, memcpy
 
 from relay.delivery._delivery cimport BODY_8BIT, SMTPUTF8
+from relay.delivery._transactions cimport is_too_many
 
 cdef Py_ssize_t WINDOW = 16
 cdef Py_ssize_t OCTETS = 262144     # no further transaction while so much is in flight
@@ -77,7 +78,7 @@ cdef class Flight(Transactions):
             if reply.code < 300:
                 sent.accepted += 1
             elif sent.outcomes[index] is None:
-                sent.outcomes[index] = self.outcome(p, at, end, reply, "rcpt")
+                sent.outcomes[index] = self.outcome(p, at, end, reply, "rcpt", is_too_many(reply, sent.accepted))
         return 0
 
     cdef int on_chunk_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, Sent sent) except -1:

@@ -25,9 +25,7 @@ from relay.delivery._replies cimport ReplyScan, read_extensions, scan_reply
 from relay.delivery._flight cimport (
     OFFERED, PROVEN, Flight, ends_lines, envelope_commands, is_not_understood, last_two,
 )
-from relay.delivery._transactions cimport BANNER, CONNECT, DEAD, EHLO, HELO, QUIT, READY, Transactions
-
-from relay.mail.outcome import FAILED as _FAILED
+from relay.delivery._transactions cimport BANNER, CONNECT, DEAD, EHLO, HELO, QUIT, READY, Transactions, is_too_many
 
 
 cdef class ClientMachine(Flight):
@@ -210,7 +208,7 @@ cdef class ClientMachine(Flight):
         elif reply.code < 300:
             self.accepted += 1
         elif self.outcomes[index - 1] is None:
-            self.outcomes[index - 1] = self.outcome(p, at, end, reply, "rcpt")
+            self.outcomes[index - 1] = self.outcome(p, at, end, reply, "rcpt", is_too_many(reply, self.accepted))
         if not self.offered.pipelining:
             if self.mail_refused:
                 self.finish_current(False)
@@ -302,6 +300,7 @@ cdef class ClientMachine(Flight):
     cdef int take_next(self) except -1:
         """Asks the owner, and sends the envelope of what it gives; or as many whole transactions as may be in flight."""
         cdef Delivery delivery
+        cdef tuple refusal
         while self.may_send_more() and not self.quitting and self.phase == READY and self.taken < self.max_messages:
             self.is_calling = True
             delivery = self.owner.take(self)
@@ -315,13 +314,20 @@ cdef class ClientMachine(Flight):
             self.taken += 1
             delivery.taken_at = self.now
             refusal = objection(delivery, self.offered.smtputf8, self.offered.eight_bit_mime, self.offered.size_limit)
-            if refusal is None:
+            if delivery.refused:
+                for index, why in delivery.refused.items():
+                    delivery.refused[index] = self.new_outcome(why[0], 0, why[1], why[2], "helo")
+            if refusal is None and delivery.recipients:
                 if self.chunks != PROVEN or not self.goes_in_chunks(delivery):
                     return self.send_mail(delivery)
                 self.send_whole(delivery)
                 continue
-            outcome = self.new_outcome(_FAILED, 0, refusal[0], refusal[1], "mail")
-            self.finish(delivery, [outcome] * len(delivery.recipients))
+            # The answer to EHLO, or the lack of one, is what decided.
+            outcomes = []
+            if refusal is not None:
+                outcome = self.new_outcome(refusal[0], 0, refusal[1], refusal[2], "helo")
+                outcomes = [outcome] * len(delivery.recipients)
+            self.finish(delivery, outcomes)
         return 0
 
     cdef int send_mail(self, Delivery delivery) except -1:

@@ -18,10 +18,10 @@ cdef struct ReplyScan:
     int code
     int lines
     int fault               # ReplyFault
-    int status_class        # the enhanced status of the last line (else of the first); 0 0 0 when there is none
+    int status_class        # the enhanced status of the last line (else of the first), whatever its class; 0: there is none
     int status_subject
     int status_detail
-    Py_ssize_t text_start   # the text of the last line without code and status
+    Py_ssize_t text_start   # the text of the last line without code and status (but with 4.0.0 and 5.0.0)
     Py_ssize_t text_end
 
 # What EHLO or LHLO is answered with.

@@ -26,20 +26,33 @@ cdef Py_ssize_t _read_number(octets_t p, Py_ssize_t at, Py_ssize_t end, int* num
     return at if 1 <= at - start <= 3 else -1
 
 
-cdef Py_ssize_t _read_status(octets_t p, Py_ssize_t at, Py_ssize_t end, int code,
-                             int* subject, int* detail) noexcept nogil:
+cdef struct Status:
+    int cls
+    int subject
+    int detail
+
+
+cdef Py_ssize_t _read_status(octets_t p, Py_ssize_t at, Py_ssize_t end, int code, Status* status) noexcept nogil:
     """Reads the enhanced status (RFC 2034 4) at the start of a reply text; returns where the text goes on, -1 without.
 
-    Its class must be the code's, and 2, 4 or 5.
+    Its class should be the code's. A refusal (4 or 5) whose status is of the other of the two classes has it all the same:
+    that is what the peer said; all else belongs to the text. After 4.0.0 and 5.0.0, which say no more than the code, the
+    text goes on where it began: these also stand for a status that was not said, and what was said is told as it was.
     """
-    if end - at < 5 or p[at] - c'0' != code // 100 or code // 100 == 3 or p[at + 1] != c'.':
+    cdef Py_ssize_t start = at
+    if end - at < 5 or p[at + 1] != c'.':
         return -1
-    at = _read_number(p, at + 2, end, subject)
+    if not (p[at] == c'2' and code // 100 == 2 or code >= 400 and c'4' <= p[at] <= c'5'):
+        return -1
+    status.cls = p[at] - c'0'
+    at = _read_number(p, at + 2, end, &status.subject)
     if at < 0 or at == end or p[at] != c'.':
         return -1
-    at = _read_number(p, at + 1, end, detail)
+    at = _read_number(p, at + 1, end, &status.detail)
     if at < 0 or at < end and p[at] != c' ':
         return -1
+    if code >= 400 and not status.subject and not status.detail:
+        return start
     return at + 1 if at < end else at
 
 
@@ -58,7 +71,7 @@ cdef int _judge_reply_line(octets_t p, Py_ssize_t at, Py_ssize_t lf, int code) n
 cdef Py_ssize_t scan_reply(const char* p, Py_ssize_t start, Py_ssize_t n, ReplyScan* out) noexcept nogil:
     cdef octets_t octets = <octets_t>p
     cdef Py_ssize_t at = start, lf, text, after_status
-    cdef int subject = 0, detail = 0
+    cdef Status status
     memset(out, 0, sizeof(ReplyScan))
     while True:
         lf = find(octets, c'\n', at, n)
@@ -73,14 +86,14 @@ cdef Py_ssize_t scan_reply(const char* p, Py_ssize_t start, Py_ssize_t n, ReplyS
         out.code = (p[at] - c'0') * 100 + (p[at + 1] - c'0') * 10 + p[at + 2] - c'0'
         out.lines += 1
         text = at + 4 if lf - 1 - at > 3 else lf - 1
-        after_status = _read_status(octets, text, lf - 1, out.code, &subject, &detail)
+        after_status = _read_status(octets, text, lf - 1, out.code, &status)
         if lf - 1 - at > 3 and p[at + 3] == c'-':
             if after_status >= 0 and out.lines == 1:
-                out.status_class, out.status_subject, out.status_detail = out.code // 100, subject, detail
+                out.status_class, out.status_subject, out.status_detail = status.cls, status.subject, status.detail
             at = lf + 1
             continue
         if after_status >= 0:
-            out.status_class, out.status_subject, out.status_detail = out.code // 100, subject, detail
+            out.status_class, out.status_subject, out.status_detail = status.cls, status.subject, status.detail
         out.text_start = after_status if after_status >= 0 else text
         out.text_end = lf - 1
         invariant(start <= out.text_start <= out.text_end < lf < n)
@@ -99,14 +112,15 @@ cdef Py_ssize_t next_reply_line(const char* p, Py_ssize_t at, Py_ssize_t end,
 
 cdef bytes reply_text(const char* p, Py_ssize_t start, Py_ssize_t end):
     cdef Py_ssize_t at = start, text_start = 0, text_end = 0, after_status
-    cdef int code = 0, subject = 0, detail = 0
+    cdef int code = 0
+    cdef Status status
     cdef list texts = []
     while at < end:
         code = (p[at] - c'0') * 100
         at = next_reply_line(p, at, end, &text_start, &text_end)
         if at < 0:
             break
-        after_status = _read_status(<octets_t>p, text_start, text_end, code, &subject, &detail)
+        after_status = _read_status(<octets_t>p, text_start, text_end, code, &status)
         if after_status >= 0:
             text_start = after_status
         if text_end > text_start:

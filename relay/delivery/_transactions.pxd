@@ -62,7 +62,8 @@ cdef class Transactions:
     cdef int greeted(self) except -1
     cdef int finish_current(self, bint needs_rset) except -1
     cdef int finish(self, Delivery delivery, list outcomes) except -1
-    cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage)
+    cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage,
+                        bint is_temporary=*)
     cdef object own_fault(self, str status, str text)
     cdef int out_of_step(self, ReplyScan* reply) except -1
     cdef bint is_unanswered(self) noexcept
@@ -72,3 +73,6 @@ cdef class Transactions:
     cdef int give_back(self) except -1
     cdef bint take_back(self) except -1
     cdef int lost(self) except -1
+
+
+cdef bint is_too_many(ReplyScan* reply, Py_ssize_t accepted) noexcept

@@ -18,7 +18,7 @@ Not here: reading replies and writing commands (_machine.pyx).
 
 cimport cython
 
-from relay.delivery._delivery cimport Delivery
+from relay.delivery._delivery cimport Delivery, restore
 from relay.delivery._replies cimport ReplyScan, reply_text
 from relay.mail._named cimport named
 
@@ -123,19 +123,21 @@ cdef class Transactions:
     cdef int finish(self, Delivery delivery, list outcomes) except -1:
         self.messages += 1
         delivery.finished_at = self.now
+        if delivery.original is not None:
+            outcomes = restore(delivery, outcomes)
         # From inside a call the owner can only set things; the machine goes on by itself when it returns.
         self.is_calling = True
         self.owner.finished(self, delivery, outcomes)
         self.is_calling = False
         return 0
 
-    cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage):
-        """The meaning of a reply that ends the matter for a recipient."""
-        cdef int kind = reply.code // 100
+    cdef object outcome(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply, str stage,
+                        bint is_temporary=False):
+        """The meaning of a reply that ends the matter for a recipient: by its code (RFC 5321 4.2.1), but when it is known
+        to be temporary. Code and status are those that were said."""
+        cdef int kind = 4 if is_temporary else reply.code // 100
         cdef str status, text
-        if reply.code == 552 and stage == "rcpt":
-            kind = 4  # RFC 5321 4.5.3.1.10: an old server's word for "too many recipients"
-        if reply.status_class == kind and (reply.status_subject or reply.status_detail):
+        if reply.status_class and (reply.status_subject or reply.status_detail):
             status = f"{reply.status_class}.{reply.status_subject}.{reply.status_detail}"
         else:
             status = "2.0.0" if kind == 2 else "5.0.0" if kind == 5 else "4.0.0"
@@ -255,6 +257,14 @@ cdef class Transactions:
             self.owner.closed(self, self.unsent, self.why)
         self.unsent = []
         return 0
+
+
+cdef bint is_too_many(ReplyScan* reply, Py_ssize_t accepted) noexcept:
+    """Whether a refused RCPT, ``accepted`` others of the transaction having been accepted, means that no more recipients
+    are taken in this one. RFC 5321 4.5.3.1.10: 452, or 552 in older servers. It cannot mean that of the first, nor with
+    a status other than X.5.3 (RFC 3463 3.6): then it is what it says, a mailbox that is full for good (4.2.3)."""
+    return (reply.code == 552 and accepted > 0
+            and (not reply.status_class or reply.status_subject == 5 and reply.status_detail == 3))
 
 
 cdef list _filled(list outcomes, object why):

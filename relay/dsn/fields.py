@@ -13,11 +13,14 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
 
+from relay.mail.address import ascii_form
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import EXPIRED, FAILED, Outcome
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _STATUS: Final = re.compile(r"[245]\.\d{1,3}\.\d{1,3}", re.ASCII)
+_HERE: Final = frozenset({"", "route", "dns", "queue", "store"})
+"""Stages at which no other host is spoken to."""
 _TEXT_LIMIT: Final = 500
 _SHORT_LIMIT: Final = 80
 _AT_LENGTH: Final = 100
@@ -55,7 +58,7 @@ def _recipient(recipient: bytes, outcome: Outcome, action: str, until: int, limi
         f"Action: {action}",
         f"Status: {status_of(outcome)}",
     ]
-    host = remote_host(outcome.next_hop)
+    host = asked_host(outcome)
     if host:
         lines.append(f"Remote-MTA: dns; {_printable(_as_domain(host), utf8=utf8)}")
     said = _printable(quoted(outcome, limit), utf8=utf8)
@@ -66,8 +69,9 @@ def _recipient(recipient: bytes, outcome: Outcome, action: str, until: int, limi
 
 
 def _typed(recipient: bytes, *, utf8: bool) -> str:
-    """An address with its type (RFC 3464 2.3.2, RFC 6533 3): in ASCII surroundings UTF-8 is written as its number."""
-    address = safe_address(recipient)
+    """An address with its type (RFC 3464 2.3.2, RFC 6533 3): in ASCII surroundings UTF-8 is written as its number, in a
+    domain as A-labels."""
+    address = safe_address(recipient if utf8 else ascii_form(recipient) or recipient)
     if address.isascii():
         return f"rfc822; {address}"
     if utf8:
@@ -94,9 +98,14 @@ def _as_domain(host: str) -> str:
 def remote_host(next_hop: str) -> str:
     """The host name in ``mx1.example.org[192.0.2.1]:25``; the address when there is no name; empty for a mailbox."""
     name, bracket, rest = next_hop.partition("[")
-    if "@" in next_hop or "/" in next_hop:
+    if not next_hop or "@" in next_hop or "/" in next_hop:
         return ""
     return safe_text(name or rest.partition("]")[0] if bracket else name.rpartition(":")[0] or name, 255)
+
+
+def asked_host(outcome: Outcome) -> str:
+    """The host that was asked; empty when the matter ended before any was, or in a mailbox (RFC 3464 2.3.5)."""
+    return remote_host(outcome.next_hop) if outcome.code or outcome.stage not in _HERE else ""
 
 
 def quoted(outcome: Outcome, limit: int) -> str:
@@ -104,9 +113,10 @@ def quoted(outcome: Outcome, limit: int) -> str:
     said = safe_text(outcome.text, limit)
     if not outcome.code:
         return said
-    # The status of an expired one is ours. Replies often begin with theirs; it is not said twice.
-    is_said = outcome.kind == EXPIRED or said.startswith(outcome.status) or not _STATUS.fullmatch(outcome.status)
-    return f"{outcome.code} {said}" if is_said else f"{outcome.code} {outcome.status} {said}"
+    # The status of an expired one is ours, and so is X.0.0. Replies often begin with theirs; it is not said twice.
+    status = outcome.status
+    is_ours = outcome.kind == EXPIRED or status.endswith(".0.0") or not _STATUS.fullmatch(status)
+    return f"{outcome.code} {said}" if is_ours or said.startswith(status) else f"{outcome.code} {status} {said}"
 
 
 def safe_text(text: str, limit: int) -> str:

@@ -19,6 +19,7 @@ from typing import Final
 
 from relay.dsn.fields import safe_address, status_fields
 from relay.dsn.words import bounce_words, delay_words
+from relay.mail.address import ascii_form
 from relay.mail.envelope import BODY_8BIT, DOTS, DSN, SMTPUTF8, Envelope
 from relay.mail.outcome import Outcome
 
@@ -84,10 +85,12 @@ def flags(content: bytes) -> int:
 
 def needs_utf8(envelope: Envelope, failures: Sequence[tuple[int, Outcome]]) -> bool:
     """Whether the forms of RFC 6533 are used: the reverse-path has UTF-8, or the message came with SMTPUTF8 (so its
-    sender understands it) and a recipient has."""
-    if not envelope.reverse_path.isascii():
+    sender understands it) and a recipient has. UTF-8 in a domain alone does not count: it is written as A-labels."""
+    if ascii_form(envelope.reverse_path) is None:
         return True
-    return bool(envelope.flags & SMTPUTF8) and any(not envelope.recipients[index].isascii() for index, _ in failures)
+    return bool(envelope.flags & SMTPUTF8) and any(
+        ascii_form(envelope.recipients[index]) is None for index, _ in failures
+    )
 
 
 def _report(
@@ -137,7 +140,7 @@ def _head(
     lines = [
         b"Date: " + date.encode(),
         b"From: Mail Delivery System <MAILER-DAEMON@" + hostname.encode() + b">",
-        b"To: <" + safe_address(envelope.reverse_path).encode() + b">",
+        b"To: <" + safe_address(ascii_form(envelope.reverse_path) or envelope.reverse_path).encode() + b">",
         b"Subject: " + subject.encode(),
         b"Message-ID: <" + message_id.encode("ascii", "replace") + b">",
         # RFC 3834 5: nobody's program shall answer this.

@@ -1,7 +1,9 @@
 """The part for people: what happened, at which stage, what the other server said, what happens next.
 
-Written for someone who does not run mail servers. One paragraph for each recipient; the advice follows the enhanced
-status (RFC 3463), most specific first.
+Written for someone who does not run mail servers. One paragraph for each recipient. A peer's reply is told with the stage
+at which it came; what this server found out or decided itself has a sentence of its own (``own_sentence``), so that
+nobody is told that a server was away when it was not. The advice follows the enhanced status (RFC 3463), most specific
+first.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ from collections.abc import Sequence
 from textwrap import wrap
 from typing import Final
 
-from relay.dsn.fields import date, quoted, remote_host, safe_address, status_of
+from relay.dsn.fields import asked_host, date, quoted, safe_address, status_of
 from relay.mail.envelope import Envelope
-from relay.mail.outcome import EXPIRED, Outcome
+from relay.mail.outcome import EXPIRED, FAILED, Outcome
 
 _LISTED: Final = 100
 """So many recipients are described; all are in the fields."""
@@ -34,17 +36,17 @@ _STAGES: Final = {
 }
 _ADVICE: Final = {
     "5.1.1": "The address does not exist there. Check its spelling.",
-    "5.1.2": "The domain after the @ does not exist or takes no mail. Check its spelling.",
+    "5.1.2": "Check the spelling of what stands after the @.",
     "5.1.3": "The address is not well-formed. Check its spelling.",
-    "5.1.10": "The domain after the @ says that it takes no mail at all.",
+    "5.1.10": "Check the spelling of what stands after the @, or ask the recipient for another address.",
     "5.2.1": "The mailbox is disabled. Ask the recipient for another address.",
     "5.2.2": "The mailbox is full. The recipient has to make room first.",
     "4.2.2": "The mailbox is full. The recipient has to make room first.",
     "5.2.3": "The message is too large for this recipient.",
     "5.3.4": "The message is too large for that server. Send it smaller, or share its attachments another way.",
-    "5.4.6": "The mail goes in a circle. The domain's mail servers are set up wrong; its postmaster can correct that.",
-    "5.6.3": "That server cannot take the 8-bit characters in this message.",
-    "5.6.7": "That server cannot take the non-ASCII characters in an address of this message.",
+    "5.4.6": "The domain's mail servers are set up wrong; whoever runs the domain can correct that.",
+    "5.6.3": "Most mail programs can encode a message so that it has none: look for 'quoted-printable' or 'MIME'.",
+    "5.6.7": "Without them the message can be sent there.",
     "5.7": "That server refuses the message by its rules. What it said above may tell why and whom to ask.",
     "4.7": "That server refused the message for now, by its rules.",
     "4.4.7": "It was tried again and again for as long as messages are kept here.",
@@ -53,6 +55,45 @@ _ADVICE: Final = {
     "4.4": "That server or the way to it is out of order.",
     "4.3": "That server has difficulties of its own.",
 }
+_NOT_TAKEN: Final = "The mail server {host} was reached, and takes no messages of this kind:"
+_OWN: Final = {
+    "5.1.1": "The address does not exist at this mail server:",
+    "5.1.2": "The domain of this address has no mail server:",
+    "5.1.3": "This mail server cannot use the address:",
+    "5.1.10": "The domain of this address says in DNS that it takes no mail at all:",
+    "5.2.2": "The mailbox at this mail server is full:",
+    "4.2.2": "The mailbox at this mail server is full:",
+    "5.3.0": "The message was damaged on the disk of this mail server:",
+    "4.3.1": "This mail server has no room left on its disk:",
+    "5.3.4": _NOT_TAKEN,
+    "5.4.6": "The message would go in a circle:",
+    "5.6.3": _NOT_TAKEN,
+    "5.6.7": _NOT_TAKEN,
+    "5.7.1": "The recipient's own rules refuse the message:",
+}
+"""What this server found out or decided itself, by its status."""
+_OWN_STAGES: Final = {
+    "route": "This mail server found no way to send it:",
+    "dns": "The mail servers of the domain could not be found in DNS:",
+    "connect": "The mail server {host} could not be reached:",
+    "banner": "The mail server {host} was reached, but there was no proper greeting:",
+    "store": "This mail server could not put the message into the mailbox:",
+    "queue": "The message has not had its turn:",
+}
+"""The same by the stage, for whatever has no sentence in _OWN."""
+
+
+def own_sentence(outcome: Outcome) -> str:
+    """What happened, for an outcome that is not a peer's reply but this server's own judgement; empty when there is no
+    sentence for it."""
+    host = asked_host(outcome)
+    known = _OWN.get(outcome.status) if outcome.kind == FAILED or not host else None
+    known = known or _OWN_STAGES.get(outcome.stage)
+    if known is None and outcome.stage in _STAGES:
+        known = "The mail server {host} was reached, but the attempt came to nothing " + _STAGES[outcome.stage] + ":"
+    return (known or "").replace(
+        "The mail server {host}", f"The mail server {host}" if host else "The next mail server"
+    )
 
 
 def bounce_words(envelope: Envelope, failures: Sequence[tuple[int, Outcome]], hostname: str, now: int) -> str:
@@ -124,14 +165,14 @@ def _recipients(envelope: Envelope, failures: Sequence[tuple[int, Outcome]]) -> 
 
 
 def _said(outcome: Outcome) -> str:
-    host = remote_host(outcome.next_hop)
+    host = asked_host(outcome)
     who = f"The mail server {host}" if host else "This mail server"
     stage = _STAGES.get(outcome.stage, "")
     if outcome.code:
         verb = "said" if outcome.code < 500 else "refused it"
+        first = f"{who} {verb}{' ' + stage if stage else ''}:"
     else:
-        verb = "could not be reached or did not answer" if host else "found a problem"
-    first = f"{who} {verb}{' ' + stage if stage else ''}:"
+        first = own_sentence(outcome) or "This mail server found a problem:"
     lines = wrap(first, _WIDTH, initial_indent="    ", subsequent_indent="    ")
     lines += wrap(quoted(outcome, 400), _WIDTH, initial_indent="      ", subsequent_indent="      ")
     advice = _advice(outcome)

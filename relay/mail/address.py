@@ -104,6 +104,20 @@ def ascii_domain(domain: bytes) -> bytes:
         raise AddressError(0, f"the domain has no ASCII form: {fault}") from fault
 
 
+def ascii_form(address: bytes) -> bytes | None:
+    """``address`` with its domain as A-labels, the form that needs no SMTPUTF8 (RFC 6531 3.2); None when its local part is
+    not ASCII, or the domain has no A-labels."""
+    if address.isascii():
+        return address
+    local, at, domain = address.rpartition(b"@")
+    if not at or not local.isascii():
+        return None
+    try:
+        return local + b"@" + ascii_domain(domain)
+    except AddressError:
+        return None
+
+
 def shown_domain(domain: bytes) -> str:
     """``domain`` for a person's eyes: U-labels where A-labels are valid ones, else as it is."""
     text = domain.decode(errors="backslashreplace")

@@ -69,10 +69,12 @@ def settle(
 def expired(outcome: Outcome) -> Outcome:
     """``outcome``, the last of a recipient whose lifetime is over, as the end of it (RFC 3463 X.4.7).
 
-    Its text stays what the next hop said, status and all, so that the DSN quotes nothing that was not said.
+    Its text stays what the next hop said, status and all, so that the DSN quotes nothing that was not said; X.0.0 stands
+    for a status that was not said (relay/delivery/_replies.pyx).
     """
     text = outcome.text
-    if outcome.code and outcome.status and not text.startswith(outcome.status):
+    is_said = outcome.status and not outcome.status.endswith(".0.0")
+    if outcome.code and is_said and not text.startswith(outcome.status):
         text = f"{outcome.status} {text}"
     return Outcome(kinds.EXPIRED, outcome.code, "4.4.7", text, outcome.stage, outcome.next_hop)
 

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from email.utils import format_datetime, formataddr, parseaddr
 from typing import Final
 
+from relay.mail.address import ascii_form
 from relay.sieve.actions import Vacation
 from relay.sieve.addresses import parse_addresses
 from relay.sieve.environment import Environment
@@ -64,7 +65,7 @@ def vacation_answer(
     fields = [
         ("Date", format_datetime(environment.now)),
         ("From", _mailbox(vacation.sender) or account),
-        ("To", f"<{environment.reverse_path}>"),
+        ("To", f"<{_addressee(environment)}>"),
         ("Subject", subject[:500]),
         ("Message-ID", f"<{message_id}>"),
         ("Auto-Submitted", "auto-replied (vacation)"),
@@ -98,7 +99,7 @@ def rejection(
     head = _section([
         ("Date", format_datetime(environment.now)),
         ("From", formataddr(("Mail Delivery System", f"MAILER-DAEMON@{hostname}"))),
-        ("To", f"<{environment.reverse_path}>"),
+        ("To", f"<{_addressee(environment)}>"),
         ("Subject", f"Rejected: {subjects[0] if subjects else 'your message'}"[:500]),
         ("Message-ID", f"<{message_id}>"),
         ("Auto-Submitted", "auto-replied (rejected)"),
@@ -135,6 +136,13 @@ def _threading(message: MessageView) -> list[tuple[str, str]]:
         return []
     before = [each for value in message.values("References") for each in _ID.findall(value)]
     return [("In-Reply-To", ids[0]), ("References", " ".join([*before[-REFERENCES:], ids[0]]))]
+
+
+def _addressee(environment: Environment) -> str:
+    """Whom an answer goes to; UTF-8 in a domain as A-labels, so that the answer needs no SMTPUTF8 for it."""
+    address = environment.reverse_path
+    form = ascii_form(address.encode(errors="surrogateescape"))
+    return address if form is None else form.decode()
 
 
 def _mailbox(text: str) -> str:

@@ -1,8 +1,9 @@
 """The outcomes journal: what became of the records, as each delivery worker saw it.
 
 Theory: entries are appended in batches with one write and no sync. That survives the death of the process; a power
-failure may lose the last ones, and then a delivery is repeated, which SMTP cannot exclude anyway. What changes what a
-sender is told is synced by its caller first.
+failure may lose the last ones, and then a delivery is repeated, which SMTP cannot exclude anyway. How much that can be
+is bounded by its owner, who syncs what ``is_dirty`` now and then, and waits for it nowhere. What changes what a sender
+is told is synced by its caller first.
 
 A journal is compacted by starting over: new entries go to a new file at once, the state as of that moment is written
 to another one (numbered before it) in a thread, and when that is published, the old files go. A crash at any point
@@ -53,6 +54,8 @@ class _File:
             files.close(self.fd)
             raise
         self.start = self.end
+        self.synced = self.end
+        """Up to here it was there when the last sync that went well began."""
         self.is_broken = False
         """A sync has failed: what is in it cannot be trusted to be on the disk, now or later."""
 
@@ -125,6 +128,11 @@ class Journal:
         is_broken = self._file.is_broken or any(file.is_broken for file in self._old)
         return is_broken or self.size > max(_SMALL, 2 * self._compacted_size)
 
+    @property
+    def is_dirty(self) -> bool:
+        """Whether anything was written that is not known to be synced."""
+        return any(file.end > file.synced for file in (*self._old, self._file))
+
     def append(self, entries: Sequence[Entry]) -> None:
         """*Written*, not synced, with one write: survives the death of the process, not of the machine.
 
@@ -155,13 +163,14 @@ class Journal:
         for file in (*self._old, self._file):
             if file.is_broken:
                 raise SpoolError(f"{file.path}: an earlier sync failed")
-            began = time.perf_counter()
+            began, end = time.perf_counter(), file.end
             try:
                 await asyncio.get_running_loop().run_in_executor(None, self._files.sync, file.fd)
             except OSError as fault:
                 file.is_broken = True
                 self._tell(began, is_synced=False)
                 raise SpoolError.of(f"{file.path}: sync failed", fault) from fault
+            file.synced = max(file.synced, end)
             self._tell(began, is_synced=True)
 
     def _tell(self, began: float, *, is_synced: bool) -> None:

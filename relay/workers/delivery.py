@@ -178,6 +178,8 @@ class DeliveryWorker:
         worker.repeat(RESCAN_SECONDS, self._second)
         worker.repeat(0.1, self._expire)
         worker.repeat(COMPACT_SECONDS, self._compact_if_wanted)
+        if self._config.queue.journal_sync:
+            worker.repeat(self._config.queue.journal_sync, self._journaling.sync_soon)
         worker.repeat(min(COPY_SECONDS, self._config.spool.copy_after), self._copy)
         began = worker.loop.time()
         while not self._intake.has_caught_up and worker.loop.time() - began < CATCH_UP_SECONDS:

@@ -3,9 +3,9 @@
 
 
 cdef class Journaling:
-    cdef object _journal, _sink, _meter
+    cdef object _journal, _sink, _meter, _syncing
     cdef list _entries
-    cdef bint _is_refusing
+    cdef bint _is_refusing, _is_unsynced
 
     cpdef object add(self, object entries)
     cpdef bint flush(self) except -1

@@ -1,13 +1,16 @@
 """What goes into the outcomes journal, gathered between two turns of the loop and written with one system call.
 
 Order (I1): a delivered or deferred outcome is *written* with the next flush, not synced: a crash may repeat an attempt,
-it never loses a message. What the sender will be told is synced before he is told (notices.py).
+it never loses a message. What was written is synced every ``queue.journal_sync`` in the background (``sync_soon``), so
+that a power failure repeats what was delivered in about that time and no more. What the sender will be told is synced
+before he is told (notices.py).
 
 Not here: the file (relay/spool/journal.py), what the entries mean (relay/queue).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -28,6 +31,8 @@ class Journaling:
         self._meter = meter
         self._entries: list[tuple[Any, ...]] = []
         self._is_refusing = False
+        self._syncing: asyncio.Task[None] | None = None
+        self._is_unsynced = False
 
     def add(self, entries: Iterable[tuple[Any, ...]]) -> None:
         """Has ``entries`` written with the next flush."""
@@ -51,6 +56,22 @@ class Journaling:
         self._meter.written(self._entries)
         self._entries = []  # not cleared: a journal that is being compacted keeps the list
         return True
+
+    def sync_soon(self) -> None:
+        """Has what is written synced in the background, when there is anything and no such sync is under way."""
+        if self._syncing is None and self._journal.is_dirty:
+            self._syncing = asyncio.ensure_future(self._sync())
+
+    async def _sync(self) -> None:
+        try:
+            await self._journal.sync()
+            self._is_unsynced = False
+        except SpoolError as fault:  # the journal asks for a compaction then, which repairs it
+            if not self._is_unsynced:
+                self._is_unsynced = True
+                self._sink.event("error", "journal not synced", cause=str(fault))
+        finally:
+            self._syncing = None
 
     async def sync(self) -> None:
         """*Synced* when it returns: all that was added before. SpoolError when it is not."""

@@ -12,6 +12,16 @@ from relay.mail.envelope import BODY_8BIT, DOTS, SMTPUTF8
 from relay.mail.outcome import DEFERRED, DELIVERED, FAILED
 from tests.delivery.peer import CUT, Peer, RecordingOwner, converse, machine_for, message
 
+UTF8_HEADER = "Subject: käse\r\n\r\nx\r\n".encode()
+UTF8_BODY = "Subject: cheese\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nkäse\r\n".encode()
+UTF8_PART = (
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=käse\r\n\r\nx\r\n"
+    "--b--\r\n"
+).encode()
+UTF8_MESSAGE = (
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/global\r\n\r\nSubject: käse\r\n\r\nx\r\n"
+    "--b--\r\n"
+).encode()
 HELLO = b"250-peer.test\r\n250-PIPELINING\r\n250-8bitmime\r\n250-SMTPUTF8\r\n250 SIZE 1000\r\n"
 
 
@@ -219,18 +229,113 @@ def test_replies_ahead_of_their_commands_end_the_session():
     assert not owner.taken
 
 
-def test_552_to_rcpt_means_too_many_recipients_and_is_temporary():
-    """RFC 5321 4.5.3.1.10."""
-    owner = RecordingOwner([message(1, 2)])
-    converse(machine_for(owner), Peer({("rcpt", 1): b"552 too many"}))
-    assert [(o.kind, o.code, o.status) for o in owner.of(0)] == [(DELIVERED, 250, "2.0.0"), (DEFERRED, 552, "4.0.0")]
+@pytest.mark.parametrize("extensions", [(b"PIPELINING",), (b"8BITMIME",), (b"PIPELINING", b"CHUNKING")])
+@pytest.mark.parametrize(
+    ("reply", "place", "kind", "status"),
+    [
+        (b"552 too many", 1, DEFERRED, "4.0.0"),
+        (b"552 5.5.3 too many", 1, DEFERRED, "5.5.3"),
+        (b"452 4.5.3 too many", 1, DEFERRED, "4.5.3"),
+        (b"552 5.2.2 full", 1, FAILED, "5.2.2"),
+        (b"552 5.0.0 no", 1, FAILED, "5.0.0"),
+        (b"552 full", 0, FAILED, "5.0.0"),
+        (b"552 5.5.3 too many", 0, FAILED, "5.5.3"),
+        (b"452 4.2.2 full", 0, DEFERRED, "4.2.2"),
+    ],
+)
+def test_552_to_rcpt_is_too_many_recipients_only_where_it_can_be(extensions, reply, place, kind, status):
+    """RFC 5321 4.5.3.1.10 against 4.2.1 and 4.2.3: not to the first recipient, nor with a status that says otherwise."""
+    for count in range(3):  # in the first transaction, and in those that may be in flight behind a proven one
+        owner = RecordingOwner([message(number, 2) for number in range(count + 1)])
+        converse(machine_for(owner), Peer({("rcpt", 2 * count + place): reply}, extensions=extensions))
+        outcomes = owner.of(count)
+        assert (outcomes[place].kind, outcomes[place].code, outcomes[place].status) == (kind, int(reply[:3]), status)
+        assert outcomes[1 - place].kind == DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "status", "text"),
+    [
+        (b"550 4.2.2 full", FAILED, "4.2.2", "full"),
+        (b"450 5.1.1 no such user", DEFERRED, "5.1.1", "no such user"),
+        (b"550 5.0.0 no", FAILED, "5.0.0", "5.0.0 no"),
+        (b"550 no", FAILED, "5.0.0", "no"),
+        (b"550 2.1.5 no", FAILED, "5.0.0", "2.1.5 no"),
+        (b"550-5.7.1 a\r\n550-5.7.1 b\r\n550 5.7.1 c", FAILED, "5.7.1", "a b c"),
+        (b"550 \xff\x1b[2J\x7f", FAILED, "5.0.0", "\\xff?[2J?"),
+        (b"550 " + b"x" * 30_000, FAILED, "5.0.0", "x" * 1000),
+    ],
+)
+def test_code_and_status_stay_as_the_peer_said_them(reply, kind, status, text):
+    """The code decides (RFC 5321 4.2.1); the status is told as it was said, also when its class is another."""
+    owner = RecordingOwner([message(1)])
+    converse(machine_for(owner), Peer({("rcpt", 0): reply}))
+    assert owner.of(0)[0][:4] == (kind, int(reply[:3]), status, text)
+
+
+def test_a_message_that_only_came_with_smtputf8_goes_on_without_it():
+    """RFC 6531 3.2: what decides is what is in the envelope and the header sections."""
+    owner = RecordingOwner([message(1, flags=SMTPUTF8), message(2, flags=SMTPUTF8 | BODY_8BIT, content=UTF8_BODY)])
+    _, out = greeted(owner, b"250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
+    assert out.startswith(b"MAIL FROM:<s1@relay.test>\r\n")
+    assert owner.waiting == [] or b"SMTPUTF8" not in out
+    owner = RecordingOwner([message(2, flags=SMTPUTF8 | BODY_8BIT, content=UTF8_BODY)])
+    _, out = greeted(owner, b"250-x\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
+    assert out.startswith(b"MAIL FROM:<s2@relay.test> BODY=8BITMIME\r\n")
+
+
+@pytest.mark.parametrize("content", [UTF8_HEADER, UTF8_PART, UTF8_MESSAGE])
+def test_utf8_in_a_header_section_at_any_level_needs_smtputf8(content):
+    delivery = message(1, 1, flags=SMTPUTF8 | BODY_8BIT, content=content)
+    owner = RecordingOwner([delivery])
+    greeted(owner, b"250-x\r\n250 8BITMIME\r\n")
+    (outcome,) = owner.of(0)
+    assert (outcome.kind, outcome.status, outcome.stage) == (FAILED, "5.6.7", "helo")
+    assert "header section" in outcome.text
+    owner = RecordingOwner([message(1, flags=SMTPUTF8 | BODY_8BIT, content=content)])
+    _, out = greeted(owner, HELLO)
+    assert b" SMTPUTF8\r\n" in out
+
+
+def test_a_utf8_header_in_the_content_file_is_found(tmp_path):
+    path = tmp_path / "large"
+    path.write_bytes(UTF8_PART[20:])
+    delivery = Delivery(b"a@b", (b"c@d",), SMTPUTF8 | BODY_8BIT, len(UTF8_PART), UTF8_PART[:20], str(path))
+    owner = RecordingOwner([delivery])
+    greeted(owner, b"250-x\r\n250 8BITMIME\r\n")
+    assert owner.of(0)[0].status == "5.6.7"
+
+
+def test_only_recipients_with_utf8_in_their_local_part_fail_and_domains_go_as_a_labels():
+    """RFC 6531 3.2; the owner gets the delivery back as it was."""
+    recipients = ("ü@a.test".encode(), "b@bü.test".encode(), b"c@c.test", "ä@ü.test".encode())
+    delivery = Delivery("s@ß.test".encode(), recipients, SMTPUTF8, 7, b"x: y\r\n\r\n")
+    owner = RecordingOwner([delivery])
+    peer = Peer({("rcpt", 1): b"550 5.1.1 no"}, extensions=(b"PIPELINING", b"8BITMIME"))
+    converse(machine_for(owner), peer)
+    assert [each for each in peer.commands if each[:4] in {b"MAIL", b"RCPT"}] == [
+        b"MAIL FROM:<s@xn--zca.test>",
+        b"RCPT TO:<b@xn--b-eha.test>",
+        b"RCPT TO:<c@c.test>",
+    ]
+    assert [(o.kind, o.status) for o in owner.of(0)] == [
+        (FAILED, "5.6.7"), (DELIVERED, "2.0.0"), (FAILED, "5.1.1"), (FAILED, "5.6.7"),
+    ]  # fmt: skip
+    assert "<ü@a.test>" in owner.of(0)[0].text
+    assert (delivery.recipients, delivery.flags) == (recipients, SMTPUTF8)
+
+
+def test_a_message_with_a_utf8_sender_fails_for_all_its_recipients():
+    owner = RecordingOwner([Delivery("ü@x".encode(), (b"a@b", b"c@d"), SMTPUTF8, 7, b"x: y\r\n\r\n")])
+    greeted(owner, b"250-x\r\n250 8BITMIME\r\n")
+    assert {(o.status, "<ü@x>" in o.text) for o in owner.of(0)} == {("5.6.7", True)}
 
 
 @pytest.mark.parametrize(
     ("delivery", "hello", "status"),
     [
         (message(1, flags=BODY_8BIT), b"250-x\r\n250 PIPELINING\r\n", "5.6.3"),
-        (message(1, flags=SMTPUTF8), b"250-x\r\n250 8BITMIME\r\n", "5.6.7"),
+        (message(1, content=UTF8_HEADER, flags=SMTPUTF8 | BODY_8BIT), b"250-x\r\n250 8BITMIME\r\n", "5.6.7"),
         (Delivery("ü@x".encode(), (b"a@b",), 0, 1, b"x"), b"250-x\r\n250 8BITMIME\r\n", "5.6.7"),
         (message(1, content=b"x" * 1001), HELLO, "5.3.4"),
         (Delivery(b"a@b", (b"a@b>\r\nRCPT TO:<c@d",), 0, 1, b"x"), HELLO, "5.1.3"),

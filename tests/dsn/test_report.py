@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from relay import dsn
 from relay.mail.envelope import BODY_8BIT, DOTS, DSN, SMTPUTF8, Envelope
 from relay.mail.outcome import EXPIRED, Outcome, deferred, failed
+from relay.queue.settle import expired
 
 BEGIN = 1_700_000_000_000_000
 NOW = BEGIN + 500_000_000
@@ -304,3 +305,40 @@ def test_any_outcome_address_and_content_makes_a_report_of_three_parts(
     boundary = report.split(b'boundary="')[1].split(b'"')[0]
     assert report.count(b"--" + boundary + b"\r\n") == 3
     assert report.endswith(b"\r\n--" + boundary + b"--\r\n")
+
+
+def test_a_dsn_of_a_domain_that_does_not_exist_names_no_server():
+    """RFC 3464 2.3.5: Remote-MTA only where one was asked."""
+    report = bounce(original(b"x@y.example"), [(0, failed("5.1.2", "y.example does not exist", "dns"))])
+    _, parts, blocks = parse(report)
+    assert "Remote-MTA" not in blocks[1]
+    assert blocks[1]["Diagnostic-Code"] == "x-relay; y.example does not exist"
+    assert "The domain of this address has no mail server" in " ".join(parts[0].get_content().split())  # type: ignore[attr-defined]
+    assert b"nothing was said" not in report
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "diagnostic"),
+    [
+        (failed("5.2.2", "full", "rcpt", code=552, next_hop="mx"), "5.2.2", "552 5.2.2 full"),
+        (failed("4.2.2", "full", "rcpt", code=550, next_hop="mx"), "4.2.2", "550 4.2.2 full"),
+        (failed("5.0.0", "no", "rcpt", code=550, next_hop="mx"), "5.0.0", "550 no"),
+        (failed("5.0.0", "5.0.0 no", "rcpt", code=550, next_hop="mx"), "5.0.0", "550 5.0.0 no"),
+        (expired(deferred("4.0.0", "later", "rcpt", code=450, next_hop="mx")), "4.4.7", "450 later"),
+        (expired(deferred("5.5.3", "later", "rcpt", code=552, next_hop="mx")), "4.4.7", "552 5.5.3 later"),
+    ],
+)
+def test_a_reply_is_quoted_as_it_was_said(outcome: Outcome, status: str, diagnostic: str):
+    """RFC 3464 2.3.6: no status is put into a peer's mouth."""
+    _, _, blocks = parse(bounce(original(b"x@y.example"), [(0, outcome)]))
+    assert (blocks[1]["Status"], blocks[1]["Diagnostic-Code"]) == (status, f"smtp; {diagnostic}")
+
+
+def test_a_sender_whose_domain_alone_has_utf8_gets_a_dsn_that_any_server_takes():
+    """RFC 6531 3.2: A-labels are no internationalized address."""
+    envelope = original("b@bü.example".encode(), reverse_path="a@ä.example".encode(), flags=SMTPUTF8)
+    report = bounce(envelope, [(0, NO_USER)])
+    message, _, blocks = parse(report)
+    assert message["To"] == "a@xn--4ca.example"
+    assert blocks[1]["Final-Recipient"] == "rfc822; b@xn--b-eha.example"
+    assert not dsn.flags(report) & SMTPUTF8

@@ -106,7 +106,12 @@ def test_a_reply_of_several_lines_is_one_reply() -> None:
         (b"550 5.1.1\r\n", "5.1.1", b""),
         (b"550\r\n", "", b""),
         (b"550 \r\n", "", b""),
-        (b"550 4.1.1 class differs\r\n", "", b"4.1.1 class differs"),
+        (b"550 4.1.1 class differs\r\n", "4.1.1", b"class differs"),
+        (b"450 5.1.1 class differs\r\n", "5.1.1", b"class differs"),
+        (b"250 5.1.1 no success\r\n", "", b"5.1.1 no success"),
+        (b"550 2.1.5 no failure\r\n", "", b"2.1.5 no failure"),
+        (b"550 5.0.0 said\r\n", "5.0.0", b"5.0.0 said"),
+        (b"250 2.0.0 said\r\n", "2.0.0", b"said"),
         (b"354 3.0.0 no such class\r\n", "", b"3.0.0 no such class"),
         (b"550 5.1.1x\r\n", "", b"5.1.1x"),
         (b"550 5.1000.1 x\r\n", "", b"5.1000.1 x"),
@@ -115,7 +120,7 @@ def test_a_reply_of_several_lines_is_one_reply() -> None:
     ],
 )
 def test_the_enhanced_status_is_told_from_the_text(reply: bytes, status: str, text: bytes) -> None:
-    """RFC 2034 4: the class must be that of the code."""
+    """RFC 2034 4. The class should be that of the code; of refusals what was said counts. 5.0.0 also stands for none."""
     assert _replies.parse_reply(reply)[3:5] == (status, text)
 
 

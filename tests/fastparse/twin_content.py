@@ -127,9 +127,10 @@ class Reply(NamedTuple):
 
 def split_status(code: bytes, text: bytes) -> tuple[str, bytes]:
     found = STATUS.match(text)
-    if found is None or text[:1] != code[:1]:
+    if found is None or (text[:1] + code[:1]) not in {b"22", b"44", b"45", b"54", b"55"}:
         return "", text
-    return ".".join(str(int(number)) for number in found[1].split(b".")), text[found.end() :]
+    status = ".".join(str(int(number)) for number in found[1].split(b"."))
+    return status, text if status in {"4.0.0", "5.0.0"} else text[found.end() :]
 
 
 def parse_reply(octets: bytes) -> Reply:

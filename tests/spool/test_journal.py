@@ -20,6 +20,8 @@ from relay.spool.files import Buffers, Files
 from relay.spool.folder import journal_name, list_journals, lock_data_dir
 from relay.spool.frames import Entry, JournalHead, JournalOctets, pack_entries, pack_frame, pack_journal_head
 from relay.spool.journal import absorbed_journals
+from tests.crash.layer.disk import Disk
+from tests.crash.layer.life import DATA, SPOOL
 from tests.spool.spools import make_spool
 
 
@@ -304,3 +306,42 @@ def test_entries_are_packed_as_msgpack_packs_them(count):
     assert pack_entries(entries) == msgpack.packb(entries)
     plain = [("finished", 1, 2, 64 * number, None) for number in range(count)]
     assert pack_entries(plain) == msgpack.packb(plain)
+
+
+async def test_losing_power_loses_nothing_that_was_synced_and_a_journal_says_when_it_must_be() -> None:
+    """On a disk that keeps nothing but what was synced."""
+    disk = Disk()
+    lock = lock_data_dir(DATA, files=disk)
+    first = Journal(SPOOL, shard=0, shards=1, generation=1, files=disk)
+    assert not first.is_dirty
+    first.append([entry(1)])
+    assert first.is_dirty
+    assert list(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0))) == [], "or the disk is no test"
+    await first.sync()
+    assert not first.is_dirty
+    first.append([entry(2)])
+    assert first.is_dirty
+    assert list(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0))) == [entry(1)]
+    await first.compact([entry(1), entry(2)])
+    await first.sync()
+    assert not first.is_dirty
+    found = set(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0)))
+    assert found == {entry(1), entry(2)}, "the old file may be there again: some of it twice"
+    await first.close()
+    lock.close()
+
+
+async def test_what_is_written_while_a_sync_runs_is_still_to_be_synced(spool_dir: Path) -> None:
+    files = Faulty()
+    first = journal(spool_dir, files=files)
+    files.gate.clear()
+    files.syncs.clear()
+    first.append([entry(1)])
+    syncing = asyncio.ensure_future(first.sync())
+    while not files.syncs:
+        await asyncio.sleep(0.001)
+    first.append([entry(2)])
+    files.gate.set()
+    await syncing
+    assert first.is_dirty
+    await first.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -22,6 +23,10 @@ class Disk:
         self.is_full = False
         self.done: list[Any] = []
         self.events: list[str] = []
+        self.is_dirty = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.fault = ""
 
     def append(self, entries: list[Any]) -> None:
         if self.is_full:
@@ -29,7 +34,11 @@ class Disk:
         self.done.extend(entries)
 
     async def sync(self) -> None:
+        await self.gate.wait()
+        if self.fault:
+            raise SpoolError(self.fault)
         self.done.append("sync")
+        self.is_dirty = False
 
     def event(self, level: str, name: str, **fields: object) -> None:
         self.events.append(name)
@@ -77,3 +86,38 @@ def test_what_the_disk_refuses_is_kept_and_said_once(journaling: Journaling, dis
     assert disk.events == ["journal not written", "journal is written again"]
     assert row[metrics.index("relay_spool_journal_entries_total", "failed")] == 1
     assert row[metrics.index("relay_spool_journal_entries_total", "finished")] == 1
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_written_is_synced_in_the_background_and_only_then(journaling: Journaling, disk: Disk) -> None:
+    journaling.sync_soon()
+    await turns()
+    assert disk.done == [], "nothing to sync"
+    disk.is_dirty = True
+    disk.gate.clear()
+    journaling.sync_soon()
+    journaling.sync_soon()
+    await turns()
+    assert disk.done == [], "nobody waits for it"
+    disk.gate.set()
+    await turns()
+    assert disk.done == ["sync"]
+    journaling.sync_soon()
+    await turns()
+    assert disk.done == ["sync"]
+
+
+async def test_a_background_sync_that_fails_is_told_once_and_tried_again(journaling: Journaling, disk: Disk) -> None:
+    disk.is_dirty, disk.fault = True, "EIO"
+    for _ in range(3):
+        journaling.sync_soon()
+        await turns()
+    assert disk.events == ["journal not synced"]
+    disk.fault = ""
+    journaling.sync_soon()
+    await turns()
+    assert disk.done == ["sync"]
