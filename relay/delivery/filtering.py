@@ -28,10 +28,12 @@ from typing import Final, NamedTuple
 
 from relay.config.sieve import SieveSettings
 from relay.mailbox import names
+from relay.mailbox.files import is_lasting, read_file
 from relay.mailbox.memory import Memory
 from relay.mailbox.root import Root
-from relay.mailbox.scripts import ACTIVE, FOLDER, file_name
+from relay.mailbox.scripts import FOLDER, active_path, file_name
 from relay.mailbox.store import FolderStore
+from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.vocabulary import Refusal, Refused
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
@@ -117,9 +119,10 @@ class Filters:
     """The scripts of all accounts of one worker. May be used by several threads at once; blocking."""
 
     def __init__(self, settings: SieveSettings, *, hostname: str, delimiter: str, global_dir: Path, lifetime: float,
-                 ) -> None:  # fmt: skip
+                 troubles: Troubles = SILENT) -> None:  # fmt: skip
         """``lifetime``: how long a message may be tried again, in seconds. ``global_dir``: where ``include :global``
-        finds scripts."""
+        finds scripts. ``troubles`` is told of files that cannot be used."""
+        self._troubles = troubles
         self._settings = settings
         self._hostname = hostname
         self._delimiter = delimiter
@@ -135,10 +138,12 @@ class Filters:
         """What to do with a message for the Maildir ``folder`` at ``now`` (seconds since the epoch); None: store it in
         INBOX as it is. OSError when the disk cannot be read: try again later."""
         try:
-            own = self.load(f"{folder}/{FOLDER}/{ACTIVE}")
+            active = active_path(folder)
+            own = self.load(active) if active is not None else None
         except ScriptError as fault:
             return self._broken(folder, incoming, now, str(fault.problems[0]))
-        except PermissionError:
+        except OSError as fault:
+            self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the script's file cannot be read")
         try:
             script = own or self._default_script()
@@ -158,17 +163,23 @@ class Filters:
             if is_default and self._settings.default_script is not None:
                 return self._unfiltered(folder, f"sieve.default_script: {self._settings.default_script}: {fault}")
             return self._broken(folder, incoming, now, str(fault))
-        except PermissionError:
+        except OSError as fault:
+            self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the account's files cannot be read")
-        except OSError:
-            raise
         except Exception as fault:  # noqa: BLE001 - a mistake of ours must not hold up mail: it is kept
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
 
+    def _require_lasting(self, folder: Path, fault: OSError) -> None:
+        """Raises a fault that may be over at the next try; another one is told, and the message is kept."""
+        if not is_lasting(fault):
+            raise fault
+        self._troubles.tell(fault.filename or folder, fault)
+
     def load(self, path: str) -> Script | None:
-        """The script at ``path``; None when there is none; ScriptError when it is wrong."""
+        """The script at ``path``; None when there is none; ScriptError when it is wrong; OSError when it is no regular
+        file, or cannot be read."""
         try:
-            status = os.stat(path)
+            status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         mark = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -182,7 +193,7 @@ class Filters:
                 return script
         compiled: Script | ScriptError
         try:
-            compiled = compile_script(Path(path).read_bytes())
+            compiled = compile_script(read_file(path))
         except ScriptError as fault:
             compiled = fault
         with self._lock:
@@ -214,10 +225,12 @@ class Filters:
             return self._default
         path = str(self._settings.default_script)
         try:
-            script = self.load(path)
+            script = self.load(os.path.realpath(path))
         except ScriptError as fault:
             raise _DefaultBrokenError(f"sieve.default_script: {path}: {fault.problems[0]}") from fault
-        except PermissionError as fault:
+        except OSError as fault:
+            if not is_lasting(fault):
+                raise
             raise _DefaultBrokenError(f"sieve.default_script: {path} cannot be read") from fault
         if script is None:
             raise _DefaultBrokenError(f"sieve.default_script: there is no file {path}")
@@ -236,8 +249,9 @@ class Filters:
             return memory.knows(DUPLICATE, key, now)
 
         def load(location: str, name: str) -> Script | None:
-            base = folder / FOLDER if location == "personal" else self._global_dir
-            return self.load(f"{base}/{file_name(name)}")
+            if location == "personal":
+                return self.load(f"{folder}/{FOLDER}/{file_name(name)}")
+            return self.load(os.path.realpath(self._global_dir / file_name(name)))
 
         return Environment(
             now=datetime.fromtimestamp(now).astimezone(),
@@ -257,7 +271,7 @@ class Filters:
             self.faults += 1
         try:
             is_told = Memory(folder).knows(NOTICE, "broken", now)
-        except PermissionError:
+        except OSError:
             is_told = True  # or it would be told with every message
         if not is_told:
             environment = self._environment(folder, incoming, now)
