@@ -144,7 +144,7 @@ class _Views:
         return look(self._page)
 
     def _reasons(self, facts: Facts) -> tuple[Reason, ...]:
-        return not_ready(facts, self._config.workers.beat_timeout)
+        return not_ready(facts, self._config.workers.beat_timeout, self._config.spool)
 
 
 def _judged(name: str, reasons: tuple[Reason, ...]) -> web.Response:

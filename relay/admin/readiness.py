@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from relay.admin.facts import Facts
+from relay.config.queue import SpoolSettings
+from relay.config.units import show_size
 
 NEEDED: Final = ("smtp", "delivery")
 """Roles without which mail is not taken in or not carried on."""
@@ -27,8 +29,8 @@ class Reason(NamedTuple):
     """For people."""
 
 
-def not_ready(facts: Facts, beat_timeout: float) -> tuple[Reason, ...]:
-    """The reasons not to send us mail; none when we are ready. ``beat_timeout`` in seconds."""
+def not_ready(facts: Facts, beat_timeout: float, spool: SpoolSettings) -> tuple[Reason, ...]:
+    """The reasons not to send us mail; none when we are ready. ``beat_timeout`` in seconds; ``spool``: the limits."""
     reasons = list(not_alive(facts, beat_timeout))
     if facts.is_draining:
         reasons.append(Reason("draining", "the appliance drains to stop"))
@@ -43,8 +45,8 @@ def not_ready(facts: Facts, beat_timeout: float) -> tuple[Reason, ...]:
         reasons.append(
             Reason(
                 "disk_low",
-                f"the spool's file system is nearly full: {facts.free_bytes} octets and {facts.free_inodes} inodes "
-                f"free; {_count(facts.disk_low_workers, 'worker')} refusing new mail",
+                f"the spool's file system is nearly full: {room_text(facts.free_bytes, facts.free_inodes, spool)}; "
+                f"{_count(facts.disk_low_workers, 'worker')} refusing new mail",
             )
         )
     if facts.sync_failed_workers:
@@ -72,3 +74,11 @@ def not_alive(facts: Facts, beat_timeout: float) -> tuple[Reason, ...]:
 
 def _count(count: int, noun: str) -> str:
     return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"
+
+
+def room_text(free_bytes: int, free_inodes: int, spool: SpoolSettings) -> str:
+    """What is free beside what must be, and which setting says so; of inodes only where they are counted."""
+    parts = [f"{free_bytes / 2**20:.1f} MiB free, and spool.min_free_bytes is {show_size(spool.min_free_bytes)}"]
+    if free_inodes >= 0:
+        parts.append(f"{free_inodes} inodes free, and spool.min_free_inodes is {spool.min_free_inodes}")
+    return "; ".join(parts)

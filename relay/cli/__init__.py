@@ -5,13 +5,17 @@ Each command is imported when it is used, so that ``relay --help`` and ``relay q
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 
-from relay.cli.exits import HELP
+from relay import __version__
+from relay.cli.exits import HELP, OutputClosedError
 
 _COMMANDS: Final = {
     "serve": "Run the appliance in the foreground.",
@@ -48,8 +52,26 @@ class _Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; when whoever reads its output has gone (``| head``), ends as if by SIGPIPE, silently."""
+        try:
+            try:
+                return super().invoke(ctx)
+            finally:
+                sys.stdout.flush()
+        except (BrokenPipeError, OutputClosedError):
+            end_by_sigpipe()
+
+
+def end_by_sigpipe() -> NoReturn:
+    """Ends this process as programs end whose output nobody reads."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+    os._exit(128 + signal.SIGPIPE)  # it is blocked here
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=HELP)
+@click.version_option(__version__, "--version", "-V", message="relay %(version)s")
 def main() -> None:
     """Relay, a mail edge appliance: it takes mail in over SMTP, keeps it safely on disk, and brings it to the next
     server or to a local mailbox.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from typing import Any, TypeVar
 import click
 
 from relay.auth import AccountError, AccountFile
+from relay.auth.entries import Account
 from relay.cli import app_password, configuration, exits
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config
+from relay.mailbox.maildir import folder_of
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -30,6 +33,9 @@ def command() -> None:
 command.add_command(app_password.command)
 
 
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
 def _password_options(command_function: _Command) -> _Command:
     generated = click.option("--generate", is_flag=True, help="Make up a password and print it.")
     from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of input.")
@@ -39,13 +45,14 @@ def _password_options(command_function: _Command) -> _Command:
 @command.command("add")
 @click.argument("address")
 @_password_options
+@_json
 @configuration.config_option
-def add(address: str, password_stdin: bool, generate: bool, config_path: Path | None) -> None:
+def add(address: str, password_stdin: bool, generate: bool, as_json: bool, config_path: Path | None) -> None:
     """Add the account ADDRESS (local-part@domain); asks for a password."""
     config = configuration.load_or_stop(config_path)
     password = _password(password_stdin, generate)
     added = _change(lambda accounts: accounts.add(address, password), config)
-    _report("added", added, password if generate else None)
+    _report("added", added, password if generate else None, as_json=as_json)
     domain = added.rpartition("@")[2]
     if domain not in config.domains.local:
         click.echo(f"Note: {domain} is not in domains.local, so mail for it is not delivered here.", err=True)
@@ -54,28 +61,31 @@ def add(address: str, password_stdin: bool, generate: bool, config_path: Path | 
 @command.command("passwd")
 @click.argument("address")
 @_password_options
+@_json
 @configuration.config_option
-def passwd(address: str, password_stdin: bool, generate: bool, config_path: Path | None) -> None:
+def passwd(address: str, password_stdin: bool, generate: bool, as_json: bool, config_path: Path | None) -> None:
     """Give the account ADDRESS a new password."""
     config = configuration.load_or_stop(config_path)
     password = _password(password_stdin, generate)
     changed = _change(lambda accounts: accounts.passwd(address, password), config)
-    _report("has a new password", changed, password if generate else None)
+    _report("has a new password", changed, password if generate else None, as_json=as_json)
 
 
 @command.command("remove")
 @click.argument("address")
+@_json
 @configuration.config_option
-def remove(address: str, config_path: Path | None) -> None:
+def remove(address: str, as_json: bool, config_path: Path | None) -> None:
     """Remove the account ADDRESS. Its mailbox stays on disk."""
     config = configuration.load_or_stop(config_path)
     removed = _change(lambda accounts: accounts.remove(address), config)
-    _report("removed", removed, None)
+    _report("removed", removed, None, as_json=as_json)
 
 
 @command.command("list")
+@_json
 @configuration.config_option
-def list_accounts(config_path: Path | None) -> None:
+def list_accounts(as_json: bool, config_path: Path | None) -> None:
     """Print the accounts' addresses, one a line, in the order they were added."""
     config = configuration.load_or_stop(config_path)
     try:
@@ -83,7 +93,45 @@ def list_accounts(config_path: Path | None) -> None:
     except AccountError as error:
         exits.stop(exits.PROBLEM, str(error))
     for account in accounts:
-        click.echo(account.address)
+        click.echo(json.dumps(_told(account, config)) if as_json else account.address)
+
+
+@command.command("show")
+@click.argument("address")
+@_json
+@configuration.config_option
+def show(address: str, as_json: bool, config_path: Path | None) -> None:
+    """Print what is known of the account ADDRESS: its mailbox, how it can log in, its app passwords."""
+    config = configuration.load_or_stop(config_path)
+    try:
+        account = AccountFile(config.accounts_path).find(address)
+    except AccountError as error:
+        exits.stop(exits.PROBLEM, str(error))
+    if account is None:
+        exits.stop(exits.PROBLEM, f"there is no account {address}")
+    told = _told(account, config)
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    click.echo(f"address        {told['address']}")
+    click.echo(
+        f"mailbox        {told['mailbox']}{'' if told['has_mailbox'] else ' (made with the first mail or login)'}"
+    )
+    click.echo(f"logs in with   {', '.join(told['mechanisms'])}")
+    for each in told["app_passwords"]:
+        click.echo(f"app password   {each['name']} for {', '.join(each['protocols'])}, made on {each['made_on']}")
+
+
+def _told(account: Account, config: Config) -> dict[str, Any]:
+    """What may be shown of an account: no hashes and no keys."""
+    folder = folder_of(config.mail_dir, account.address.encode())
+    return {
+        "address": account.address,
+        "mailbox": str(folder),
+        "has_mailbox": folder.is_dir(),
+        "mechanisms": ["PLAIN", "LOGIN", *(["SCRAM-SHA-256"] if account.scram else [])],
+        "app_passwords": [app_password.told(each) for each in account.app_passwords],
+    }
 
 
 def _change(change: Callable[[AccountFile], str], config: Config) -> str:
@@ -96,7 +144,10 @@ def _change(change: Callable[[AccountFile], str], config: Config) -> str:
         exits.stop(exits.PROBLEM, str(error))
 
 
-def _report(what: str, address: str, password: str | None) -> None:
+def _report(what: str, address: str, password: str | None, *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps({"address": address, "done": what} | ({"password": password} if password else {})))
+        return
     click.echo(f"{address} {what}")
     if password is not None:
         click.echo(f"password: {password}")

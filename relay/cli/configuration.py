@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 import click
 
 from relay.cli import exits
-from relay.config import Config, ConfigErrors, demo, load
+from relay.config import Config, ConfigErrors, demo
+from relay.config.load import Loaded, load_located
 
 SYSTEM_FILE: Final = Path("/etc/relay/relay.toml")
 DEMO_FOLDER: Final = "relay-data"
@@ -27,11 +28,11 @@ class Source(NamedTuple):
     path: Path | None
     """None: the demo."""
 
-    def load(self) -> Config:
+    def load(self) -> Loaded:
         """Reads it now, so also for a reload. Raises ConfigErrors."""
         if self.path is not None:
-            return load(self.path, os.environ)
-        return load(None, os.environ, demo(Path(DEMO_FOLDER)))
+            return load_located(self.path, os.environ)
+        return load_located(None, os.environ, demo(Path(DEMO_FOLDER)))
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else "the built-in demo"
@@ -46,6 +47,11 @@ def source_of(path: Path | None) -> Source:
 
 def load_or_stop(path: Path | None) -> Config:
     """The configuration for the value of ``--config``; ends the command with all errors when there are any."""
+    return load_located_or_stop(path).config
+
+
+def load_located_or_stop(path: Path | None) -> Loaded:
+    """As ``load_or_stop``, for those who have more to say about the settings."""
     try:
         return source_of(path).load()
     except ConfigErrors as errors:

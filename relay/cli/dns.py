@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -23,8 +24,9 @@ _SRV: Final = {
 
 @click.command("dns")
 @click.argument("domain")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line: name, type and value, or a comment.")
 @configuration.config_option
-def command(domain: str, config_path: Path | None) -> None:
+def command(domain: str, as_json: bool, config_path: Path | None) -> None:
     """Print the DNS records that DOMAIN needs, as lines of a zone file.
 
     What Relay cannot know, such as the address that other networks see, is a comment that says what to fill in.
@@ -34,7 +36,15 @@ def command(domain: str, config_path: Path | None) -> None:
     if wanted not in config.domains.local and all(wanted != each.domain for each in config.relay_domains):
         exits.stop(exits.PROBLEM, f"{wanted} is neither in domains.local nor a relay domain")
     for line in records(config, wanted):
-        click.echo(line)
+        click.echo(json.dumps(as_told(line)) if as_json else line)
+
+
+def as_told(line: str) -> dict[str, str]:
+    """A line of the zone for programs."""
+    if line.startswith(";"):
+        return {"comment": line.lstrip("; ")}
+    name, _, kind, value = line.split(" ", 3)
+    return {"name": name, "type": kind, "value": value}
 
 
 def records(config: Config, domain: str) -> Iterator[str]:

@@ -9,6 +9,20 @@ _SHOWN_RECIPIENTS: Final = 3
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 _SIZES: Final = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
+WAITS: Final = {
+    "release": "held until an operator releases it (relay queue release)",
+    "copy": "being handed to another process",
+    "reply": "being delivered now",
+    "connection": "connecting to its next hop, or waiting for its greeting",
+    "dns": "its mail servers are being looked up in DNS",
+    "next hop": "its next hop is away; it goes with the next try there",
+    "retry": "it is tried again",
+    "turn": "others for the same next hop are before it",
+}
+"""What an entry waits for (relay/queue/waiting.py)."""
+_TIMES: Final = ("received_at", "due_at")
+"""Microseconds since the epoch."""
+
 Entry = dict[str, Any]
 
 
@@ -30,12 +44,13 @@ def details(entry: Entry, now: float) -> str:
     facts = [
         ("queue id", entry["queue_id"]),
         ("state", entry["state"]),
-        ("received", f"{_moment(entry['received_at'])} ({show_age(now - entry['received_at'] / 1e6)} ago)"),
+        ("received", f"{show_moment(entry['received_at'])} ({show_age(now - entry['received_at'] / 1e6)} ago)"),
         ("size", f"{entry['size']} octets" if entry["recipients"] else ""),
         ("reverse-path", f"<{printable(entry['reverse_path'])}>" if entry["recipients"] else ""),
         *(("recipient", printable(recipient)) for recipient in entry["recipients"]),
+        ("waits for", WAITS.get(entry.get("waits_for", ""), "")),
         ("attempts", str(entry.get("attempts", 0))),
-        ("next try", _moment(entry["due_at"]) if entry.get("due_at") else ""),
+        ("next try", show_moment(entry["due_at"]) if entry.get("due_at") else ""),
         ("next hop", printable(entry.get("next_hop") or "")),
         ("last result", _result(entry)),
     ]
@@ -45,6 +60,18 @@ def details(entry: Entry, now: float) -> str:
 def printable(text: str) -> str:
     """``text`` with everything that is not a printable character written as an escape."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def as_told(entry: Entry) -> Entry:
+    """``entry`` for programs: times in RFC 3339, in UTC; without those that are not known."""
+    told = {name: value for name, value in entry.items() if name not in _TIMES or value}
+    return {name: rfc3339(value) if name in _TIMES else value for name, value in told.items()}
+
+
+def rfc3339(microseconds: int) -> str:
+    """A time in microseconds since the epoch as programs read it, in UTC with milliseconds (RFC 3339 5.6)."""
+    moment = datetime.fromtimestamp(microseconds // 1_000_000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{microseconds // 1000 % 1000:03}Z"
 
 
 def show_age(seconds: float) -> str:
@@ -64,10 +91,10 @@ def show_size(octets: int) -> str:
 
 
 def _reason(entry: Entry, now: float) -> str:
-    parts = [_result(entry)]
+    parts = [_result(entry) or WAITS.get(entry.get("waits_for", ""), "")]
     if entry.get("attempts"):
         parts.append(f"{entry['attempts']} {'attempt' if entry['attempts'] == 1 else 'attempts'}")
-    if entry["state"] == "deferred" and entry.get("due_at"):
+    if entry.get("due_at") and entry["state"] != "active":
         wait = entry["due_at"] / 1e6 - now
         parts.append(f"next in {show_age(wait)}" if wait > 0 else "next now")
     return "; ".join(part for part in parts if part)
@@ -80,5 +107,6 @@ def _result(entry: Entry) -> str:
     return printable(" ".join(str(each) for each in parts if each))
 
 
-def _moment(microseconds: int) -> str:
+def show_moment(microseconds: int) -> str:
+    """A time in microseconds since the epoch as people read it."""
     return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

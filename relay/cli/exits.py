@@ -25,7 +25,12 @@ Exit codes:
   4  the appliance is not running
   5  serve: cannot start
   6  serve: stopped, but the deadline or a second signal cut sessions off
+Otherwise 128 and the number of a signal: 141 when nobody reads the output.
 """
+
+
+class OutputClosedError(Exception):
+    """Whoever reads our standard output has gone (``| head``): there is nobody to go on for."""
 
 
 def stop(code: int, message: str) -> NoReturn:

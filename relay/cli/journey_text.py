@@ -1,17 +1,18 @@
 """A message's journey as text for people: each step with who said what, and what it means.
 
-What peers said is made safe to print. The meanings are for operators: which setting or which side decides. (Those for
-authors of mail are in relay/dsn/words.py.)
+What peers said is made safe to print. The meanings are for operators: which setting or which side decides.
 
-Not here: where the journey comes from (relay/telemetry/journey.py).
+Not here: where the journey comes from (relay/telemetry/journey.py), what replies mean (meanings.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import Any, Final
 
-from relay.cli.entry_text import printable, show_size
+from relay.cli import meanings
+from relay.cli.entry_text import WAITS, Entry, printable, show_moment, show_size
 from relay.telemetry.journey import Fields, Journey
 
 _STAGES: Final = {
@@ -45,7 +46,7 @@ _REASONS: Final = {
     "policy": "A rule of this server refused it.",
     "auth_required": "This listener takes mail from logged-in accounts and trusted_networks only.",
     "auth_failed": "A login failed, or was not allowed without TLS (docs/operations/login.md).",
-    "sender_rejected": "The sender's address may not be used here.",
+    "sender_rejected": "The sender's address may not be used here (auth.senders).",
     "syntax": "The client's command is not SMTP as RFC 5321 has it.",
     "unknown_command": "The client used a command that this listener does not have.",
     "sequence": "The client's commands came in an order that RFC 5321 does not allow.",
@@ -76,54 +77,54 @@ _REASONS: Final = {
     "content_timeout": "The client was silent for longer than smtp.data_timeout.",
     "session_timeout": "The session was longer than smtp.session_timeout.",
 }
-_STATUSES: Final = {
-    "1.1": "That address does not exist there.",
-    "1.2": "That domain does not exist or takes no mail.",
-    "1.10": "That domain says that it takes no mail (null MX, RFC 7505).",
-    "2.1": "The mailbox is disabled.",
-    "2.2": "The mailbox is full.",
-    "2.3": "The message is larger than that mailbox takes.",
-    "3.4": "The message is larger than that server takes.",
-    "4.1": "Nobody answers there: is it up, and may we connect to its port?",
-    "4.2": "The connection was lost on the way.",
-    "4.3": "DNS did not answer.",
-    "4.4": "There is no way to that host.",
-    "4.6": "It goes in a circle.",
-    "4.7": "It was tried for as long as queue.lifetime allows.",
-    "7.1": "That server does not want this mail: its rules, our address, or our reputation.",
-    "7.0": "That server refuses it by its rules.",
-}
 _OUTCOMES: Final = {"delivered": "delivered to", "discarded": "thrown away for"}
 _WIDTH: Final = 110
 
 
-def tell(journey: Journey) -> str:
-    """The whole story, ending in a line break."""
+def tell(journey: Journey, entries: Sequence[Entry] = ()) -> str:
+    """The whole story, ending in a line break. ``entries``: what the queue says of the message now."""
     first = journey.steps[0]
-    lines = [_head(journey, first)]
+    lines = [_head(journey, first, entries)]
     for fields in journey.steps:
         lines += _received(fields) if fields["kind"] == "transaction" else _delivery(fields)
     if journey.left_out:
         lines.append(f"  ... and {journey.left_out} more steps")
+    for entry in entries:
+        lines += _now(entry, _is_told(entry, journey))
     return "\n".join(lines) + "\n"
 
 
-def state_of(journey: Journey) -> str:
-    """How it stands, in a word or two: what the last outcome of each recipient comes to."""
+def state_of(journey: Journey, entries: Sequence[Entry] = ()) -> str:
+    """How it stands, in a word or two: what the last outcome of each recipient comes to, and what the queue says of
+    those that have none."""
     last: dict[str, str] = {}
     for fields in journey.steps:
         if fields["kind"] == "delivery":
             last.update(dict.fromkeys(map(str, fields.get("recipients", ())), str(fields.get("outcome", ""))))
+    for entry in entries:
+        last.update(dict.fromkeys(entry["recipients"], "held" if entry["state"] == "hold" else entry["state"]))
     if last:
         return ", ".join(sorted(set(last.values())))
     first = journey.steps[0]
     return "waits" if first.get("result") == "accepted" else str(first.get("result", ""))
 
 
-def _head(journey: Journey, first: Fields) -> str:
+def is_open(journey: Journey) -> bool:
+    """Whether some recipient of an accepted message has no final outcome in the log."""
+    waiting: set[str] = set()
+    for fields in journey.steps:
+        recipients = set(map(str, fields.get("recipients", ())))
+        if fields.get("result") == "accepted" or fields.get("outcome") == "deferred":
+            waiting |= recipients
+        else:
+            waiting -= recipients
+    return bool(waiting)
+
+
+def _head(journey: Journey, first: Fields, entries: Sequence[Entry]) -> str:
     name = f"message {journey.key}" if first.get("queue_id") else "never a message"
     reverse_path = f"<{_text(first.get('reverse_path', ''))}>" if "reverse_path" in first else "no sender"
-    return f"{_text(first['time'])}  {name}  from {reverse_path}: {state_of(journey)}"
+    return f"{_text(first['time'])}  {name}  from {reverse_path}: {state_of(journey, entries)}"
 
 
 def _received(fields: Fields) -> list[str]:
@@ -147,11 +148,23 @@ def _received(fields: Fields) -> list[str]:
     if said := _said(fields):
         lines.append(_inner("we said", said))
     lines += [_inner("to", _text(each)) for each in fields.get("recipients", ())]
+    lines += [_inner("redirected", _text(each)) for each in fields.get("redirected", ())]
     lines += [_inner("refused", _text(each)) for each in fields.get("refusals", ())]
-    meaning = _REASONS.get(str(fields.get("reason")), "")
-    if not meaning and fields.get("refusals"):
-        meaning = _meaning_of_refusals(fields)
-    return lines + _meaning(meaning)
+    for meaning in meanings_of(fields):
+        lines += _meaning(meaning)
+    return lines
+
+
+def meanings_of(fields: Fields) -> list[str]:
+    """What a transaction's line means: of the refusal that ended it, or of each kind of refused recipient."""
+    ended = meanings.of_our_reply(str(fields.get("text", ""))) or _REASONS.get(str(fields.get("reason")), "")
+    if ended and not fields.get("refusals"):
+        return [ended]
+    statuses = dict.fromkeys(str(refusal).rpartition(" ")[2] for refusal in fields.get("refusals", ()))
+    of_recipients = [_REASONS["relay_denied"] if each == "5.7.1" else meanings.of_our_status(each) for each in statuses]
+    if fields.get("result") != "accepted" and not any(of_recipients):
+        of_recipients.append(ended or meanings.of_our_status(str(fields.get("status", ""))))
+    return [each for each in of_recipients if each]
 
 
 def _delivery(fields: Fields) -> list[str]:
@@ -165,18 +178,29 @@ def _delivery(fields: Fields) -> list[str]:
         lines.append(_inner("they said" if fields.get("code") else "because", said))
     if fields.get("retry_at"):
         lines.append(_inner("next try", f"{_text(fields['retry_at'])}, after attempt {fields.get('attempt', '')}"))
-    status = str(fields.get("status", ""))
-    return lines + ([] if outcome == "delivered" else _meaning(_STATUSES.get(status.partition(".")[2], "")))
+    return lines + _meaning(meanings.of_outcome(fields))
 
 
-def _meaning_of_refusals(fields: Fields) -> str:
-    for refusal in fields["refusals"]:
-        status = str(refusal).rpartition(" ")[2]
-        if status == "5.1.1":
-            return _REASONS["unknown_recipient"]
-        if status == "5.7.1":
-            return _REASONS["relay_denied"]
-    return ""
+def _is_told(entry: Entry, journey: Journey) -> bool:
+    """Whether the log's last word about its recipients is what the queue has."""
+    last = next(
+        (each for each in reversed(journey.steps) if set(entry["recipients"]) & {*each.get("recipients", ())}), {}
+    )
+    return bool(entry["text"]) and (last.get("status"), last.get("text")) == (entry["status"], entry["text"])
+
+
+def _now(entry: Entry, is_told: bool) -> list[str]:
+    """How it stands with recipients that wait, from the queue itself; the reason only when the log has not told it."""
+    recipients = ", ".join(_text(each) for each in entry["recipients"])
+    lines = [f"  {'now':<18}  {entry['state']}: {recipients}; {WAITS.get(entry.get('waits_for', ''), 'in the queue')}"]
+    where = f" ({_text(entry['next_hop'])})" if entry.get("next_hop") else ""
+    said = "" if is_told else _said(entry)
+    if said:
+        lines.append(_inner("they said" if entry.get("code") else "because", f"{said}{where}"))
+    if entry.get("due_at"):
+        attempts = f", after attempt {entry['attempts']}" if entry.get("attempts") else ""
+        lines.append(_inner("next try", f"{show_moment(entry['due_at'])}{attempts}"))
+    return lines + (_meaning(meanings.of_outcome(entry)) if said else [])
 
 
 def _said(fields: Fields) -> str:

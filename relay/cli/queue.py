@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from relay.cli import configuration, exits
-from relay.cli.entry_text import details, summary
+from relay.cli.data_dir import enter_or_stop, spool_or_stop
+from relay.cli.entry_content import ContentGoneError, header_section, portions, printable_lines
+from relay.cli.entry_text import as_told, details, summary
 from relay.cli.queue_client import (
     Entry,
     QueueUnreachableError,
@@ -26,6 +29,7 @@ from relay.config.kinds import Domain
 from relay.config.units import parse_duration
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
+NOTHING: Final = "Nothing matches."
 _DONE: Final = {"retry": "tried again", "hold": "held", "release": "released", "remove": "removed"}
 
 
@@ -34,7 +38,8 @@ def command() -> None:
     """Look at the queue and act on what waits in it.
 
     An entry is a message for the recipients that share a next hop. Entries are chosen by queue id, by the recipients'
-    domain, by age, or by several of these together. "list" and "show" work on a stopped appliance too.
+    domain, by age, or by several of these together. "list" and "show" work on a stopped appliance too. States: incoming
+    (its turn comes), active (being delivered), deferred (tried again later), hold, corrupt (damaged on disk).
     """
 
 
@@ -77,22 +82,92 @@ def list_entries(
     queue_ids: tuple[str, ...], domain: str, older_than: float, as_json: bool, config_path: Path | None
 ) -> None:
     """List what waits: state, size, age, next try, sender, recipients, and the reason for the wait."""
-    config = configuration.load_or_stop(config_path)
+    config = _config(config_path)
     shown = _look(config, "list", _selections(queue_ids, domain, older_than), _printer(as_json, summary))
+    is_all = not (queue_ids or domain or older_than)
+    if not shown and not is_all:
+        exits.stop(exits.PROBLEM, NOTHING)
     if not as_json:
-        click.echo(f"{shown} in the queue" if shown else "The queue is empty." if not queue_ids else "Nothing matched.")
-    if queue_ids and not shown:
-        raise SystemExit(exits.PROBLEM)
+        click.echo(f"{shown} {'in the queue' if is_all else 'match'}" if shown else "The queue is empty.")
 
 
 @command.command("show")
 @_selection_options
-def show(queue_ids: tuple[str, ...], domain: str, older_than: float, as_json: bool, config_path: Path | None) -> None:
-    """Show everything known about the chosen entries."""
-    config = configuration.load_or_stop(config_path)
+@click.option("--headers", "part", flag_value="headers", help="With the header section of the content.")
+@click.option("--content", "part", flag_value="content", help="With the whole content, made safe to print.")
+@click.option("--raw", "part", flag_value="raw", help="The content alone, octet for octet, for a file; one message.")
+def show(
+    queue_ids: tuple[str, ...],
+    domain: str,
+    older_than: float,
+    as_json: bool,
+    part: str | None,
+    config_path: Path | None,
+) -> None:
+    """Show everything known about the chosen entries: state, envelope, reason, next try; and what is in them.
+
+    \b
+      relay queue show 6H2Z1BM7C0400 --headers
+      relay queue show 6H2Z1BM7C0400 --raw > message.eml
+    """
+    if as_json and part in ("content", "raw"):
+        raise click.UsageError("--json goes with --headers only; take --raw for the content.")
+    if part == "raw" and len(queue_ids) != 1:
+        raise click.UsageError("--raw is for one message: give its queue id.")
+    config = _config(config_path)
     selections = _chosen(queue_ids, domain, older_than, everything=False)
-    if not _look(config, "show", selections, _printer(as_json, details)):
-        exits.stop(exits.PROBLEM, "Nothing matched.")
+    shown = Shown(config.spool_dir, as_json=as_json, part=part or "")
+    _look(config, "show", selections, shown.take)
+    if missing := [queue_id for queue_id in queue_ids if queue_id not in shown.seen]:
+        exits.stop(exits.PROBLEM, f"Not in the queue: {', '.join(missing)}")
+    if not shown.seen:
+        exits.stop(exits.PROBLEM, NOTHING)
+    if shown.has_failed:
+        raise SystemExit(exits.PROBLEM)
+
+
+class Shown:
+    """Prints entries of ``relay queue show``; the content of a message once, however many next hops it has."""
+
+    def __init__(self, spool_dir: Path, *, as_json: bool, part: str) -> None:
+        self._spool_dir = spool_dir
+        self._as_json = as_json
+        self._part = part
+        self.seen: set[str] = set()
+        self.has_failed = False
+        """A content could not be read."""
+
+    def take(self, entry: Entry) -> None:
+        is_first = entry["queue_id"] not in self.seen
+        self.seen.add(entry["queue_id"])
+        try:
+            if self._as_json:
+                headers = {"headers": "".join(self._text(entry))} if self._part else {}
+                click.echo(json.dumps(as_told(entry) | headers))
+            elif self._part == "raw":
+                if is_first:
+                    _write_octets(portions(self._spool_dir, entry))
+            else:
+                click.echo(details(entry, time.time()))
+                if self._part and is_first:
+                    self._print_text(entry)
+        except ContentGoneError as fault:
+            self.has_failed = True
+            click.echo(f"Warning: {fault}", err=True)
+
+    def _text(self, entry: Entry) -> Iterator[str]:
+        content = portions(self._spool_dir, entry)
+        return printable_lines(header_section(content) if self._part == "headers" else content)
+
+    def _print_text(self, entry: Entry) -> None:
+        for text in self._text(entry):
+            click.echo(text, nl=False)
+        click.echo()
+
+
+def _write_octets(content: Iterator[bytes]) -> None:
+    for octets in content:
+        sys.stdout.buffer.write(octets)
 
 
 def _action(operation: str, help_text: str) -> None:
@@ -109,7 +184,7 @@ def _action(operation: str, help_text: str) -> None:
         everything: bool,
         config_path: Path | None,
     ) -> None:
-        config = configuration.load_or_stop(config_path)
+        config = _config(config_path)
         selections = _chosen(queue_ids, domain, older_than, everything=everything)
         _act(config, operation, selections, as_json=as_json)
 
@@ -118,6 +193,12 @@ _action("retry", "Try the chosen entries now, without waiting for their next try
 _action("hold", "Keep the chosen entries and do not try them until they are released. They do not expire meanwhile.")
 _action("release", "Let held entries go on.")
 _action("remove", "Throw the chosen entries away. Nobody is told: no bounce is sent.")
+
+
+def _config(config_path: Path | None) -> Config:
+    config = configuration.load_or_stop(config_path)
+    enter_or_stop(config)
+    return config
 
 
 def _selections(queue_ids: tuple[str, ...], domain: str, older_than: float) -> list[Selection]:
@@ -133,7 +214,7 @@ def _chosen(queue_ids: tuple[str, ...], domain: str, older_than: float, *, every
 
 def _printer(as_json: bool, text_of: Callable[[Entry, float], str]) -> Callable[[Entry], None]:
     def show_entry(entry: Entry) -> None:
-        click.echo(json.dumps(entry, ensure_ascii=True) if as_json else text_of(entry, time.time()))
+        click.echo(json.dumps(as_told(entry)) if as_json else text_of(entry, time.time()))
 
     return show_entry
 
@@ -160,6 +241,7 @@ def _look(config: Config, operation: str, selections: list[Selection], on_entry:
 def _look_at_stopped(config: Config, selections: list[Selection], on_entry: Callable[[Entry], None]) -> int:
     from relay.spool import MissingRecord, SpoolError
 
+    spool_or_stop(config)
     click.echo(f"Not running; read from {config.spool_dir}.", err=True)
     count = 0
     try:
@@ -182,9 +264,12 @@ def _act(config: Config, operation: str, selections: list[Selection], *, as_json
             problems.update(reply.problems)
     except QueueUnreachableError as fault:
         exits.stop(exits.NOT_RUNNING, f"The appliance must be running for this: {fault}")
-    click.echo(json.dumps({"operation": operation, "count": count}) if as_json else f"{count} {_DONE[operation]}")
+    if count or as_json:
+        click.echo(json.dumps({"operation": operation, "count": count}) if as_json else f"{count} {_DONE[operation]}")
     _warn(problems)
-    if problems or not count:
+    if not count:
+        exits.stop(exits.PROBLEM, NOTHING)
+    if problems:
         raise SystemExit(exits.PROBLEM)
 
 

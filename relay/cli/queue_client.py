@@ -5,8 +5,8 @@ Each delivery worker listens on ``run/delivery-<shard>.sock``. One request a con
     we      ("queue", operation, {"id": ..., "domain": ..., "older_than": seconds})   keys that are left out match all
     worker  ("entry", {...}) for each entry, then ("end", {"count": entries}), or ("error", text)
 
-An entry is a table: queue_id, state, reverse_path, recipients (list), size, received_at, due_at (microseconds since the
-epoch), attempts, status, text, next_hop. Operations: list, show, retry, hold, release, remove.
+An entry is a table (``describe`` in relay/workers/queue_control.py). Operations: list, show, retry, hold, release,
+remove.
 
 Not here: what the operations do (relay/workers), how entries are printed (relay/cli/queue.py).
 """
@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from relay.cli.exits import OutputClosedError
 from relay.config import Config
 from relay.mail.queue_id import is_queue_id
 from relay.net.frames import FrameClient, FrameError
@@ -84,7 +85,10 @@ def _receive(client: FrameClient, on_entry: Callable[[Entry], None]) -> int:
     while True:
         match client.receive():
             case ("entry", dict() as entry):
-                on_entry(entry)
+                try:
+                    on_entry(entry)
+                except BrokenPipeError as fault:  # not the worker's: it must not be told as its problem
+                    raise OutputClosedError from fault
             case ("end", {"count": int(count)}):
                 return count
             case ("error", str(text)):

@@ -6,18 +6,24 @@ import os
 import secrets
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from relay.auth import AccountError, AccountFile
 from relay.cli import configuration, exits
 from relay.cli.banner import Surroundings, banner
-from relay.cli.check import check_postmaster
+from relay.cli.check import of_postmaster
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config, ConfigErrors
 from relay.config.demo import DEMO_ACCOUNT
+from relay.config.load import Loaded
+
+if TYPE_CHECKING:
+    from relay.net.listeners import Endpoint
+    from relay.supervisor.premises import Finding
 
 DEMO_FILE: Final = "demo-password"
 _PROGRAMS: Final = ("swaks", "curl", "smtp-sink")
@@ -37,20 +43,24 @@ def command(config_path: Path | None) -> None:
     to try.
     """
     source = configuration.source_of(config_path)
-    config = configuration.load_or_stop(config_path)  # before all that is imported next, so that errors come quickly
+    examination = Examination(source)
+    try:
+        config = examination.load()  # before all that is imported next, so that errors come quickly
+    except ConfigErrors as errors:
+        configuration.stop_for(errors)
+    examination.account_or_stop(config)
+    from relay.supervisor import preload
     from relay.supervisor.main import Bound, serve
     from relay.workers.roles import ROLES
 
+    preload.import_everything()
     if source.path is None:
         try:
             make_demo_account(config)
         except (OSError, AccountError) as fault:
             exits.stop(exits.CANNOT_START, f"{config.data_dir} cannot be used: {fault}")
 
-    try:
-        check_postmaster(config)
-    except AccountError as fault:
-        exits.stop(exits.CONFIGURATION, str(fault))
+    examination.tell(of_postmaster(config))
 
     def on_ready(serving: Config, bound: Bound) -> None:
         text = banner(serving, bound, str(source), is_demo=source.path is None, surroundings=surroundings_of(serving))
@@ -58,10 +68,56 @@ def command(config_path: Path | None) -> None:
         click.echo(text, err=source.path is not None)
 
     try:
-        code = serve(source.load, ROLES, on_ready=on_ready)
+        code = serve(examination.load, ROLES, on_ready=on_ready, examine=examination.examine)
     except ConfigErrors as errors:
         configuration.stop_for(errors)
     raise SystemExit(code)
+
+
+class Examination:
+    """Reads the configuration, and says for the supervisor what the machine lacks for it: with file and line."""
+
+    def __init__(self, source: configuration.Source) -> None:
+        self._source = source
+        self._loaded: Loaded | None = None
+
+    def load(self) -> Config:
+        """The configuration as it is now. Raises ConfigErrors."""
+        self._loaded = self._source.load()
+        return self._loaded.config
+
+    def account_or_stop(self, config: Config) -> None:
+        """Ends the command when nobody can serve it."""
+        from relay.supervisor import premises
+
+        if faults := self._errors(premises.account(config)):
+            exits.stop(exits.CANNOT_START, "\n".join(["relay: cannot start:", *(f"  {fault}" for fault in faults)]))
+
+    def tell(self, findings: Iterable[Finding]) -> None:
+        """Prints findings about the settings on standard error; ends the command when there is an error among them."""
+        assert self._loaded is not None
+        found = list(findings)
+        for each in found:
+            level = "error" if each.is_error else "warning"
+            click.echo(f"{level}: {self._loaded.locate(each.path, each.text)}", err=True)
+        if any(each.is_error for each in found):
+            raise SystemExit(exits.CONFIGURATION)
+
+    def examine(self, config: Config, endpoints: tuple[Endpoint, ...]) -> list[str]:
+        """What keeps this process, which is the account that serves, from serving ``config``."""
+        from relay.supervisor import ports, premises
+
+        faults = self._errors(premises.needed_by_account(config))
+        faults += self._errors(premises.read_certificates(config)[1]) if not faults else []
+        faults += self._errors(of_postmaster(config))
+        faults += self._errors(ports.of_listeners(config, endpoints))
+        if os.geteuid() != 0 and (fault := premises.unreadable_code()):
+            faults.append(fault)
+        return faults
+
+    def _errors(self, findings: Iterable[Finding]) -> list[str]:
+        assert self._loaded is not None
+        return [str(self._loaded.locate(each.path, each.text)) for each in findings if each.is_error]
 
 
 def make_demo_account(config: Config) -> None:

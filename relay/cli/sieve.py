@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -19,6 +20,7 @@ from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, compile_script, evaluate
 from relay.sieve.actions import Keep
+from relay.sieve.errors import Problem
 
 _T = TypeVar("_T")
 
@@ -28,10 +30,20 @@ def command() -> None:
     """Filter scripts (Sieve, RFC 5228): check them, try them out, manage those of an account."""
 
 
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
 @command.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
-def check(file: Path) -> None:
+@_json
+def check(file: Path, as_json: bool) -> None:
     """Check the script in FILE ("-": standard input); print all of its errors."""
+    if as_json:
+        problems = _problems(_read(file))
+        click.echo(json.dumps({"file": str(file), "problems": [each._asdict() for each in problems]}))
+        if problems:
+            raise SystemExit(exits.PROBLEM)
+        return
     _compile(_read(file), str(file))
     click.echo(f"{file}: correct")
 
@@ -41,7 +53,8 @@ def check(file: Path) -> None:
 @click.argument("message", type=click.Path(path_type=Path))
 @click.option("--from", "reverse_path", default=None, help="Reverse-path; otherwise that in Return-Path.")
 @click.option("--to", "recipient", default="", help="Recipient; otherwise that in Delivered-To.")
-def test(file: Path, message: Path, reverse_path: str | None, recipient: str) -> None:
+@_json
+def test(file: Path, message: Path, reverse_path: str | None, recipient: str, as_json: bool) -> None:
     """Print what the script FILE would do with MESSAGE (a file), and why, step by step. Nothing is done.
 
     MESSAGE may be a file of a Maildir. What the account's memory holds (who was answered, what was seen) and its
@@ -52,29 +65,41 @@ def test(file: Path, message: Path, reverse_path: str | None, recipient: str) ->
     view = MessageView(content, len(content), lambda: content)
     return_path = next(iter(view.values("Return-Path")), "<>").strip().strip("<>")
     delivered_to = next(iter(view.values("Delivered-To")), "")
+    steps: list[dict[str, int | str]] = []
     environment = Environment(
         now=datetime.fromtimestamp(time.time()).astimezone(),
         reverse_path=return_path if reverse_path is None else reverse_path,
         recipient=recipient or delivered_to,
         mailbox_exists=lambda _name: True,
         load=lambda location, name: _included(file, location, name),
-        trace=lambda line, text: click.echo(f"line {line}: {text}"),
+        trace=lambda line, text: steps.append({"line": line, "text": text}) if as_json else _say_step(line, text),
     )
     try:
         result = evaluate(script, view, environment)
     except RunError as fault:
         exits.stop(exits.PROBLEM, f"{file}: {fault}\nThe message would be kept in INBOX.")
-    for line in _described(result):
+    if as_json:
+        click.echo(json.dumps({"steps": steps, "does": _done(result)}))
+        return
+    for line in ("", "The script", *(f"  {each}" for each in _done(result))):
         click.echo(line)
+
+
+def _say_step(line: int, text: str) -> None:
+    click.echo(f"line {line}: {text}")
 
 
 @command.command("list")
 @click.argument("address")
+@_json
 @configuration.config_option
-def list_scripts(address: str, config_path: Path | None) -> None:
+def list_scripts(address: str, as_json: bool, config_path: Path | None) -> None:
     """Print the names of the scripts of the account ADDRESS, one a line, and which is active."""
     for each in _do(address, config_path, lambda scripts: scripts.list()):
-        click.echo(f"{each.name}\tactive" if each.is_active else each.name)
+        if as_json:
+            click.echo(json.dumps({"name": each.name, "is_active": each.is_active}))
+        else:
+            click.echo(f"{each.name}\tactive" if each.is_active else each.name)
 
 
 @command.command("get")
@@ -152,6 +177,14 @@ def _compile(octets: bytes, name: str) -> Script:
         exits.stop(exits.PROBLEM, "\n".join(f"{name}: {each}" for each in fault.problems))
 
 
+def _problems(octets: bytes) -> list[Problem]:
+    try:
+        compile_script(octets)
+    except ScriptError as fault:
+        return fault.problems
+    return []
+
+
 def _included(file: Path, location: str, name: str) -> Script | None:
     """Beside FILE, whatever the location."""
     del location
@@ -168,7 +201,7 @@ def _read(file: Path) -> bytes:
         exits.stop(exits.PROBLEM, f"{file}: {fault.strerror}")
 
 
-def _described(result: Result) -> list[str]:
+def _done(result: Result) -> list[str]:
     said: list[str] = []
     for store in result.stores:
         name = "INBOX" if isinstance(store, Keep) else store.mailbox
@@ -181,4 +214,4 @@ def _described(result: Result) -> list[str]:
         said.append("answers the sender (vacation), unless the sender is a program or was answered before")
     if result.is_discarded:
         said.append("discards it")
-    return ["", "The script", *(f"  {each}" for each in said)]
+    return said

@@ -9,8 +9,9 @@ import click
 from rich.console import Console
 
 from relay.cli import configuration, exits
+from relay.cli.data_dir import spool_or_stop
+from relay.cli.entry_text import rfc3339
 from relay.cli.queue_client import is_running
-from relay.config import Config
 
 
 @click.group("spool")
@@ -20,8 +21,9 @@ def command() -> None:
 
 @command.command("verify")
 @click.option("--quiet", is_flag=True, help="Print damage only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @configuration.config_option
-def verify(quiet: bool, config_path: Path | None) -> None:
+def verify(quiet: bool, as_json: bool, config_path: Path | None) -> None:
     """Check every octet of the spool: segments, records, large contents, journals.
 
     Meant for a stopped appliance; on a running one, what is being written at the moment may be reported.
@@ -29,7 +31,7 @@ def verify(quiet: bool, config_path: Path | None) -> None:
     from relay.spool import verify as findings
 
     config = configuration.load_or_stop(config_path)
-    _require_spool(config)
+    spool_or_stop(config)
     if is_running(config.data_dir):
         click.echo("The appliance is running: what is being written now may be reported.", err=True)
     damages = 0
@@ -37,10 +39,11 @@ def verify(quiet: bool, config_path: Path | None) -> None:
         for finding in findings(config.spool_dir):
             damages += finding.level == "damage"
             if finding.level == "damage" or not quiet:
-                click.echo(f"{finding.level:<6} {finding.where}: {finding.text}")
+                text = f"{finding.level:<6} {finding.where}: {finding.text}"
+                click.echo(json.dumps(finding._asdict()) if as_json else text)
     if damages:
         exits.stop(exits.PROBLEM, f"{damages} damaged")
-    if not quiet:
+    if not quiet and not as_json:
         click.echo("no damage")
 
 
@@ -52,7 +55,7 @@ def dump(log: int | None, config_path: Path | None) -> None:
     from relay.spool import dump as records
 
     config = configuration.load_or_stop(config_path)
-    _require_spool(config)
+    spool_or_stop(config)
     for record in records(config.spool_dir, log):
         envelope = record.envelope
         client = envelope.client._asdict()
@@ -62,17 +65,13 @@ def dump(log: int | None, config_path: Path | None) -> None:
             "offset": record.offset,
             "sequence": record.sequence,
             **envelope._asdict(),
+            "received_at": rfc3339(envelope.received_at),
             "client": {name: value for name, value in client.items() if value},
             "carried": envelope.carried and envelope.carried._asdict(),
             "content_size": record.content_size,
             "is_large": record.large is not None,
         }
         click.echo(json.dumps(fields, default=_text))
-
-
-def _require_spool(config: Config) -> None:
-    if not config.spool_dir.is_dir():
-        exits.stop(exits.PROBLEM, f"there is no spool at {config.spool_dir}")
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Final
@@ -16,12 +16,17 @@ from typing import IO, Final
 import click
 
 from relay.cli import configuration, exits
-from relay.cli.journey_text import state_of, tell
-from relay.config import Config
+from relay.cli.entry_text import Entry, as_told
+from relay.cli.journey_text import is_open, state_of, tell
+from relay.cli.queue_client import QueueUnreachableError, Selection, ask, is_running, read_stopped
+from relay.config import Config, ConfigErrors
 from relay.config.units import parse_duration
-from relay.telemetry.journey import LONGEST_LINE, Search
+from relay.spool import MissingRecord, SpoolError
+from relay.telemetry.journey import LONGEST_LINE, Journey, Search
 
 _LIMIT: Final = 20
+_ASKED_SINGLY: Final = 100
+"""Messages that the queue is asked about one by one; for more, it is read as a whole."""
 _IN_MEMORY: Final = 16 << 20
 
 
@@ -44,17 +49,20 @@ def command(
 ) -> None:
     """Tell what became of a message, step by step, and why.
 
-    WORD is what you know of it: an address or its domain, a queue id, the client's IP address, an account, a reply code
-    or status such as 5.7.1. With several words, all must fit. Refused mail has a story, too.
+    WORD is what you know of it: an address (which finds alice+news@ for alice@, too) or its domain, a queue id, the
+    client's IP address, an account, a reply code or status such as 5.7.1. With several words, all must fit. Refused
+    mail has a story, too. Of mail that waits, the queue is asked for the reason and the next try.
 
     \b
       relay trace ann@example.org bob@example.com --since 1d
       journalctl -u relay -o cat | relay trace --log - 5.7.1
     """
-    search = Search(words, since=_moment(since), limit=limit)
+    config = _config(config_path, is_needed=log_path is None)
+    delimiters = config.smtp.recipient_delimiter if config is not None else "+"
+    search = Search(words, since=_moment(since), limit=limit, delimiters=delimiters)
     try:
         with ExitStack() as stack:
-            files = _files(stack, log_path, config_path, since)
+            files = _files(stack, log_path, config, since)
             for reading in (search.see, search.gather):
                 for file in files:
                     file.seek(0)
@@ -63,11 +71,15 @@ def command(
     except (OSError, EOFError) as fault:  # EOFError: a compressed file that is cut off
         exits.stop(exits.PROBLEM, f"The log cannot be read: {fault}")
     journeys = search.journeys()
+    waiting = _in_queue(config, [each for each in journeys if is_open(each)])
     for journey in journeys:
+        entries = waiting.get(journey.key, [])
         if as_json:
-            click.echo(json.dumps({"id": journey.key, "state": state_of(journey), "steps": journey.steps}))
+            queue = [as_told(entry) for entry in entries]
+            told = {"id": journey.key, "state": state_of(journey, entries), "steps": journey.steps, "queue": queue}
+            click.echo(json.dumps(told))
         else:
-            click.echo(tell(journey))
+            click.echo(tell(journey, entries))
     if search.passed_over:
         click.echo(f"{search.passed_over} older ones left out (--limit).", err=True)
     if not journeys:
@@ -81,11 +93,51 @@ def _moment(age: float) -> str:
     return datetime.fromtimestamp(time.time() - age, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
 
 
-def _files(stack: ExitStack, log_path: str | None, config_path: Path | None, since: float) -> list[IO[bytes]]:
+def _config(config_path: Path | None, *, is_needed: bool) -> Config | None:
+    """The configuration, by which the log and the queue are found; None when it is not needed and cannot be had."""
+    if is_needed:
+        return configuration.load_or_stop(config_path)
+    try:
+        return configuration.source_of(config_path).load().config
+    except ConfigErrors:
+        return None
+
+
+def _in_queue(config: Config | None, journeys: list[Journey]) -> dict[str, list[Entry]]:
+    """What the queue, running or stopped, says of these messages now, by queue id; nothing when it cannot be asked: the
+    story in the log is told all the same."""
+    found: dict[str, list[Entry]] = {}
+    if config is None or not journeys:
+        return found
+    wanted = {journey.key for journey in journeys}
+
+    def take(entry: Entry) -> None:
+        if entry["queue_id"] in wanted:
+            found.setdefault(entry["queue_id"], []).append(entry)
+
+    selections = [Selection(key) for key in sorted(wanted)] if len(wanted) <= _ASKED_SINGLY else [Selection()]
+    try:
+        for selection in selections:
+            ask(config, "show", selection, take)
+    except QueueUnreachableError as fault:
+        if is_running(config.data_dir):
+            click.echo(f"What waits is not known: {fault}", err=True)
+        elif config.spool_dir.is_dir():
+            with suppress(OSError, SpoolError, MissingRecord):
+                for entry in read_stopped(config, Selection()):
+                    take(entry)
+    return found
+
+
+def _files(stack: ExitStack, log_path: str | None, config: Config | None, since: float) -> list[IO[bytes]]:
     """What is read, oldest first; every file can be read twice."""
     if log_path == "-":
         return [_kept(stack)]
-    path = Path(log_path) if log_path else _configured(configuration.load_or_stop(config_path))
+    if log_path:
+        path = Path(log_path)
+    else:
+        assert config is not None
+        path = _configured(config)
     earliest = time.time() - since if since else 0.0
     return [stack.enter_context(_open(each)) for each in _rotated(path, earliest)]
 

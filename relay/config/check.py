@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator
 from typing import Final
 
 from relay.config import units
-from relay.config.model import Config
+from relay.config.model import Config, Listener
 from relay.config.positions import KeyPath
+from relay.mail.next_hop import NextHop
 
 Problem = tuple[KeyPath, str]
 
@@ -116,6 +118,51 @@ def _privileges(config: Config) -> Iterator[Problem]:
         yield ("user",), "is root; leave it out and set allow_root = true when that is meant"
 
 
+def _open_relay(config: Config) -> Iterator[Problem]:
+    for number, text in enumerate(config.trusted_networks):
+        if text.endswith("/0"):
+            yield (
+                ("trusted_networks", number),
+                f'"{text}" lets everybody send anywhere through this server (an open relay); name your own networks',
+            )
+
+
+def _next_hops(config: Config) -> Iterator[Problem]:
+    """A next hop that is this server brings each message back until it has made ``smtp.max_hops`` rounds."""
+    for path, hop in fixed_next_hops(config):
+        listener = next((each for each in config.listeners if leads_to(hop, each, config.hostname)), None)
+        if listener is not None:
+            yield (
+                path,
+                f'{hop} is this server itself (listener "{listener.name}"): mail would go in a circle; name another',
+            )
+
+
+def fixed_next_hops(config: Config) -> Iterator[tuple[KeyPath, NextHop]]:
+    """Every next hop in ``config`` with its key path."""
+    if config.smarthost is not None:
+        yield ("smarthost",), config.smarthost
+    for number, relayed in enumerate(config.relay_domains):
+        yield ("relay_domain", number, "next_hop"), relayed.next_hop
+
+
+def leads_to(hop: NextHop, listener: Listener, hostname: str) -> bool:
+    """Whether ``hop`` is ``listener`` as far as names and addresses alone tell. Nothing is looked up."""
+    if hop.path or not hop.port or hop.port != listener.port:
+        return False
+    listening = ipaddress.ip_address(listener.address)
+    if hop.host == hostname:
+        return not listening.is_loopback
+    if hop.host == "localhost":
+        return listening.is_loopback or listening.is_unspecified
+    try:
+        address = ipaddress.ip_address(hop.host)
+    except ValueError:
+        return False
+    is_any = listening.is_unspecified and listening.version == address.version
+    return address == listening or (is_any and (address.is_loopback or address.is_unspecified))
+
+
 def _mailbox_limits(config: Config) -> Iterator[Problem]:
     for number, limit in enumerate(config.mailbox_limits):
         path: KeyPath = ("mailbox_limit", number)
@@ -134,6 +181,8 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _queue,
     _shares,
     _hidden,
+    _open_relay,
+    _next_hops,
     _mailbox_limits,
     _privileges,
 )

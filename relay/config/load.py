@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, NamedTuple, TypeGuard
 
 from relay.config.check import problems
 from relay.config.declare import Section, Setting, declarations
@@ -33,9 +33,22 @@ NOT_SETTINGS: Final = frozenset({"RELAY_CONFIG", "RELAY_BUILD", "RELAY_EXT", "RE
 _LARGEST_FILE: Final = 16 * 2**20
 
 
+class Loaded(NamedTuple):
+    """A checked configuration, and where each of its settings stands."""
+
+    config: Config
+    locate: Callable[[KeyPath, str], ConfigError]
+    """What is to be said about the setting at a key path, with the file (or variable) and the line it stands in."""
+
+
 def load(path: Path | None, environ: Mapping[str, str], defaults: Config | None = None) -> Config:
     """The configuration in ``path`` (None: no file) with the overrides in ``environ``. What neither sets is as in
     ``defaults``, or as the model says. Raises ConfigErrors."""
+    return load_located(path, environ, defaults).config
+
+
+def load_located(path: Path | None, environ: Mapping[str, str], defaults: Config | None = None) -> Loaded:
+    """As ``load``, for those who have more to say about the settings. Raises ConfigErrors."""
     reader = _Reader(defaults or Config())
     raw = reader.read_file(path) if path is not None else {}
     reader.read_environment(environ)
@@ -46,7 +59,7 @@ def load(path: Path | None, environ: Mapping[str, str], defaults: Config | None 
             reader.fail(reader.origin_of(key_path), key_path, message)
     if reader.errors:
         raise ConfigErrors(sorted(reader.errors, key=lambda error: (error.source, error.line)))
-    return config
+    return Loaded(config, reader.located)
 
 
 @dataclass
@@ -73,6 +86,11 @@ class _Reader:
 
     def fail(self, origin: _Origin, path: KeyPath, message: str) -> None:
         self.errors.append(ConfigError(origin.source, origin.line(path), show_path(path), message))
+
+    def located(self, path: KeyPath, message: str) -> ConfigError:
+        """``message`` about the setting at ``path``, with where it stands."""
+        origin = self.origin_of(path)
+        return ConfigError(origin.source, origin.line(path), show_path(path), message)
 
     def origin_of(self, path: KeyPath) -> _Origin:
         """Where the value at ``path`` came from."""

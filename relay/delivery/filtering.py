@@ -8,6 +8,7 @@ stored, then the recipient counts as done. A crash or a fault in between makes t
 answered or stored already is known by the account's memory (relay/mailbox/memory.py), so that it is not done twice.
 
 A script that cannot be read, is wrong or fails keeps the message in INBOX; its owner finds a notice there once a day.
+The default script is the operator's: when it fails, only the log says so.
 
 Loops: a redirect is not made when the message says ``Delivered-To`` of this account already; it is kept instead.
 Rejections and vacation answers have the null reverse-path and go to nobody who has it.
@@ -28,10 +29,12 @@ from typing import Final, NamedTuple
 from relay.config.sieve import SieveSettings
 from relay.mail.address import base_address
 from relay.mailbox import names
+from relay.mailbox.files import is_lasting, read_file
 from relay.mailbox.memory import Memory
 from relay.mailbox.root import Root
-from relay.mailbox.scripts import ACTIVE, FOLDER, file_name
+from relay.mailbox.scripts import FOLDER, active_path, file_name
 from relay.mailbox.store import FolderStore
+from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.vocabulary import Refusal, Refused
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
@@ -111,13 +114,18 @@ class Incoming(NamedTuple):
     """The file with the rest."""
 
 
+class _DefaultBrokenError(Exception):
+    """``sieve.default_script`` cannot be used; the text says why, for the log."""
+
+
 class Filters:
     """The scripts of all accounts of one worker. May be used by several threads at once; blocking."""
 
     def __init__(self, settings: SieveSettings, *, hostname: str, delimiter: str, global_dir: Path, lifetime: float,
-                 ) -> None:  # fmt: skip
+                 troubles: Troubles = SILENT) -> None:  # fmt: skip
         """``lifetime``: how long a message may be tried again, in seconds. ``global_dir``: where ``include :global``
-        finds scripts."""
+        finds scripts. ``troubles`` is told of files that cannot be used."""
+        self._troubles = troubles
         self._settings = settings
         self._hostname = hostname
         self._delimiter = delimiter
@@ -133,11 +141,18 @@ class Filters:
         """What to do with a message for the Maildir ``folder`` at ``now`` (seconds since the epoch); None: store it in
         INBOX as it is. OSError when the disk cannot be read: try again later."""
         try:
-            script = self._script(folder)
+            active = active_path(folder)
+            own = self.load(active) if active is not None else None
         except ScriptError as fault:
             return self._broken(folder, incoming, now, str(fault.problems[0]))
-        except PermissionError:
+        except OSError as fault:
+            self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the script's file cannot be read")
+        try:
+            script = own or self._default_script()
+        except _DefaultBrokenError as fault:
+            return self._unfiltered(folder, str(fault))
+        is_default = own is None
         if script is None or (script.triggers is not None and not _may_run(script.triggers, incoming)):
             return None
         view = view_of(incoming)
@@ -148,18 +163,26 @@ class Filters:
                 return None
             return _Planning(self, folder, incoming, now, view, environment).plan(result)
         except RunError as fault:
+            if is_default and self._settings.default_script is not None:
+                return self._unfiltered(folder, f"sieve.default_script: {self._settings.default_script}: {fault}")
             return self._broken(folder, incoming, now, str(fault))
-        except PermissionError:
+        except OSError as fault:
+            self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the account's files cannot be read")
-        except OSError:
-            raise
         except Exception as fault:  # noqa: BLE001 - a mistake of ours must not hold up mail: it is kept
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
 
+    def _require_lasting(self, folder: Path, fault: OSError) -> None:
+        """Raises a fault that may be over at the next try; another one is told, and the message is kept."""
+        if not is_lasting(fault):
+            raise fault
+        self._troubles.tell(fault.filename or folder, fault)
+
     def load(self, path: str) -> Script | None:
-        """The script at ``path``; None when there is none; ScriptError when it is wrong."""
+        """The script at ``path``; None when there is none; ScriptError when it is wrong; OSError when it is no regular
+        file, or cannot be read."""
         try:
-            status = os.stat(path)
+            status = os.lstat(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
         mark = (status.st_mtime_ns, status.st_size, status.st_ino)
@@ -173,7 +196,7 @@ class Filters:
                 return script
         compiled: Script | ScriptError
         try:
-            compiled = compile_script(Path(path).read_bytes())
+            compiled = compile_script(read_file(path))
         except ScriptError as fault:
             compiled = fault
         with self._lock:
@@ -199,12 +222,28 @@ class Filters:
         """Seconds for which is remembered what was done for a message that may come again."""
         return self._lifetime
 
-    def _script(self, folder: Path) -> Script | None:
-        own = self.load(f"{folder}/{FOLDER}/{ACTIVE}")
-        if own is not None or self._default is not None:
-            return own or self._default
-        assert self._settings.default_script is not None
-        return self.load(str(self._settings.default_script))
+    def _default_script(self) -> Script:
+        """The script of those who have none. _DefaultBrokenError when the operator's cannot be used."""
+        if self._default is not None:
+            return self._default
+        path = str(self._settings.default_script)
+        try:
+            script = self.load(os.path.realpath(path))
+        except ScriptError as fault:
+            raise _DefaultBrokenError(f"sieve.default_script: {path}: {fault.problems[0]}") from fault
+        except OSError as fault:
+            if not is_lasting(fault):
+                raise
+            raise _DefaultBrokenError(f"sieve.default_script: {path} cannot be read") from fault
+        if script is None:
+            raise _DefaultBrokenError(f"sieve.default_script: there is no file {path}")
+        return script
+
+    def _unfiltered(self, folder: Path, fault: str) -> Plan:
+        """The operator's script failed: the message is kept, the log says why, and the account is not bothered."""
+        with self._lock:
+            self.faults += 1
+        return Plan([Placement(folder, (), None, "INBOX")], fault=fault)
 
     def _environment(self, folder: Path, incoming: Incoming, now: float) -> Environment:
         memory = Memory(folder)
@@ -213,8 +252,9 @@ class Filters:
             return memory.knows(DUPLICATE, key, now)
 
         def load(location: str, name: str) -> Script | None:
-            base = folder / FOLDER if location == "personal" else self._global_dir
-            return self.load(f"{base}/{file_name(name)}")
+            if location == "personal":
+                return self.load(f"{folder}/{FOLDER}/{file_name(name)}")
+            return self.load(os.path.realpath(self._global_dir / file_name(name)))
 
         return Environment(
             now=datetime.fromtimestamp(now).astimezone(),
@@ -234,7 +274,7 @@ class Filters:
             self.faults += 1
         try:
             is_told = Memory(folder).knows(NOTICE, "broken", now)
-        except PermissionError:
+        except OSError:
             is_told = True  # or it would be told with every message
         if not is_told:
             environment = self._environment(folder, incoming, now)

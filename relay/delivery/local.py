@@ -27,9 +27,11 @@ from relay.delivery import trace
 from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
 from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
+from relay.mailbox.files import is_lasting
 from relay.mailbox.maildir import Message, deliver, folder_of
 from relay.mailbox.memory import Memory
 from relay.mailbox.store import FolderStore
+from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.vocabulary import Refusal, Refused
 
 if TYPE_CHECKING:
@@ -60,22 +62,28 @@ class Sending(NamedTuple):
 
 
 def deliver_local(
-    mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0, filters: Filters | None = None
+    mail_dir: Path,
+    jobs: list[LocalJob],
+    room: Room | None = None,
+    now: float = 0.0,
+    filters: Filters | None = None,
+    troubles: Troubles = SILENT,
 ) -> list[Outcome | Sending]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
 
     ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings and for scripts, which
     ``filters`` knows.
 
-    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
+    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone;
+    ``troubles`` is told of the file, the sender never is.
     """
     kept: dict[object, _Kept] = {}
-    works = [_prepared(mail_dir, job, filters, room, now, kept) for job in jobs]
+    works = [_prepared(mail_dir, job, filters, room, now, kept, troubles) for job in jobs]
     if len(jobs) > 1:
         _join(jobs, works)
     results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
     done = [
-        _outcome(work, [next(results) for _ in work.messages], now) if isinstance(work, _Work) else work
+        _outcome(work, [next(results) for _ in work.messages], now, troubles) if isinstance(work, _Work) else work
         for work in works
     ]
     if room and room.is_limited:
@@ -211,7 +219,13 @@ class _Work(NamedTuple):
 
 
 def _prepared(
-    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float, kept: dict[object, _Kept]
+    mail_dir: Path,
+    job: LocalJob,
+    filters: Filters | None,
+    room: Room | None,
+    now: float,
+    kept: dict[object, _Kept],
+    troubles: Troubles,
 ) -> _Work | Outcome | Sending:
     try:
         folder = folder_of(mail_dir, job.mailbox)
@@ -236,6 +250,7 @@ def _prepared(
             _with_keywords(job, folder, each, kept) or _message(job, each) for each in placements
         ]
     except OSError as fault:
+        _tell(troubles, folder, fault)
         return _fault_outcome(job, fault)
     if plan.notice is not None:
         messages.append(Message(folder, (trace.fields(b"", job.mailbox, job.mailbox), plan.notice)))
@@ -275,11 +290,20 @@ def _trace(job: LocalJob) -> bytes:
     return trace.fields(job.delivery.reverse_path, job.recipient or job.mailbox, job.mailbox)
 
 
-def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
+def _tell(troubles: Troubles, folder: Path, fault: OSError) -> None:
+    """Somebody has to put it right."""
+    if is_lasting(fault):
+        troubles.tell(fault.filename or folder, fault)
+
+
+def _outcome(work: _Work, results: list[str | OSError], now: float, troubles: Troubles) -> Outcome:
     """Texts go to the sender in a DSN: no path of ours is in them."""
     job, plan = work.job, work.plan
     mailbox = _shown(job.mailbox)
     faults = [result for result in results if isinstance(result, OSError)]
+    for fault, message in zip(results, work.messages, strict=True):
+        if isinstance(fault, OSError):
+            _tell(troubles, message.folder if isinstance(message, Message) else Path(mailbox), fault)
     if plan is None:
         if faults:
             return _fault_outcome(job, faults[0])

@@ -29,7 +29,7 @@ def rows(state: State, run: list[int], columns: Sequence[Column]) -> list[bytes 
     """Responses of the messages of ``run``, those of neighbours together; the index of each that has no row."""
     try:
         return joined(run, [column(state, run) for column in columns])
-    except Refused:  # one of them is gone: they are told apart one by one
+    except (Refused, OSError):  # one of them is gone, or cannot be read: they are told apart one by one
         return list[bytes | int](run)
 
 

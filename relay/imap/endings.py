@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final, NamedTuple
 
 from relay.imap.faults import Bad, No
@@ -40,6 +41,8 @@ def ending(fault: Exception) -> Done:
             return Done(fault.text, fault.code, "NO")
         case Refused():
             return Done(fault.text, _CODES.get(fault.why, fault.why.value), "NO")
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return Done("There is no room for this on the disk now", "UNAVAILABLE", "NO")
         case OSError():
             return Done("The mailbox cannot be read or written now", "UNAVAILABLE", "NO")
     raise fault

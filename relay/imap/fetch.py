@@ -78,6 +78,7 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
             yield from _vanished(view, ranges, changed_since)
         chosen = [index for index in chosen if view.modseqs[index] > changed_since]
     has_gone = False
+    unread = 0
     sees = any(item.sees for item in wanted.items) and not view.is_read_only
     for run in _runs(view, chosen, wanted):
         seen = _see(view, run) if sees else frozenset[int]()
@@ -91,6 +92,13 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
                 if fault.why is not Refusal.EXPUNGED:
                     raise
                 has_gone = True
+            except OSError:  # of this message alone; the store has told the operator
+                unread += 1
+                if view.uids[known] in seen:
+                    view.store_flags([view.uids[known]], How.REMOVE, ["\\Seen"])
+    if unread:
+        what = "One message" if unread == 1 else f"{unread} messages"
+        return Done(f"{what} cannot be read", "UNAVAILABLE", "NO")
     return Done("Some of the messages are gone", "EXPUNGEISSUED", "NO") if has_gone else None
 
 
@@ -125,7 +133,7 @@ def _fitting(view: View, run: list[int]) -> int:
     """How many of them, at least one, have at most TOGETHER octets."""
     try:
         sizes = list(accumulate(view.sizes(run)))
-    except Refused:  # one of them is gone: they are told apart one by one
+    except (Refused, OSError):  # one of them is gone: they are told apart one by one
         return 1
     return max(1, bisect_right(sizes, TOGETHER))
 
@@ -155,7 +163,24 @@ def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | int]:
     return known
 
 
+class TornError(Exception):
+    """A message cannot be read on, and its first half is said: no response can follow, so the session ends."""
+
+
 def _message(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iterator[bytes]:
+    """The response. OSError when the message cannot be read and nothing is said yet; TornError when something is."""
+    is_begun = False
+    try:
+        for piece in _response(state, index, wanted, is_seen=is_seen):
+            yield piece
+            is_begun = True
+    except OSError as fault:
+        if is_begun:
+            raise TornError(str(fault)) from fault
+        raise
+
+
+def _response(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iterator[bytes]:
     head = b"* %d FETCH (" % (index + 1)
     short: list[bytes] = []
     is_first = True

@@ -199,7 +199,7 @@ def _one(state: State, wanted: Wanted, each: Listed, every: Sequence[Listed]) ->
     if wanted.status and each.exists:
         try:
             yield _status(state, each.name, wanted.status, state.store.status(each.name))
-        except Refused:  # deleted meanwhile: LIST-STATUS leaves it out (RFC 5819 2)
+        except (Refused, OSError):  # deleted meanwhile, or not readable: LIST-STATUS leaves it out (RFC 5819 2)
             return
 
 

@@ -86,7 +86,12 @@ def thread(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     if make is None:
         raise Bad("ORDEREDSUBJECT and REFERENCES are the algorithms")
     found: list[int] = []
-    yield from _matching(state, tag, key, found.append)
+
+    def take(index: int) -> None:
+        state.view.parts(index)  # what cannot be read is in no thread
+        found.append(index)
+
+    yield from _matching(state, tag, key, take)
     made = make(state.view, found)
     number = (lambda index: state.view.uids[index]) if by_uid else (lambda index: index + 1)
     yield b"* THREAD" + (b" " if made else b"") + threads.written(made, number) + b"\r\n"
@@ -117,6 +122,8 @@ def _matching(
         except Refused as fault:
             if fault.why is not Refusal.EXPUNGED:
                 raise
+        except OSError:
+            pass  # it cannot be read, so it matches nothing that needs it; the store has told the operator
         if done % 64 == 63:
             yield progress.at(done + 1)
             yield b""  # a turn may end here, with what was said

@@ -18,7 +18,7 @@ from typing import Any, Final
 from relay.auth import Door
 from relay.imap import commands, compress
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
+from relay.imap.endings import Done, ending
 from relay.imap.faults import Bad
 from relay.imap.idle import Changed, News, Watches
 from relay.imap.intake import HOLD_LIMIT, Intake
@@ -27,6 +27,7 @@ from relay.imap.running import Execution, Made, lost
 from relay.imap.speaker import GOODBYES, TOO_MANY
 from relay.imap.state import State
 from relay.mailbox.ports import Store
+from relay.mailbox.vocabulary import Refused
 from relay.net.machine import Blocking, Job, Waiting
 from relay.net.tls_machine import TlsServer
 
@@ -217,11 +218,24 @@ class Session(Intake):
         self._state.hidden = self._state.hidden_of(account)
         self.patience = self._idle_timeout
 
-        def opened(store: Store) -> None:
+        def opened(store: Store | Done) -> None:
+            if isinstance(store, Done):
+                self.report.account = self._state.account = ""
+                self._state.hidden = frozenset()
+                self.patience = self._login_timeout
+                self._ends(store)
+                return
             self._state.store_or_none = store
             self._ends(Done("Welcome", f"CAPABILITY {self._capabilities()}"))
 
-        self._work(lambda: self._open_store(account), opened)
+        self._work(lambda: self._opened(account), opened)
+
+    def _opened(self, account: str) -> Store | Done:
+        """The account's store, or why it cannot be opened: a fault of the disk is no fault of the client's."""
+        try:
+            return self._open_store(account)
+        except (OSError, Refused) as fault:
+            return ending(fault)
 
     def _unauthenticate(self, _tokens: Tokens) -> None:
         """RFC 8437 3: all but TLS is as it was before the login; the compression ends behind the OK."""

@@ -165,6 +165,8 @@ class State:
             except Refused as fault:
                 if fault.why is not Refusal.EXPUNGED:
                     raise
+            except OSError:
+                continue  # it cannot be read; a FETCH says so
 
     def recent(self) -> bytes:
         """The RECENT response (RFC 3501 7.3.2)."""

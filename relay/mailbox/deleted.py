@@ -2,7 +2,8 @@
 
 ``relay-deleted/<folder>/<second of removal>,<file name>`` below the account's Maildir, ``<folder>`` being ``INBOX`` or
 the name of the Maildir++ folder (``.Work.2026``). A deleted mailbox is put there as a whole, as ``<second>,<folder>``,
-with its messages in its ``cur`` and ``new``. Removal is a rename, so it costs nothing and loses nothing.
+with its messages in its ``cur`` and ``new``. Removal is a rename, so it costs nothing and loses nothing. Where the disk
+is full, what was removed first gives way.
 
 Not here: putting messages back into a mailbox (relay/mailbox/restore.py).
 """
@@ -10,16 +11,19 @@ Not here: putting messages back into a mailbox (relay/mailbox/restore.py).
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import filename, names
+from relay.mailbox import _disk, filename, names
 from relay.mailbox.vocabulary import INBOX
 
 NAME: Final = "relay-deleted"
+LITTLE: Final = 1 << 20
+FEW: Final = 16
 
 
 class Kept(NamedTuple):
@@ -40,18 +44,15 @@ def keep(root: Path, folder: str, path: Path, now: int) -> None:
     """Moves the file away; ``folder`` is the Maildir++ folder it is in, "" for INBOX. FileNotFoundError when the
     message is gone."""
     target = root / NAME / (folder or INBOX)
-    try:
-        os.rename(path, target / f"{now},{path.name}")
-    except FileNotFoundError:
-        if not path.exists():
-            raise
-        target.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.rename(path, target / f"{now},{path.name}")
+    if not _are_folders(root / NAME, target) and os.path.lexists(path):
+        _make(root / NAME)
+        _make(target)
+    os.rename(path, target / f"{now},{path.name}")
 
 
 def keep_mailbox(root: Path, folder: str, now: int) -> Path:
     """Moves a whole mailbox away; returns where it is."""
-    (root / NAME).mkdir(mode=0o700, exist_ok=True)
+    _make(root / NAME)
     while True:
         target = root / NAME / f"{now},{folder}"
         try:
@@ -84,7 +85,7 @@ def purge(root: Path, before: float) -> int:
     count = 0
     for each in list(kept(root)):
         if each.removed < before:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 each.path.unlink()
                 count += 1
     for group in list(_entries(root / NAME)):
@@ -97,14 +98,48 @@ def purge(root: Path, before: float) -> int:
     return count
 
 
+def has_room(root: Path) -> bool:
+    """Whether the disk is not full: has LITTLE octets and FEW files left. (What a quota of the file system's own says
+    shows only when it is too late.)"""
+    found = os.statvfs(root)
+    return found.f_bavail * found.f_frsize >= LITTLE and (not found.f_files or found.f_favail >= FEW)
+
+
+def give_way(root: Path, has_room: Callable[[], bool]) -> bool:
+    """Removes for good what was removed first, until there is room on the disk; whether anything was removed."""
+    is_done = False
+    for each in sorted(kept(root), key=lambda each: each.removed):
+        with contextlib.suppress(OSError):
+            each.path.unlink()
+            is_done = True
+        if has_room():
+            break
+    return is_done
+
+
+def _are_folders(*paths: Path) -> bool:
+    return _disk.are_folders([os.fsencode(each) for each in paths])
+
+
+def _make(folder: Path) -> None:
+    """OSError for what is there and is no folder: what is removed must not go to where a link leads."""
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if not _are_folders(folder):
+        raise OSError(errno.ENOTDIR, "not a folder", str(folder))
+
+
 def _one(file: os.DirEntry[str], folder: str, removed: int, name: str) -> Iterator[Kept]:
     mailbox = INBOX if folder == INBOX else names.name_of(folder)
     if mailbox is not None:
-        with contextlib.suppress(FileNotFoundError):
-            size = filename.disk_size(name) or file.stat().st_size
+        with contextlib.suppress(OSError):
+            if not file.is_file(follow_symlinks=False):
+                return
+            size = filename.disk_size(name) or file.stat(follow_symlinks=False).st_size
             yield Kept(Path(file.path), mailbox, removed, name, size)
 
 
 def _entries(path: Path) -> Iterator[os.DirEntry[str]]:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
-        yield from entries
+    if not path.is_symlink():
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+            yield from entries

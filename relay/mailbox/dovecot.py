@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.mailbox import filename
+from relay.mailbox.files import read_file, replacing
+from relay.mailbox.look import names
 from relay.mailbox.picture import IN_NEW
 from relay.mailbox.uidlog import Added, Head, Item, Keyword, Record, Uidl
 from relay.mailbox.vocabulary import MAX_KEYWORDS, MAX_UID, is_keyword
@@ -75,11 +77,8 @@ def parse(text: str) -> Uidlist | None:
 
 def write_keywords(folder: Path, keywords: Sequence[str]) -> None:
     """Writes the keywords that have letters; a fault of the disk is nobody's trouble, they are in our log."""
-    path = folder / KEYWORDS
-    beside = path.with_name(KEYWORDS + ".tmp")
-    with contextlib.suppress(OSError):
-        beside.write_text(keyword_lines(keywords))
-        os.rename(beside, path)
+    with contextlib.suppress(OSError), replacing(folder / KEYWORDS) as file:
+        file.write(keyword_lines(keywords).encode())
 
 
 def keyword_lines(keywords: Sequence[str]) -> str:
@@ -133,7 +132,7 @@ def _present(folder: Path, uidlist: Uidlist, keywords: int, now: int) -> tuple[l
     paths: dict[str, str] = {}
     for place in ("cur", "new"):
         with contextlib.suppress(FileNotFoundError):
-            paths.update({filename.split(name)[0]: f"{place}/{name}" for name in os.listdir(folder / place)})
+            paths.update({filename.split(name)[0]: f"{place}/{name}" for name in names(folder, place)[0]})
     items: list[Item] = []
     uidls: list[Uidl] = []
     for entry in uidlist.entries:
@@ -141,7 +140,7 @@ def _present(folder: Path, uidlist: Uidlist, keywords: int, now: int) -> tuple[l
         if path is None:
             continue
         with contextlib.suppress(OSError):
-            date = int(os.stat(folder / path).st_mtime)
+            date = int(os.lstat(folder / path).st_mtime)
             flags = filename.mask_of(filename.split(path)[1], keywords) | (IN_NEW if path.startswith("new/") else 0)
             items.append(Item(entry.uid, flags, filename.email_id(entry.base), date, min(date, now), entry.base))
             if entry.uidl:
@@ -151,6 +150,6 @@ def _present(folder: Path, uidlist: Uidlist, keywords: int, now: int) -> tuple[l
 
 def _read(path: Path) -> str | None:
     try:
-        return path.read_text("utf-8", "surrogateescape")
+        return read_file(path).decode("utf-8", "surrogateescape")
     except OSError:
         return None

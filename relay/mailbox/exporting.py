@@ -47,10 +47,11 @@ def export_tar(view: View, out: IO[bytes], folder: str) -> int:
         for index in range(len(view)):
             letters = filename.letters_of(view.flags[index] & filename.IN_NAME)
             unique = f"{view.internal_date(index)}.U{view.uids[index]}V{view.uidvalidity}.relay"
-            name = f"{unique},W={view.size(index)}:2,{letters}"
-            entry = tarfile.TarInfo(f"{folder}/cur/{name}")
-            entry.size, entry.mtime, entry.mode = view.size(index), view.internal_date(index), 0o600
             with view.content(index) as content:
+                size = content.size
+                name = f"{unique},S={size},W={size}:2,{letters}"
+                entry = tarfile.TarInfo(f"{folder}/cur/{name}")
+                entry.size, entry.mtime, entry.mode = size, view.internal_date(index), 0o600
                 archive.addfile(entry, _Reader(content))
     return len(view)
 

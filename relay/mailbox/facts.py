@@ -23,6 +23,8 @@ from typing import Final
 import google_crc32c
 
 from relay.mailbox import _runs
+from relay.mailbox.files import open_file, replacing
+from relay.mailbox.troubles import SILENT, Troubles
 
 NAME: Final = "relay-facts"
 MAX_VALUE: Final = 1 << 16
@@ -42,8 +44,9 @@ _OFTEN: Final = 2048
 class Facts:
     """The facts of one mailbox; for use by several threads."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, troubles: Troubles = SILENT) -> None:
         self.path = folder / NAME
+        self._troubles = troubles
         self._lock = threading.Lock()
         self._descriptor = -1
         self._head = b""
@@ -103,14 +106,12 @@ class Facts:
             kept = [at for at, key in enumerate(self._keys) if key >> 8 in uids]
             if len(kept) * 2 > len(self._keys):
                 return
-            beside = self.path.with_name(NAME + ".tmp")
-            with open(beside, "wb") as file:
+            with replacing(self.path) as file:
                 file.write(self._head)
                 for at in kept:
                     uid, kind = self._keys[at] >> 8, self._keys[at] & 255
                     if (value := self._value(self._places[at], uid, kind)) is not None:
                         file.write(_record(uid, kind, value))
-            os.rename(beside, self.path)
             self._close()
 
     def forget(self) -> None:
@@ -121,10 +122,13 @@ class Facts:
     def _opened(self, *, create: bool) -> bool:
         if self._descriptor >= 0:
             return True
-        flags = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | (os.O_CREAT if create else 0)
+        flags = os.O_RDWR | os.O_APPEND | (os.O_CREAT if create else 0)
         try:
-            self._descriptor = os.open(self.path, flags, 0o600)
+            self._descriptor = open_file(self.path, flags)
         except FileNotFoundError:
+            return False
+        except OSError as fault:
+            self._troubles.tell(self.path, fault)
             return False
         if os.pread(self._descriptor, len(self._head), 0) != self._head:
             os.ftruncate(self._descriptor, 0)

@@ -67,6 +67,14 @@ def size(base: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def is_exact(name: str) -> bool:
+    """Whether the file holds what is sent, octet for octet. Its name then says that it has as many octets as are sent:
+    of a file with LF lines that would not be true."""
+    size = _DISK_SIZE.search(name)
+    sent = _SIZE.search(name)
+    return size is not None and sent is not None and int(size[1]) == int(sent[1])
+
+
 def order(base: str) -> tuple[int, int, str]:
     """Sorts messages by the time of their delivery, as far as their names tell it."""
     found = _ORDER.match(base)

@@ -4,6 +4,9 @@ Theory: each message is a transaction of its own, and is durable when its name i
 be damaged, or a disk that gets full, costs what comes after. Flags, keywords and dates come along as far as the source
 has them.
 
+A Maildir's files are taken as they would be sent: LF becomes CRLF, unless the file's name says that it holds what is
+sent already (filename.py). An mbox has lines, and each ends with CRLF.
+
 Memory is bounded: one line, or one block.
 """
 
@@ -19,6 +22,8 @@ from pathlib import Path
 from typing import IO, Final, NamedTuple
 
 from relay.mailbox import dovecot, filename
+from relay.mailbox.content import with_crlf
+from relay.mailbox.files import open_file
 from relay.mailbox.ports import Appending, Store
 from relay.mailbox.vocabulary import flag_names, is_keyword
 
@@ -88,7 +93,7 @@ def import_maildir(store: Store, name: str, folder: Path) -> Iterator[Imported]:
     paths = [path for place in ("new", "cur") for path in _files(folder / place)]
     for path in sorted(paths, key=lambda path: filename.order(path.name)):
         try:
-            file = open(path, "rb")  # noqa: SIM115 - a fault here is the source's, later ones are the store's
+            file = os.fdopen(open_file(path), "rb")  # a fault here is the source's, later ones are the store's
         except OSError as fault:
             yield Imported(path.name, fault.strerror or "cannot be read")
             continue
@@ -129,8 +134,10 @@ def _append(store: Store, name: str, file_name: str, keywords: Sequence[str], da
     mask = filename.mask_of(filename.split(file_name)[1], len(keywords))
     appending = store.begin_append(name)
     appending.add(flag_names(mask, keywords), date)
+    is_exact, is_after_cr = filename.is_exact(file_name), False
     while piece := file.read(PIECE):
-        appending.write(piece)
+        appending.write(piece if is_exact else with_crlf(piece, is_after_cr and piece.startswith(b"\n")))
+        is_after_cr = piece.endswith(b"\r")
     appending.commit()
 
 

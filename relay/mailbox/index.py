@@ -9,7 +9,6 @@ written again. Never synced: the checksum finds what a crash left half.
 from __future__ import annotations
 
 import contextlib
-import os
 from array import array
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from typing import Final
 import google_crc32c
 import msgpack
 
+from relay.mailbox.files import read_file, replacing
 from relay.mailbox.logfile import LogFile
 from relay.mailbox.picture import COLUMNS, Picture
 from relay.mailbox.uidlog import FRAME, Head
@@ -53,18 +53,15 @@ def save(folder: Path, log: LogFile, generation: int, picture: Picture) -> None:
     pieces += [each.tobytes() for each in (*columns, picture.expunged_uids, picture.expunged_modseqs)]
     pieces.append(bytes(picture.names))
     octets = b"".join(pieces)
-    beside = folder / (NAME + ".tmp")
-    with contextlib.suppress(OSError):
-        with open(beside, "wb") as file:
-            file.write(octets)
-            file.write(google_crc32c.value(octets).to_bytes(_CRC, "little"))
-        os.rename(beside, folder / NAME)
+    with contextlib.suppress(OSError), replacing(folder / NAME) as file:
+        file.write(octets)
+        file.write(google_crc32c.value(octets).to_bytes(_CRC, "little"))
 
 
 def load(folder: Path, log: LogFile, generation: int) -> Picture | None:
     """The picture of ``log``, whose ``end`` and ``last`` are set to where it holds; None when there is no good one."""
     try:
-        octets = (folder / NAME).read_bytes()
+        octets = read_file(folder / NAME)
         picture, end, last = _parse(octets, generation)
     except (OSError, ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
         return None

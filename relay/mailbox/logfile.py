@@ -5,22 +5,32 @@ Such a lock ends with the process that holds it, however it ends, so there is no
 that has grown is replaced by rename; who then holds the lock of the old one sees another inode under the name and
 opens again.
 
+Behind its end the log has RESERVE octets of the disk, or half of that: so what removes messages can be logged when the
+disk is full, and nobody is kept from making room. Additions may not use it. Where a log may only be read, its lock is
+taken all the same.
+
 Not here: what records mean (relay/mailbox/picture.py), their octets (relay/mailbox/uidlog.py).
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
 from typing import Final
 
 from relay.mailbox import _disk, uidlog
+from relay.mailbox.files import open_file
 from relay.mailbox.maildir import sync_directory
 from relay.mailbox.uidlog import Head, Parsed, Record
 from relay.mailbox.vocabulary import Refusal, Refused
 
 NAME: Final = "relay-uids"
+RESERVE: Final = 8192
+"""Octets."""
+_READ_ONLY: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
 
 class LogFile:
@@ -38,6 +48,8 @@ class LogFile:
         """The frame of the record that ends there."""
         self.damaged = 0
         """Octets in the middle that were no records, since it was opened."""
+        self.is_writable = True
+        """Not: it could be opened for reading only."""
 
     def lock(self) -> bool:
         """Waits for the lock and takes it; whether this is another file than before. Made when it is not there
@@ -105,38 +117,58 @@ class LogFile:
         self.damaged += parsed.damaged
         return parsed.records
 
-    def append(self, records: list[Record], *, durable: bool) -> None:
-        """Writes one transaction at ``end``, over a torn tail; *synced* when ``durable``. OSError: nothing was
-        appended."""
+    def has_room(self, octets: int) -> bool:
+        """Whether so much more can be appended without the reserve."""
+        return self.is_writable and _disk.has_room(self._descriptor, self.end, octets, RESERVE)
+
+    def append(self, records: list[Record], *, durable: bool, is_growth: bool = False) -> None:
+        """Writes one transaction at ``end``, over a torn tail; *synced* when ``durable``; not into the reserve when
+        ``is_growth``. OSError: nothing was appended."""
         octets = uidlog.encode_all(records)
-        _disk.append(self._descriptor, octets, self.end, durable)
+        if not self.is_writable:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self.path))
+        _disk.append(self._descriptor, octets, self.end, durable, RESERVE, not is_growth)
         self.end += len(octets)
         self.last = uidlog.parse(uidlog.encode(records[-1])).last
 
     def replace(self, records: list[Record]) -> None:
         """Puts a log of ``records`` in this one's place and holds its lock; *published* when it returns."""
+        octets = uidlog.encode_all(records)
         beside = self.path.with_suffix(".tmp")
-        descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
+        descriptor = open_file(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            octets = uidlog.encode_all(records)
-            _write(descriptor, octets, 0)
-            os.fdatasync(descriptor)
+            _disk.append(descriptor, octets, 0, True, RESERVE, False)
             os.rename(beside, self.path)
         except OSError:
             os.close(descriptor)
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
             raise
         self.close()
         self._descriptor = descriptor
-        sync_directory(self.folder)
+        self.is_writable = True
+        with contextlib.suppress(OSError):  # the name is there for everybody; after a power loss it may be the old log
+            sync_directory(self.folder)
         self.end = len(octets)
         self.last = uidlog.parse(uidlog.encode(records[-1])).last
 
     def _open(self) -> None:
         try:
-            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._descriptor = open_file(self.path, os.O_RDWR | os.O_CREAT)
+            self.is_writable = True
         except (FileNotFoundError, NotADirectoryError):
             raise Refused(Refusal.NONEXISTENT, "there is no such mailbox") from None
+        except OSError as fault:
+            if fault.errno not in _READ_ONLY:
+                raise
+            try:
+                self._descriptor = open_file(self.path)
+            except OSError:
+                raise fault from None
+            self.is_writable = False
 
     def _read_from(self, offset: int) -> bytes:
         pieces = []
@@ -144,10 +176,3 @@ class LogFile:
             pieces.append(piece)
             offset += len(piece)
         return b"".join(pieces)
-
-
-def _write(descriptor: int, octets: bytes, offset: int) -> None:
-    view = memoryview(octets)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count

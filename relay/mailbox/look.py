@@ -5,7 +5,8 @@ may change them; the log is the truth about UIDs, MODSEQs and keywords without l
 what happened.
 
 Traps: ``readdir`` may miss a file that is renamed meanwhile, so nothing counts as gone that two listings did not both
-miss. A message in the log whose file is still in ``tmp`` was being added when a process died: it is put into its place.
+miss. What is no regular file is no message (cr.yp.to/proto/maildir.html), whatever its name: the operator is told. A
+message in the log whose file is still in ``tmp`` was being added when a process died: it is put into its place.
 One base in ``new`` and in ``cur`` is two messages, if both are really there: one of them gets another base.
 
 Not here: when to look (relay/mailbox/mailbox.py).
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
-from relay.mailbox import filename
+from relay.mailbox import _disk, filename
+from relay.mailbox.files import account_of
 from relay.mailbox.maildir import make_maildir, unique_name
 from relay.mailbox.picture import IN_NEW, MARKS, Picture
 from relay.mailbox.uidlog import Added, Claimed, Expunged, Flagged, Item, Record
@@ -27,12 +30,17 @@ Listing: TypeAlias = dict[str, str]
 """Path below the folder, by base."""
 
 
+STRANGE: Final = 100
+
+
 class Seen(NamedTuple):
     """What a look found."""
 
     records: list[Record]
     odd: dict[int, str]
     """UIDs whose file has not the name that the log's flags give, with its path below the folder."""
+    strange: list[str]
+    """Paths below the folder of what is no regular file, STRANGE at most."""
 
 
 def modified(folder: Path) -> tuple[int, int]:
@@ -43,9 +51,10 @@ def modified(folder: Path) -> tuple[int, int]:
 def look(folder: Path, picture: Picture, modseq: int, now: int) -> Seen:
     """Compares; ``modseq`` is for what changed. Only the caller's lock keeps our own processes from changing files."""
     rows = picture.bases()
-    listing = _listing(folder)
+    strange: list[str] = []
+    listing = _listing(folder, strange)
     if missing := rows.keys() - listing.keys():
-        again = _listing(folder)
+        again = _listing(folder, [])
         listing = again | {base: path for base, path in listing.items() if base in again}
         missing -= again.keys()
     for base in sorted(missing):
@@ -60,18 +69,19 @@ def look(folder: Path, picture: Picture, modseq: int, now: int) -> Seen:
     if items:
         records.append(Added(modseq, items))
         seen.odd.update(_odd_items(items, listing))
-    return Seen(records, seen.odd)
+    return Seen(records, seen.odd, strange)
 
 
 def look_at_new(folder: Path, picture: Picture, modseq: int, now: int) -> Seen | None:
     """The same when only ``new`` was modified: costs what is in ``new``. None when that does not say all."""
     known = {picture.base(row) for uid in picture.in_new if (row := picture.row_of(uid)) >= 0}
-    listing = {name: f"new/{name}" for name in _names(folder, "new") if not name.startswith(".")}
+    regular, others = names(folder, "new")
+    listing = {name: f"new/{name}" for name in regular}
     arrived = sorted(listing.keys() - known, key=filename.order)
     if known - listing.keys() or any(":" in base or os.fsencode(base) in picture.names for base in arrived):
         return None
     items = _items(folder, picture, [(base, listing[base]) for base in arrived], now)
-    return Seen([Added(modseq, items)] if items else [], {})
+    return Seen([Added(modseq, items)] if items else [], {}, [f"new/{name}" for name in others[:STRANGE]])
 
 
 def expected(base: str, flags: int) -> str:
@@ -86,12 +96,13 @@ def _mtime(path: Path) -> int:
         return 0
 
 
-def _listing(folder: Path) -> Listing:
+def _listing(folder: Path, strange: list[str]) -> Listing:
+    """Adds to ``strange`` what is no regular file."""
     found: Listing = {}
     for place in ("new", "cur"):
-        for name in _names(folder, place):
-            if name.startswith("."):
-                continue
+        regular, others = names(folder, place)
+        strange += [f"{place}/{name}" for name in others[: STRANGE - len(strange)]]
+        for name in regular:
             base, path = name.partition(":")[0], f"{place}/{name}"
             if base in found and (other := _other_base(folder, found[base], base, path)):
                 base, path = other
@@ -99,18 +110,23 @@ def _listing(folder: Path) -> Listing:
     return found
 
 
-def _names(folder: Path, place: str) -> list[str]:
+def names(folder: Path, place: str) -> tuple[list[str], list[str]]:
+    """The regular files in ``new`` or ``cur``, and what else is there, without what is hidden."""
+    root, way = account_of(folder)
+    below = way + os.fsencode(place)
     try:
-        return os.listdir(folder / place)
+        return _disk.entries(root, below)
     except FileNotFoundError:
         make_maildir(folder)  # somebody removed it
-        return os.listdir(folder / place)
+    except OSError as fault:
+        raise OSError(fault.errno, fault.strerror, f"{folder}/{place}") from None
+    return _disk.entries(root, below)
 
 
 def _other_base(folder: Path, first: str, base: str, second: str) -> tuple[str, str] | None:
     """(Base, path) that the second message with ``base`` was given; None when there is only one: it was renamed while
     we looked."""
-    if not (os.path.exists(folder / first) and os.path.exists(folder / second)):
+    if not (os.path.lexists(folder / first) and os.path.lexists(folder / second)):
         return None
     _, colon, info = second.partition(":")
     sizes = "," + base.partition(",")[2] if "," in base else ""
@@ -167,7 +183,7 @@ def _known(picture: Picture, rows: dict[str, int], listing: Listing, modseq: int
         records.append(Flagged(modseq, sorted(changed)))
     if claimed:
         records.append(Claimed(sorted(claimed)))
-    return Seen(records, odd)
+    return Seen(records, odd, [])
 
 
 def _items(folder: Path, picture: Picture, arrived: list[tuple[str, str]], now: int) -> list[Item]:
@@ -177,7 +193,10 @@ def _items(folder: Path, picture: Picture, arrived: list[tuple[str, str]], now: 
     for base, path in arrived:
         flags = filename.mask_of(filename.split(path)[1], len(picture.keywords))
         with contextlib.suppress(OSError):
-            date = int(os.stat(folder / path).st_mtime)
+            found = os.lstat(folder / path)
+            if not stat.S_ISREG(found.st_mode):
+                continue
+            date = int(found.st_mtime)
             items.append(
                 Item(uid, flags | (IN_NEW if path.startswith("new/") else 0), filename.email_id(base), date, now, base)
             )

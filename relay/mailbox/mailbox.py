@@ -13,6 +13,10 @@ Modification times have the grain of a clock tick, and our own renames change th
 is not trusted; in a large folder the times after our own changes are, but only for TRUST, and then a look follows.
 Where a watcher listens, what it hears betrays a foreign change that they hide (heard.py).
 
+A disk that is full must not shut anybody out. The log keeps room for itself (logfile.py), which changes that remove or
+mark something may use, and additions may not. What a look finds and the log has no room for is not in the picture until
+it has: nobody is told of it, and the next look finds it again. On a disk that can only be read all of it is so.
+
 Not here: what views show (relay/mailbox/view.py), the changes themselves (relay/mailbox/change.py).
 """
 
@@ -28,6 +32,7 @@ from typing import Final
 
 from relay.mailbox import dovecot, index
 from relay.mailbox.facts import Facts
+from relay.mailbox.files import account_of
 from relay.mailbox.heard import Heard
 from relay.mailbox.logfile import LogFile
 from relay.mailbox.look import expected, look, look_at_new
@@ -55,7 +60,7 @@ class Mailbox:
         self.root = root
         self.folder = folder
         self.log = LogFile(folder)
-        self.facts = Facts(folder)
+        self.facts = Facts(folder, root.troubles)
         self.heard = Heard()
         """For the watcher to fill."""
         self._thread_lock = threading.RLock()
@@ -81,7 +86,7 @@ class Mailbox:
         """Holds the mailbox, with the picture true to log and files. ``claim``: what is in ``new`` goes to ``cur``;
         ``force``: looks in any case. Refused NONEXISTENT when the mailbox was deleted."""
         with self._thread_lock:
-            is_other = self._depth == 0 and self.log.lock()
+            is_other = self._depth == 0 and self._lock()
             self._depth += 1
             try:
                 if is_other or self._picture is None or self.is_replaced:
@@ -95,6 +100,18 @@ class Mailbox:
                 if self._depth == 0:
                     self._known = self.log.unlock()
 
+    @property
+    def is_writable(self) -> bool:
+        """Whether the log can be written, as far as its owner and the file system are concerned."""
+        return self.log.is_writable
+
+    def _lock(self) -> bool:
+        try:
+            return self.log.lock()
+        except OSError as fault:
+            self.root.troubles.tell(self.log.path, fault)
+            raise
+
     def is_current(self) -> bool:
         """Whether nothing has changed since the last transaction, as far as three modification times tell."""
         picture = self._picture
@@ -106,8 +123,9 @@ class Mailbox:
         is_trusted = not dirty_since or time.time_ns() - dirty_since <= self._trust
         return is_trusted and (new, cur) == self.log.modified()
 
-    def commit(self, records: Sequence[Record], *, durable: bool = True) -> None:
-        """Appends ``records`` of changes that this transaction made to the files, and applies them."""
+    def commit(self, records: Sequence[Record], *, durable: bool = True, is_growth: bool = False) -> None:
+        """Appends ``records`` of changes that this transaction made to the files, and applies them. ``is_growth``: not
+        into the room that is kept for removing."""
         self._require_uids(records)
         self._append(list(records), self._looked_after_own(), durable=durable)
 
@@ -119,9 +137,9 @@ class Mailbox:
         return self._odd.get(uid) or expected(picture.base(row), picture.flags[row])
 
     def paths(self, uids: Iterable[int]) -> list[bytes | None]:
-        """``path`` for each of ``uids``, with the folder, as octets."""
+        """``path`` for each of ``uids``, from the account's folder on, as octets."""
         picture, flags = self.picture, self.picture.flags
-        before = os.fsencode(self.folder) + b"/"
+        before = account_of(self.folder)[1]
         frames: dict[int, tuple[bytes, bytes]] = {}
         found: list[bytes | None] = []
         for uid in uids:
@@ -140,7 +158,7 @@ class Mailbox:
     def found(self, uid: int) -> str:
         """The same after a look, if need be. Refused EXPUNGED when it is gone."""
         path = self.path(uid)
-        if path is None or not os.path.exists(self.folder / path):
+        if path is None or not os.path.lexists(self.folder / path):
             with self.locked(force=True):
                 path = self.path(uid)
         if path is None:
@@ -219,8 +237,12 @@ class Mailbox:
             picture.apply(record)
         if self.log.damaged:
             self._keep_damaged()
-            picture = self._replace(picture)
+            picture = self._replaced(picture)
         return picture
+
+    def tell(self, below: str, fault: OSError | str) -> None:
+        """A file of the folder cannot be used: somebody has to be told."""
+        self.root.troubles.tell(self.folder / below, fault)
 
     def _keep_damaged(self) -> None:
         with contextlib.suppress(OSError):
@@ -231,11 +253,16 @@ class Mailbox:
         mailbox_id, self._generation = (int.from_bytes(random[at : at + 8], "little") for at in (0, 8))
         return Head(self.root.next_uidvalidity(), mailbox_id, self._generation, 1, 1, 1, 0)
 
-    def _replace(self, picture: Picture) -> Picture:
-        """A shorter log, and the picture that goes with it."""
-        self._generation = int.from_bytes(os.urandom(8), "little")
-        records = picture.records(self._generation)
-        self.log.replace(records)
+    def _replaced(self, picture: Picture) -> Picture:
+        """A shorter log, and the picture that goes with it; the old ones when the disk has no room for it."""
+        generation = int.from_bytes(os.urandom(8), "little")
+        records = picture.records(generation)
+        try:
+            self.log.replace(records)
+        except OSError as fault:
+            self.root.troubles.tell(self.log.path, fault)
+            return picture
+        self._generation = generation
         self.log.damaged = 0
         self._indexed = 0
         self.facts.compact({picture.uids[row] for row in picture.rows()})
@@ -250,7 +277,7 @@ class Mailbox:
             for record in self.log.read():
                 picture.apply(record)
             if self.log.damaged:
-                self._picture = picture = self._replace(picture)
+                self._picture = picture = self._replaced(picture)
         now = time.time_ns()
         dirty_since = picture.looked[2]
         if dirty_since:
@@ -274,17 +301,33 @@ class Mailbox:
             seen = look(self.folder, picture, modseq, second)
             self._odd = seen.odd
             self._trust = max(TRUST, TRUSTED_LOOKS * (time.monotonic_ns() - began))
+        for each in seen.strange:
+            self.tell(each, "no regular file, so it is no message")
         self._require_uids(seen.records)
         looked = (new if now - new > GRAIN else 0, cur, dirty_since)
         if is_whole:
             looked = (looked[0], cur if now - cur > GRAIN else 0, 0)
         if seen.records or looked != picture.looked:
-            self._append(list(seen.records), looked, durable=bool(seen.records))
+            self._note(seen.records, looked)
+
+    def _note(self, records: Sequence[Record], looked: tuple[int, int, int]) -> None:
+        """Logs what a look found; without room for it, what does not grow the mailbox. What cannot be logged is not
+        known yet, and is found again."""
+        try:
+            self._append(list(records), looked, durable=bool(records), is_growth=True)
+        except OSError as fault:
+            self.root.troubles.tell(self.log.path, fault)
+            kept: list[Record] = [each for each in records if not isinstance(each, Added)]
+            if kept:
+                with contextlib.suppress(OSError):
+                    self._append(kept, (0, 0, 0), durable=True)
 
     def _claim(self) -> None:
         """Moves what is in ``new`` to ``cur``, where mail that somebody has seen belongs."""
         picture = self.picture
         uids = sorted(picture.in_new)
+        if not self.log.has_room(16 + 4 * len(uids)):
+            return
         claimed = []
         for uid in uids:
             row = picture.row_of(uid)
@@ -293,10 +336,17 @@ class Mailbox:
                 os.rename(self.folder / (self.path(uid) or ""), self.folder / target)
             except FileNotFoundError:
                 continue  # the next look finds out
+            except OSError as fault:
+                self.tell("cur", fault)
+                break
             claimed.append(uid)
-            self.renamed(uid)
-        if claimed:
+            self.renamed(uid, target)
+        if not claimed:
+            return
+        with contextlib.suppress(OSError):  # the next look finds out
             self._append([Claimed(claimed)], self._looked_after_own(), durable=False)
+            for uid in claimed:
+                self.renamed(uid)
 
     def _looked_after_own(self) -> tuple[int, int, int]:
         """What to trust of the modification times after changes of our own."""
@@ -309,19 +359,21 @@ class Mailbox:
                 cur = dirty_since = 0
         return (new if new == known_new else 0), cur, dirty_since
 
-    def _append(self, records: list[Record], looked: tuple[int, int, int], *, durable: bool) -> None:
+    def _append(
+        self, records: list[Record], looked: tuple[int, int, int], *, durable: bool, is_growth: bool = False
+    ) -> None:
         picture = self.picture
         modseqs = [each.modseq for each in records if isinstance(each, Added | Flagged | Expunged)]
         modseq = max([picture.highestmodseq, *modseqs])
         uidnext = max([picture.uidnext, *(each.items[-1].uid + 1 for each in records if isinstance(each, Added))])
         records.append(Looked(*looked, uidnext, modseq, picture.first_recent))
-        self.log.append(records, durable=durable)
+        self.log.append(records, durable=durable, is_growth=is_growth)
         for record in records:
             picture.apply(record)
         if any(isinstance(each, Keyword) for each in records):
             dovecot.write_keywords(self.folder, picture.keywords)
         if self.log.end > 2 * self._needed() + (1 << 20):
-            self._picture = self._replace(picture)
+            self._picture = self._replaced(picture)
         if self.log.end - self._indexed > 16 * INDEX_AFTER:
             self._save_index()
 
@@ -330,7 +382,8 @@ class Mailbox:
         picture = self.picture
         if picture.first_recent < picture.uidnext:
             picture.first_recent = picture.uidnext
-            self._append([], picture.looked, durable=False)
+            with contextlib.suppress(OSError):
+                self._append([], picture.looked, durable=False, is_growth=True)
 
     def _needed(self) -> int:
         """About how long a fresh log would be."""

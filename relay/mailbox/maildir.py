@@ -2,10 +2,13 @@
 
 Theory: a message is written under a unique name in ``tmp``, synced, renamed into ``new``, and ``new`` is synced: a
 reader sees all of it or nothing, and after that no crash loses it. Lines end in LF on disk, as programs that read
-Maildirs expect (qmail, mutt, Dovecot); the CRLF of the wire is converted here, in one place, and nowhere else: a lone
-CR stays as it is. A batch goes through each step together, so that its messages share the file system's journal
-commits and the syncing of ``new`` (ext4, 1.5 KiB each, one maildir: 416 us one by one, 214 us in batches of 16,
-101 us in four threads with batches of 16).
+Maildirs expect (qmail, mutt, Dovecot); the CRLF of the wire is converted here, in one place, and nowhere else. What
+would not come back as it was (a bare LF, CR CR LF) is kept octet for octet, and its name says so: the size on disk is
+that with CRLF (filename.py: is_exact).
+
+A batch goes through each step together, so that its messages share the file system's journal commits and the syncing of
+``new`` (ext4, 1.5 KiB each, one maildir: 416 us one by one, 214 us in batches of 16, 101 us in four threads with
+batches of 16).
 
 Names are those of cr.yp.to/proto/maildir.html: seconds, a part that is unique on this host (microseconds, process,
 count, random), host name; then the size on disk and the size with CRLF (``,S=`` of Maildir++, ``,W=`` of Dovecot), so
@@ -23,10 +26,13 @@ import itertools
 import os
 import re
 import socket
+import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from relay.mailbox import _disk
 
 NAME_LIMIT: Final = 255
 """Octets of a file name on every file system that matters."""
@@ -75,7 +81,7 @@ def deliver(messages: list[Message]) -> list[str | OSError]:
     may be there.
     """
     files = [_File(message) for message in messages]
-    for step in (_File.write, _File.sync, _File.publish):
+    for step in (_File.look, _File.write, _File.sync, _File.publish):
         for file in files:
             file.attempt(step)
     _sync_new([file for file in files if file.fault is None])
@@ -95,6 +101,22 @@ def make_maildir(folder: Path) -> None:
                 path.mkdir(mode=0o700)
             # Also when another process has just made it: we may not rely on its sync.
             sync_directory(path.parent)
+
+
+def require_maildir(folder: Path) -> None:
+    """Makes what is missing of a mailbox's folder. OSError, with its path, for a part of it that is no folder or a
+    link to one: what is behind a link belongs to somebody else. Only the account's own folder may be a link."""
+    parts = [folder / "cur", folder / "new", folder / "tmp"]
+    if folder.name.startswith("."):
+        parts.insert(0, folder)
+    if _disk.are_folders([os.fsencode(each) for each in parts]):
+        return
+    for each in parts:
+        with contextlib.suppress(FileNotFoundError):
+            mode = os.lstat(each).st_mode
+            if not stat.S_ISDIR(mode):
+                raise OSError(errno.ELOOP if stat.S_ISLNK(mode) else errno.ENOTDIR, "not a folder", str(each))
+    make_maildir(folder)
 
 
 class _File:
@@ -126,13 +148,27 @@ class _File:
             except OSError as fault:
                 self.fault = fault
 
+    def look(self) -> None:
+        require_maildir(self.folder)
+
     def write(self) -> None:
         self._descriptor = self._open()
-        for octets in _with_lf(self._pieces()):
-            self._size += len(octets)
-            view = memoryview(octets)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+        lines = LineFeeds()
+        for piece in self._pieces():
+            self._put(lines.take(piece))
+        self._put(lines.end())
+        if lines.is_lossy:
+            os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
+            self._size = self._crlf_size = 0
+            for piece in self._pieces():
+                self._put(piece)
+
+    def _put(self, octets: bytes) -> None:
+        self._size += len(octets)
+        view = memoryview(octets)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
 
     def sync(self) -> None:
         os.fdatasync(self._descriptor)
@@ -187,28 +223,37 @@ class _File:
 class LineFeeds:
     """Makes CRLF into LF, also where the two come in different pieces."""
 
-    __slots__ = ("_carried",)
+    __slots__ = ("_carried", "_ends_with_cr", "is_lossy")
 
     def __init__(self) -> None:
         self._carried = b""
+        self._ends_with_cr = False
+        self.is_lossy = False
+        """CRLF for LF would not give back what was taken."""
 
     def take(self, piece: bytes) -> bytes:
         """What can be said of the octets so far."""
         octets = self._carried + piece
         self._carried = b"\r" if octets.endswith(b"\r") else b""
-        return octets.removesuffix(b"\r").replace(b"\r\n", b"\n")
+        octets = octets.removesuffix(b"\r")
+        lines = octets.replace(b"\r\n", b"\n")
+        if not self.is_lossy:
+            has_bare_lf = len(octets) - len(lines) != lines.count(b"\n")
+            has_cr_crlf = b"\r" in lines and b"\r\n" in lines
+            self.is_lossy = has_bare_lf or has_cr_crlf or (self._ends_with_cr and lines.startswith(b"\n"))
+        if lines:
+            self._ends_with_cr = lines.endswith(b"\r")
+        return lines
+
+    @property
+    def carried(self) -> bytes:
+        """What was taken and is not said yet."""
+        return self._carried
 
     def end(self) -> bytes:
         """What is left when nothing more comes."""
         carried, self._carried = self._carried, b""
         return carried
-
-
-def _with_lf(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    lines = LineFeeds()
-    for piece in pieces:
-        yield lines.take(piece)
-    yield lines.end()
 
 
 def _sync_new(files: list[_File]) -> None:

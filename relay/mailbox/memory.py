@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from relay.mailbox.files import open_file, read_file, require_folder
 from relay.mailbox.scripts import FOLDER
 
 LIMIT: Final = 10_000
@@ -53,7 +54,7 @@ class Memory:
 
     def _live(self, after: float) -> dict[tuple[str, str], int]:
         try:
-            octets = self._path.read_bytes()
+            octets = read_file(self._path)
         except FileNotFoundError:
             return {}
         return _parse(octets, after)
@@ -88,11 +89,12 @@ class Memory:
         """The file, locked; not one that was renamed away while we waited."""
         while True:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            require_folder(self._path.parent)
+            descriptor = open_file(self._path, os.O_CREAT | os.O_RDWR)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 with contextlib.suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
+                    if os.path.samestat(os.fstat(descriptor), os.lstat(self._path)):
                         yield descriptor
                         return
             finally:

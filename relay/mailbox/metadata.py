@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from relay.mailbox.files import read_file
 from relay.mailbox.root import replace
 from relay.mailbox.vocabulary import MAX_ANNOTATIONS, Refusal, Refused
 
@@ -28,7 +29,7 @@ _HEADER: Final = "relay annotations 1\n"
 def read(path: Path) -> dict[str, bytes]:
     """The values by name; none when there is no file."""
     try:
-        lines = path.read_text("ascii", "replace").splitlines()
+        lines = read_file(path).decode("ascii", "replace").splitlines()
     except FileNotFoundError:
         return {}
     found = {}
@@ -59,6 +60,6 @@ def change(path: Path, changes: Mapping[str, bytes | None], others: Iterable[Pat
 
 def _size(path: Path) -> int:
     try:
-        return path.stat().st_size
-    except FileNotFoundError:
+        return path.lstat().st_size
+    except OSError:
         return 0

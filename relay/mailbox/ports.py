@@ -3,6 +3,9 @@
 The real ones are relay/mailbox/store.py and relay/mailbox/view.py; tests/mailbox/twin.py is a slow, obvious twin in
 memory that keeps the same promises (tests/mailbox/test_contract.py runs on both).
 
+One message that cannot be read is no fault of its mailbox: what needs its octets (``content``, ``parts``, ``copy``) is
+OSError, all else works, and the operator is told. What is asked of several messages must go on with the next one.
+
 Everything here blocks: workers call it in threads. A store may be used by several threads at once; a view, and what
 came from it, by one at a time. Other processes and foreign programs change the same mailboxes meanwhile; only
 ``View.refresh`` lets a view see that. Errors: ``Refused`` says why in terms of IMAP; OSError is a fault of the disk.
@@ -51,8 +54,8 @@ class Appending(Protocol):
         """Begins the next message; ``internal_date`` in seconds since 1970, None is now. Refused for bad flags."""
 
     def write(self, octets: bytes | memoryview) -> None:
-        """The next octets of the message, CRLF lines; to disk at once, nothing is gathered in memory. Refused
-        OVER_QUOTA as soon as the account would be over its quota."""
+        """The next octets of the message, which are served as they are, whatever their lines end with; to disk at
+        once, nothing is gathered in memory. Refused OVER_QUOTA as soon as the account would be over its quota."""
 
     def commit(self) -> Appended:
         """Publishes all messages; on return they are durable. Refused when the mailbox has gone meanwhile."""
@@ -111,7 +114,8 @@ class View(Protocol):
         """When it came into this mailbox (RFC 8514), seconds since 1970."""
 
     def size(self, index: int) -> int:
-        """RFC822.SIZE: octets with CRLF lines."""
+        """RFC822.SIZE: octets as they are sent; of a message that cannot be read, as far as its file's name tells, or
+        the folder."""
 
     def sizes(self, run: Sequence[int]) -> list[int]:
         """``size`` for each of ``run``, indexes; much cheaper than one by one."""
@@ -152,14 +156,15 @@ class View(Protocol):
         than is remembered: all UIDs below ``uidnext`` that are not in the view."""
 
     def content(self, index: int) -> Content:
-        """The message's octets. Refused EXPUNGED when it is gone."""
+        """The message's octets. Refused EXPUNGED when it is gone; OSError when it cannot be read."""
 
     def wholes(self, run: Sequence[int]) -> list[bytes | None]:
         """All octets of each message of ``run``, indexes; None for one that is long, or that ``content`` must look
         for. Much cheaper than ``content`` for each; the caller sees to it that all together fit in memory."""
 
     def parts(self, index: int) -> Sequence[Part]:
-        """The structure of the message, from the index when it is there. Refused EXPUNGED when it is gone."""
+        """The structure of the message, from the index when it is there. Refused EXPUNGED when it is gone; OSError
+        when it cannot be read."""
 
     def cached(self, index: int, kind: int) -> bytes | None:
         """What ``cache`` was given for this message. A cache: may be None at any time. ``kind`` is a number from 16
@@ -220,7 +225,8 @@ class Store(Protocol):
         """Refused NONEXISTENT (TRYCREATE). Begin, write and commit may happen in different threads, one at a time."""
 
     def open(self, name: str, *, read_only: bool = False) -> View:
-        r"""A read-only view changes nothing on disk that a user sees, \Recent included."""
+        r"""A read-only view changes nothing on disk that a user sees, \Recent included. Where nothing can be written
+        every view is read-only."""
 
 
 class Watcher(Protocol):

@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import filename
+from relay.mailbox import _disk, filename
+from relay.mailbox.files import account_of
 from relay.mailbox.mailbox import GRAIN
 from relay.mailbox.root import Root
 from relay.mailbox.vocabulary import Quota, Refusal, Refused
@@ -101,7 +102,7 @@ def _folders(root: Path) -> list[str]:
     """All ``new`` and ``cur`` of the account."""
     places = [str(root)]
     with os.scandir(root) as entries:
-        places += [each.path for each in entries if each.name.startswith(".") and each.is_dir()]
+        places += [each.path for each in entries if each.name.startswith(".") and each.is_dir(follow_symlinks=False)]
     return [part for place in places[:MAX_FOLDERS] for part in _parts(place)]
 
 
@@ -115,25 +116,25 @@ def _is_fresh(count: _Count) -> bool:
 
 def _modified(folder: str) -> int:
     try:
-        return os.stat(folder).st_mtime_ns
-    except FileNotFoundError:
+        return os.lstat(folder).st_mtime_ns
+    except OSError:
         return -1
 
 
 def _counted(folder: str, modified: int) -> _Count:
     octets = messages = 0
+    mailbox, _, place = folder.rpartition("/")
+    root, way = account_of(mailbox)
     try:
-        names = os.listdir(folder)
-    except FileNotFoundError:
+        names, _ = _disk.entries(root, way + os.fsencode(place))
+    except OSError:  # not there, or not ours to look at: what cannot be counted does not count
         names = []
     for name in names:
-        if name.startswith("."):
-            continue
         size = filename.disk_size(name)
         if size is None:
             try:
-                size = os.stat(f"{folder}/{name}").st_size
-            except FileNotFoundError:
+                size = os.lstat(f"{folder}/{name}").st_size
+            except OSError:
                 continue
         octets += size
         messages += 1

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import change, deleted, filename
+from relay.mailbox import change, deleted, facts, filename, index, look, metadata, root, subscriptions
 from relay.mailbox.change import Draft
+from relay.mailbox.content import crlf_size, require_readable
 from relay.mailbox.deleted import Kept
+from relay.mailbox.files import open_file
 from relay.mailbox.limits import DAY
+from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.maildir import unique_name
 from relay.mailbox.picture import IN_NEW
 from relay.mailbox.store import FolderStore
@@ -62,7 +66,8 @@ def purge(store: FolderStore, before: float) -> int:
     for name in store.names():
         with contextlib.suppress(OSError, Refused):
             for entry in os.scandir(store.mailbox(name).folder / "tmp"):
-                if entry.stat(follow_symlinks=False).st_mtime < limit and entry.stat().st_ctime < limit:
+                found = entry.stat(follow_symlinks=False)
+                if found.st_mtime < limit and found.st_ctime < limit and not stat.S_ISDIR(found.st_mode):
                     os.unlink(entry.path)
                     count += 1
     return count
@@ -71,15 +76,26 @@ def purge(store: FolderStore, before: float) -> int:
 def check(store: FolderStore, *, deep: bool = False) -> Iterator[Finding]:
     """Looks at every mailbox; what can be put right is, by the look that every session makes. ``deep``: also
     compares the sizes in file names with the files."""
+    for own in (root.NAME, subscriptions.NAME, metadata.ACCOUNT):
+        yield from _check_own(INBOX, store.root.folder / own)
     for name in store.names():
-        mailbox = store.mailbox(name)
         try:
+            mailbox = store.mailbox(name)
             with mailbox.locked(force=True) as picture:
                 paths = {uid: mailbox.path(uid) for row in picture.rows() if (uid := picture.uids[row])}
                 bases = {uid: picture.base(picture.row_of(uid)) for uid in paths}
         except Refused as refused:
             yield Finding(name, True, refused.text)
             continue
+        except OSError as fault:
+            yield Finding(name, True, f"{fault.filename or store.folder_of(name)} cannot be used: {_cause(fault)}")
+            continue
+        for place in ("new", "cur"):
+            for strange in look.names(mailbox.folder, place)[1]:
+                text = f"{mailbox.folder}/{place}/{strange} is no regular file, so it is no message"
+                yield Finding(name, True, text)
+        for own in (LOG, index.NAME, facts.NAME, metadata.NAME):
+            yield from _check_own(name, mailbox.folder / own)
         for file in sorted(mailbox.folder.glob("relay-uids.damaged-*")):
             yield Finding(name, True, f"the uid log was damaged and has been written anew; the old one is {file.name}")
         for uid, path in paths.items():
@@ -95,18 +111,36 @@ def default_since(store: FolderStore) -> float:
 
 def _check_file(name: str, path: Path, uid: int, base: str, deep: bool) -> Iterator[Finding]:
     try:
-        size = path.stat().st_size
-    except OSError:
-        yield Finding(name, True, f"the file of UID {uid} cannot be read")
+        require_readable(path)
+        size = path.lstat().st_size
+    except OSError as fault:
+        yield Finding(name, True, f"{path} (UID {uid}) cannot be read: {_cause(fault)}")
         return
     claimed = filename.disk_size(base)
     if claimed is not None and claimed != size:
         yield Finding(name, True, f"UID {uid} has {size} octets, its name says {claimed}")
     if deep:
-        octets = path.read_bytes()
-        sent = len(octets) + octets.count(b"\n") - octets.count(b"\r\n")
+        try:
+            sent = crlf_size(path)
+        except OSError as fault:
+            yield Finding(name, True, f"{path} (UID {uid}) cannot be read: {_cause(fault)}")
+            return
         if (filename.size(base) or sent) != sent:
             yield Finding(name, True, f"UID {uid} has {sent} octets with CRLF, its name says {filename.size(base)}")
+
+
+def _check_own(name: str, path: Path) -> Iterator[Finding]:
+    """A file of Relay's own beside the messages."""
+    try:
+        os.close(open_file(path))
+    except FileNotFoundError:
+        return
+    except OSError as fault:
+        yield Finding(name, True, f"{path} cannot be used: {_cause(fault)}")
+
+
+def _cause(fault: OSError) -> str:
+    return os.strerror(fault.errno) if fault.errno else str(fault)
 
 
 def _put_back(store: FolderStore, name: str, found: list[Kept]) -> int:
@@ -126,7 +160,7 @@ def _put_back(store: FolderStore, name: str, found: list[Kept]) -> int:
         flags = [flag for flag in flag_names(mask, keywords) if flag != "\\Deleted"]
         again = f"{unique_name()},{base.partition(',')[2]}" if "," in base else unique_name()
         with contextlib.suppress(FileNotFoundError):  # purged, or restored by somebody else
-            date = int(each.path.stat().st_mtime)
+            date = int(each.path.lstat().st_mtime)
             os.rename(each.path, mailbox.folder / "tmp" / again)
             drafts.append(Draft(again, tuple(flags), date, filename.email_id(base)))
     return len(change.add(mailbox, drafts).uids)

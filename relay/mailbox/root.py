@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from relay.mailbox.files import read_file, replacing
 from relay.mailbox.limits import NO_BOUND, NO_LIMITS, Bound, Limits
 from relay.mailbox.maildir import sync_directory
 from relay.mailbox.names import name_of
+from relay.mailbox.troubles import SILENT, Troubles
 
 NAME: Final = "relay-account"
 MAX_UIDVALIDITY: Final = (1 << 32) - 1
@@ -34,14 +36,29 @@ class Notes(NamedTuple):
 class Root:
     """The account's folder; for use by several threads."""
 
-    def __init__(self, folder: Path, limits: Limits = NO_LIMITS, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        now: Callable[[], float] = time.time,
+        troubles: Troubles = SILENT,
+    ) -> None:
         self.folder = folder
+        self.troubles = troubles
         self.limits = limits
         self.now = now
 
     def notes(self) -> Notes:
-        """What the file says now; empty when there is none or it is damaged."""
-        return _parse(self._read())
+        """What the file says now; empty when there is none, or it is damaged or cannot be read."""
+        return _parse(self.known(NAME))
+
+    def known(self, name: str) -> str:
+        """What a small file beside the mailboxes says, for looking only: nothing when it cannot be read."""
+        try:
+            return read_text(self.folder / name)
+        except OSError as fault:
+            self.troubles.tell(self.folder / name, fault)
+            return ""
 
     def bound_of(self, mailbox: Path) -> Bound:
         """The limits of its own that the mailbox with this folder has."""
@@ -63,6 +80,8 @@ class Root:
         with self._changing() as notes:
             table = dict(notes.special_uses)
             change(table)
+            if {folder: uses for folder, uses in table.items() if uses} == notes.special_uses:
+                return
             self._publish(notes._replace(special_uses={folder: uses for folder, uses in table.items() if uses}))
 
     @contextlib.contextmanager
@@ -78,13 +97,7 @@ class Root:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[Notes]:
         with self.locked():
-            yield self.notes()
-
-    def _read(self) -> str:
-        try:
-            return (self.folder / NAME).read_text("utf-8", "surrogateescape")
-        except FileNotFoundError:
-            return ""
+            yield _parse(read_text(self.folder / NAME))
 
     def _publish(self, notes: Notes) -> None:
         lines = ["relay account 1", f"uidvalidity {notes.uidvalidity}"]
@@ -94,13 +107,17 @@ class Root:
 
 def replace(path: Path, text: str) -> None:
     """Writes the file as a whole beside, and publishes it; the caller holds a lock against others who do."""
-    beside = path.with_name(path.name + ".tmp")
-    with open(beside, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(text)
-        file.flush()
-        os.fdatasync(file.fileno())
-    os.rename(beside, path)
+    with replacing(path, durable=True) as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
     sync_directory(path.parent)
+
+
+def read_text(path: Path) -> str:
+    """What such a file says; nothing when there is none."""
+    try:
+        return read_file(path).decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
 
 
 def _parse(text: str) -> Notes:

@@ -12,11 +12,13 @@ Not here: whether a script is correct (relay/sieve), running it (relay/delivery/
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from relay.mailbox.files import read_file, require_folder
 from relay.mailbox.maildir import make_maildir
 
 SUFFIX: Final = ".sieve"
@@ -66,9 +68,10 @@ class Scripts:
         found = []
         with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as entries:
             for entry in entries:
-                if entry.name.endswith(SUFFIX) and not entry.name.startswith(".") and entry.is_file():
+                is_script = entry.name.endswith(SUFFIX) and not entry.name.startswith(".")
+                if is_script and entry.is_file(follow_symlinks=False):
                     name = _name_of(entry.name)
-                    found.append(Listed(name, name == active, entry.stat().st_size))
+                    found.append(Listed(name, name == active, entry.stat(follow_symlinks=False).st_size))
         return sorted(found)
 
     def active(self) -> str:
@@ -81,7 +84,8 @@ class Scripts:
     def get(self, name: str) -> bytes:
         """Its octets; refused NONEXISTENT."""
         try:
-            return self._path(name).read_bytes()
+            require_folder(self._folder)
+            return read_file(self._path(name))
         except FileNotFoundError:
             raise ScriptRefused("NONEXISTENT", "there is no script of that name") from None
 
@@ -117,7 +121,7 @@ class Scripts:
             (self._folder / ACTIVE).unlink(missing_ok=True)
         else:
             path = self._path(name)
-            if not path.is_file():
+            if not path.is_file() or path.is_symlink():
                 raise ScriptRefused("NONEXISTENT", "there is no script of that name")
             temporary = self._folder / f".{os.getpid()}-{os.urandom(4).hex()}"
             temporary.symlink_to(path.name)
@@ -141,7 +145,8 @@ class Scripts:
         path, new_path = self._path(name), self._path(new_name)
         was_active = name == self.active()
         try:
-            os.link(path, new_path)
+            require_folder(self._folder)
+            os.link(path, new_path, follow_symlinks=False)
         except FileNotFoundError:
             raise ScriptRefused("NONEXISTENT", "there is no script of that name") from None
         except FileExistsError:
@@ -163,9 +168,26 @@ class Scripts:
             with contextlib.suppress(FileExistsError):
                 self._folder.mkdir(mode=0o700)
             _sync(self._maildir)
+        require_folder(self._folder)
 
     def _sync(self) -> None:
         _sync(self._folder)
+
+
+def active_path(maildir: Path | str) -> str | None:
+    """The file of the active script, which the link names: always one beside it. None without a link or a file of
+    its name."""
+    folder = f"{maildir}/{FOLDER}"
+    try:
+        target = os.readlink(f"{folder}/{ACTIVE}")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as fault:
+        if fault.errno != errno.EINVAL:
+            raise
+        target = ACTIVE  # no link, but the script itself
+    require_folder(folder)
+    return f"{folder}/{os.path.basename(target)}"
 
 
 def file_name(name: str) -> str:

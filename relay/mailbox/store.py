@@ -6,24 +6,29 @@ account share its mailboxes' pictures (``Stores``); an idle account holds nothin
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import stat
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
 from relay.mailbox import deleted, metadata, names, subscriptions
 from relay.mailbox.appending import FileAppending, copy
-from relay.mailbox.content import crlf_size
+from relay.mailbox.content import crlf_size, likely_size
+from relay.mailbox.files import NO_ROOM
 from relay.mailbox.limits import NO_LIMITS, Limits
 from relay.mailbox.mailbox import Mailbox
-from relay.mailbox.maildir import make_maildir, sync_directory
+from relay.mailbox.maildir import require_maildir, sync_directory
 from relay.mailbox.picture import UNKNOWN
 from relay.mailbox.quota import Usage
 from relay.mailbox.root import Root
+from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.view import FolderView
 from relay.mailbox.vocabulary import INBOX, SPECIAL_USES, Listed, Quota, Refusal, Refused, Status
 
@@ -34,19 +39,25 @@ _MARK: Final = "maildirfolder"
 class FolderStore:
     """Fulfils Store (relay/mailbox/ports.py)."""
 
-    def __init__(self, folder: Path, limits: Limits = NO_LIMITS, now: Callable[[], float] | None = None) -> None:
-        """The account's Maildir; made when it is not there."""
-        self.root = Root(folder, limits) if now is None else Root(folder, limits, now)
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits = NO_LIMITS,
+        now: Callable[[], float] | None = None,
+        troubles: Troubles = SILENT,
+    ) -> None:
+        """The account's Maildir; made when it is not there. OSError when it cannot be, or is not ours."""
+        self.root = Root(folder, limits, now or time.time, troubles)
         self.usage = Usage(self.root)
         self._mailboxes: WeakValueDictionary[str, Mailbox] = WeakValueDictionary()
         self._last: Mailbox | None = None
         """The one that was used last stays in memory while the account has a session: the next command is about it."""
         self._lock = threading.Lock()
-        make_maildir(folder)
+        require_maildir(folder)
 
     def list(self) -> Sequence[Listed]:
         existing = set(self.names())
-        subscribed = subscriptions.read(self.root.folder)
+        subscribed = subscriptions.parse(self.root.known(subscriptions.NAME))
         uses = self.root.notes().special_uses
         known = existing | subscribed
         known |= {parent for name in known for parent in names.parents(name)}
@@ -72,7 +83,7 @@ class FolderStore:
         with os.scandir(self.root.folder) as entries:
             for entry in entries:
                 name = names.name_of(entry.name) if entry.name.startswith(".") else None
-                if name is not None and os.path.isdir(entry.path + "/cur"):
+                if name is not None and entry.is_dir(follow_symlinks=False) and _is_mailbox(entry.path):
                     found.append(name)
         return sorted(found, key=lambda name: (name != INBOX, name))
 
@@ -84,12 +95,14 @@ class FolderStore:
             if self.root.limits.mailboxes and len(self.names()) >= self.root.limits.mailboxes:
                 raise Refused(Refusal.LIMIT, "the account has as many mailboxes as it may")
             self._require_free(folder, special_use)
-            make_maildir(self.root.folder / folder)
-            (self.root.folder / folder / _MARK).touch(mode=0o600)
-        if special_use:
-            self.set_special_use(name, special_use)
-        with self.mailbox(name).locked() as picture:
-            return f"F{picture.mailbox_id:016x}"
+            with _undone(self.root.folder / folder):
+                require_maildir(self.root.folder / folder)
+                (self.root.folder / folder / _MARK).touch(mode=0o600)
+        with _undone(self.root.folder / folder):
+            if special_use:
+                self.set_special_use(name, special_use)
+            with self.mailbox(name).locked() as picture:
+                return f"F{picture.mailbox_id:016x}"
 
     def delete(self, name: str) -> None:
         name = names.checked(name)
@@ -98,12 +111,22 @@ class FolderStore:
             raise Refused(Refusal.CANNOT, "INBOX cannot be deleted")
         folder = names.folder_name(name)
         with mailbox.locked():
-            kept = deleted.keep_mailbox(self.root.folder, folder, int(self.root.now()))
-            sync_directory(self.root.folder)
+            try:
+                kept = deleted.keep_mailbox(self.root.folder, folder, int(self.root.now()))
+                is_kept = self.root.limits.deleted_retention > 0
+            except OSError as fault:
+                if fault.errno not in NO_ROOM:
+                    raise
+                kept, is_kept = self.root.folder / folder, False
+            mailbox.is_replaced = True
         self._forget(folder)
-        if self.root.limits.deleted_retention <= 0:
+        if not is_kept:
             shutil.rmtree(kept, ignore_errors=True)
-        self.root.set_special_uses(lambda table: table.update({folder: ()}))
+        try:  # it is deleted, whatever becomes of this
+            sync_directory(self.root.folder)
+            self.root.set_special_uses(lambda table: table.update({folder: ()}))
+        except OSError as fault:
+            self.root.troubles.tell(self.root.folder, fault)
 
     def rename(self, name: str, new_name: str) -> None:
         name, new_name = names.checked(name), names.checked(new_name.removesuffix("/"))
@@ -119,10 +142,25 @@ class FolderStore:
         pairs = [(each, names.checked(new_name + each[len(name) :])) for each in moving]
         for _, new in pairs:
             self._require_new(new)
-        for old, new in pairs:
-            self._move_folder(names.folder_name(old), names.folder_name(new))
-        sync_directory(self.root.folder)
-        self.root.set_special_uses(lambda table: _renamed(table, pairs))
+        before = dict(self.root.notes().special_uses)
+        self.root.set_special_uses(lambda table: _renamed(table, pairs, keeps=True))
+        moved: list[tuple[str, str]] = []
+        try:
+            for old, new in pairs:
+                self._move_folder(names.folder_name(old), names.folder_name(new))
+                moved.append((old, new))
+            sync_directory(self.root.folder)
+        except (OSError, Refused):  # all or none
+            with contextlib.suppress(OSError, Refused):
+                for old, new in reversed(moved):
+                    self._move_folder(names.folder_name(new), names.folder_name(old))
+            with contextlib.suppress(OSError):
+                self.root.set_special_uses(lambda table: _restored(table, before))
+            raise
+        try:  # it is renamed, whatever becomes of this
+            self.root.set_special_uses(lambda table: _renamed(table, pairs))
+        except OSError as fault:
+            self.root.troubles.tell(self.root.folder, fault)
 
     def subscribe(self, name: str) -> None:
         name = names.checked(name)
@@ -165,18 +203,21 @@ class FolderStore:
 
     def status(self, name: str) -> Status:
         mailbox = self.mailbox(name)
+        unread: list[int] = []
         with mailbox.locked() as picture:
             for row in picture.rows():
                 if picture.sizes[row] == UNKNOWN:
-                    path = mailbox.path(picture.uids[row]) or ""
                     try:
-                        picture.sizes[row] = crlf_size(mailbox.folder / path)
+                        picture.sizes[row] = crlf_size(mailbox.folder / (mailbox.path(picture.uids[row]) or ""))
                     except FileNotFoundError:
                         picture.sizes[row] = 0  # the next look finds it gone
+                    except OSError:
+                        unread.append(row)
             return Status(
                 len(picture),
                 *picture.counts(),
-                sum(picture.sizes[row] for row in picture.rows()),
+                sum(picture.sizes[row] for row in picture.rows() if picture.sizes[row] != UNKNOWN)
+                + sum(_likely_size(mailbox, row) for row in unread),
                 picture.uidnext,
                 picture.uidvalidity,
                 picture.highestmodseq,
@@ -200,10 +241,13 @@ class FolderStore:
         """The mailbox that all of this process share. Refused NONEXISTENT."""
         folder = names.folder_name(names.checked(name))
         path = self.root.folder / folder if folder else self.root.folder
-        if not (path / "cur").is_dir():
-            if folder:
-                raise Refused(Refusal.NONEXISTENT, "there is no such mailbox")
-            make_maildir(path)
+        if folder and (path.is_symlink() or not _is_mailbox(str(path))):
+            raise Refused(Refusal.NONEXISTENT, "there is no such mailbox")
+        try:
+            require_maildir(path)
+        except OSError as fault:
+            self.root.troubles.tell(fault.filename or path, fault)
+            raise
         with self._lock:
             found = self._mailboxes.get(folder)
             if found is None or found.is_replaced:
@@ -215,12 +259,18 @@ class FolderStore:
         """RFC 9051 6.3.6: its messages go to a new mailbox; INBOX stays, empty. RFC 5464 4.1: its annotations are
         copied."""
         self.create(new_name)
-        if found := self.annotations(INBOX):
-            self.annotate(new_name, found)
-        inbox = self.mailbox(INBOX)
-        with inbox.locked() as picture:
-            uids = [picture.uids[row] for row in picture.rows()]
-        copy(inbox, uids, self.mailbox(new_name), self.usage, move=True)
+        try:
+            if found := self.annotations(INBOX):
+                self.annotate(new_name, found)
+            inbox = self.mailbox(INBOX)
+            with inbox.locked() as picture:
+                uids = [picture.uids[row] for row in picture.rows()]
+            copy(inbox, uids, self.mailbox(new_name), self.usage, move=True)
+        except (OSError, Refused):
+            with contextlib.suppress(OSError, Refused):
+                if not self.status(new_name).messages:
+                    self.delete(new_name)
+            raise
 
     def _move_folder(self, old: str, new: str) -> None:
         # The account's lock is never held here: who makes a mailbox's log holds that mailbox and waits for the account.
@@ -239,7 +289,12 @@ class FolderStore:
             self._last = None
 
     def _require_new(self, name: str) -> None:
-        if (self.root.folder / names.folder_name(name) / "cur").is_dir():
+        folder = self.root.folder / names.folder_name(name)
+        if os.path.lexists(folder) and not folder.is_dir():
+            raise Refused(Refusal.CANNOT, "the name cannot be used: something else has it on disk")
+        if folder.is_symlink():
+            raise Refused(Refusal.CANNOT, "the name cannot be used: something else has it on disk")
+        if _is_mailbox(str(folder)):
             raise Refused(Refusal.ALREADY_EXISTS, "there is such a mailbox already")
 
     def _require_free(self, folder: str, special_use: Collection[str]) -> None:
@@ -249,8 +304,9 @@ class FolderStore:
 class Stores:
     """The stores of all accounts of a process, each made once and kept while somebody uses it."""
 
-    def __init__(self, now: Callable[[], float] | None = None) -> None:
+    def __init__(self, now: Callable[[], float] | None = None, troubles: Troubles = SILENT) -> None:
         self._now = now
+        self._troubles = troubles
         self._stores: WeakValueDictionary[Path, FolderStore] = WeakValueDictionary()
         self._lock = threading.Lock()
 
@@ -259,7 +315,7 @@ class Stores:
         with self._lock:
             store = self._stores.get(folder)
             if store is None or store.root.limits != limits:
-                store = self._stores[folder] = FolderStore(folder, limits, self._now)
+                store = self._stores[folder] = FolderStore(folder, limits, self._now, self._troubles)
             return store
 
 
@@ -270,7 +326,46 @@ def _require_free(table: dict[str, tuple[str, ...]], folder: str, special_use: C
             raise Refused(Refusal.CANNOT, f"{use} cannot be given to this mailbox")
 
 
-def _renamed(table: dict[str, tuple[str, ...]], pairs: Sequence[tuple[str, str]]) -> None:
+def _renamed(table: dict[str, tuple[str, ...]], pairs: Sequence[tuple[str, str]], *, keeps: bool = False) -> None:
+    """``keeps``: under the old names, too."""
     for old, new in pairs:
-        if uses := table.pop(names.folder_name(old), None):
+        uses = table.get(names.folder_name(old)) if keeps else table.pop(names.folder_name(old), None)
+        if uses:
             table[names.folder_name(new)] = uses
+
+
+def _restored(table: dict[str, tuple[str, ...]], before: Mapping[str, tuple[str, ...]]) -> None:
+    table.clear()
+    table.update(before)
+
+
+@contextlib.contextmanager
+def _undone(folder: Path) -> Iterator[None]:
+    """A new mailbox's folder that a fault of the disk keeps from being whole goes again, unless something is in it."""
+    try:
+        yield
+    except (OSError, Refused):
+        with contextlib.suppress(OSError):
+            for part in ("new", "cur"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.rmdir(folder / part)
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _is_mailbox(folder: str) -> bool:
+    """Whether the folder is a mailbox's; also when it may not be looked into: then it is one that cannot be read."""
+    try:
+        return stat.S_ISDIR(os.lstat(folder + "/cur").st_mode)
+    except OSError as fault:
+        return fault.errno not in {errno.ENOENT, errno.ENOTDIR}
+
+
+def _likely_size(mailbox: Mailbox, row: int) -> int:
+    """Of a message that cannot be read, which is told."""
+    path = mailbox.path(mailbox.picture.uids[row]) or ""
+    mailbox.tell(path, "cannot be read")
+    try:
+        return likely_size(mailbox.folder / path)
+    except OSError:
+        return 0

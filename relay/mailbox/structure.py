@@ -6,12 +6,15 @@ A file holds LF lines, a client counts CRLF octets. Each offset is moved by the 
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgpack
 
 from relay import _mime
+from relay.mailbox import _disk, filename
+from relay.mailbox.files import below
 from relay.mailbox.vocabulary import Part
 
 LARGEST: Final = 1 << 27
@@ -27,13 +30,14 @@ class Scanned(NamedTuple):
 
 
 def scan(path: Path) -> Scanned:
-    """Reads the file and takes it apart. FileNotFoundError."""
-    with open(path, "rb") as file:
+    """Reads the file and takes it apart. FileNotFoundError; OSError, also for what is no regular file."""
+    with os.fdopen(_disk.open_below(*below(path), os.O_RDONLY), "rb") as file:
         octets = file.read(LARGEST + 1)
     if len(octets) > LARGEST:
         octets = b"Content-Type: application/octet-stream\n\n"
     found = list(_mime.scan(octets))
-    sent = _sent_offsets(octets, {at for part in found for at in (part.header.start, part.body.start, part.body.stop)})
+    offsets = {at for part in found for at in (part.header.start, part.body.start, part.body.stop)}
+    sent = {at: at for at in offsets} if filename.is_exact(path.name) else _sent_offsets(octets, offsets)
     parts = [_part(octets, part, sent) for part in found]
     starts = {at for part in found for at in (part.header.start, part.body.start)}
     return Scanned(parts, sorted((sent[at], at) for at in starts))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox import names
-from relay.mailbox.root import replace
+from relay.mailbox.root import read_text, replace
 from relay.mailbox.vocabulary import SEPARATOR, Refused
 
 NAME: Final = "subscriptions"
@@ -21,11 +21,12 @@ _HEADER: Final = "V\t2\n\n"
 
 
 def read(folder: Path) -> set[str]:
-    """The names; none when there is no file. Lines that are no names are left out."""
-    try:
-        text = (folder / NAME).read_text("utf-8", "replace")
-    except FileNotFoundError:
-        return set()
+    """The names; none when there is no file. Lines that are no names are left out. OSError."""
+    return parse(read_text(folder / NAME))
+
+
+def parse(text: str) -> set[str]:
+    """The names in a file that says ``text``."""
     lines = text.splitlines()
     is_new = bool(lines) and lines[0] == "V\t2"
     found = {_new(line) if is_new else _old(line) for line in lines[2 if is_new else 0 :] if line}

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.mailbox import _runs, appending, change, structure
-from relay.mailbox.content import FileContent, crlf_size, wholes
+from relay.mailbox.content import FileContent, crlf_size, likely_size, wholes
 from relay.mailbox.facts import PARTS
+from relay.mailbox.files import account_of
 from relay.mailbox.heard import Heard
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.picture import GONE, MARKS, UNKNOWN, Picture
@@ -59,6 +60,7 @@ class FolderView:
         """``target`` finds the mailbox that messages are copied to."""
         self.name = name
         self.is_read_only = is_read_only
+        """So it was opened, or nothing can be written."""
         self._mailbox = mailbox
         self._usage = usage
         self._target = target
@@ -73,6 +75,7 @@ class FolderView:
         self._counted: tuple[int, list[tuple[int, int]]] = (0, [(0, 0)])
         """The UID of the message that was read last, and the places in it that are known (content.py)."""
         with mailbox.locked(claim=not is_read_only) as picture:
+            self.is_read_only = is_read_only or not mailbox.is_writable
             self._picture = picture
             self.uidvalidity = picture.uidvalidity
             self._id = picture.mailbox_id
@@ -117,7 +120,10 @@ class FolderView:
     def size(self, index: int) -> int:
         row = self._row(index)
         if self._picture.sizes[row] == UNKNOWN:
-            self._picture.sizes[row] = self._reading(index, lambda path: crlf_size(self._mailbox.folder / path))
+            try:
+                self._picture.sizes[row] = self._reading(index, lambda path: crlf_size(self._mailbox.folder / path))
+            except OSError:
+                return likely_size(self._mailbox.folder / (self._mailbox.path(self.uids[index]) or ""))
         return self._picture.sizes[row]
 
     def sizes(self, run: Sequence[int]) -> list[int]:
@@ -200,10 +206,18 @@ class FolderView:
         if self._counted[0] != self.uids[index]:
             self._counted = self.uids[index], [(0, 0)]
         known, counted = None if size == UNKNOWN else size, self._counted[1]
-        return self._reading(index, lambda path: FileContent(f"{self._mailbox.folder}/{path}", known, places, counted))
+        folder = self._mailbox.folder
+
+        def opened(path: str) -> FileContent:
+            return FileContent(
+                f"{folder}/{path}", known, places, counted, lambda fault: self._mailbox.tell(path, fault)
+            )
+
+        return self._reading(index, opened)
 
     def wholes(self, run: Sequence[int]) -> list[bytes | None]:
-        return wholes(self._mailbox.paths([self.uids[index] for index in run]))
+        root, _ = account_of(self._mailbox.folder)
+        return wholes(root, self._mailbox.paths([self.uids[index] for index in run]))
 
     def parts(self, index: int) -> Sequence[Part]:
         if self._mailbox.path(self.uids[index]) is None:
@@ -231,12 +245,17 @@ class FolderView:
         return structure.unpack(kept) if kept is not None else None
 
     def _reading(self, index: int, read: Callable[[str], T]) -> T:
-        """What ``read`` makes of the message's file; once more when somebody renames it in this moment."""
+        """What ``read`` makes of the message's file; once more when somebody renames it in this moment. OSError when it
+        cannot be read, which is told."""
         for _ in range(3):
+            path = self._mailbox.path(self.uids[index]) or "cur/gone"
             try:
-                return read(self._mailbox.path(self.uids[index]) or "gone")
+                return read(path)
             except FileNotFoundError:
                 self._mailbox.found(self.uids[index])
+            except OSError as fault:
+                self._mailbox.tell(path, fault)
+                raise
         raise Refused(Refusal.EXPUNGED, "the message is no longer there")
 
     def _row(self, index: int) -> int:

@@ -53,7 +53,7 @@ def whole(first: bytes, content: Content) -> Iterator[bytes]:
 def complete(first: bytes, octets: bytes) -> tuple[bytes, ...]:
     """RETR of a content that is there already: the pieces of ``whole``."""
     dot = b"." if octets.startswith(b".") else b""
-    end = END if octets.endswith(b"\n") or not octets else b"\r\n" + END
+    end = END if octets.endswith(b"\r\n") or not octets else b"\r\n" + END
     return first, dot, octets.replace(b"\n.", b"\n.."), end
 
 
@@ -72,12 +72,12 @@ def _pieces(content: Content) -> Iterator[bytes]:
 def _sent(first: bytes, content: Content, pieces: Iterator[bytes]) -> Iterator[bytes]:
     with content:
         yield first
-        last = b"\n"
+        last = b"\r\n"
         for piece in pieces:
             stuffed = piece.replace(b"\n.", b"\n..")
             yield b"." + stuffed if last.endswith(b"\n") and piece.startswith(b".") else stuffed
             last = (last + piece)[-2:]
-        yield END if last.endswith(b"\n") else b"\r\n" + END
+        yield END if last == b"\r\n" else b"\r\n" + END
 
 
 def _beginning(pieces: Iterator[bytes], lines: int) -> Iterator[bytes]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox.ports import Content, Store
-from relay.mailbox.vocabulary import INBOX
+from relay.mailbox.vocabulary import INBOX, Refused
 
 
 class InUseError(Exception):
@@ -37,10 +37,17 @@ class Maildrop:
         self._store: Final = store
         self._lock: Final = lock
         self._view: Final = store.open(INBOX, read_only=True)
-        self.sizes: Final = array("Q", (self._view.size(index) for index in range(len(self._view))))
+        self.sizes: Final = array("Q", (self._size(index) for index in range(len(self._view))))
         """Octets of each message, by index (number - 1)."""
         self.deleted: set[int] = set()
         """Indexes of the messages that are marked as deleted."""
+
+    def _size(self, index: int) -> int:
+        """One message that is gone, or that cannot even be looked at, keeps nobody from the others."""
+        try:
+            return self._view.size(index)
+        except (Refused, OSError):
+            return 0
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -58,7 +65,8 @@ class Maildrop:
         return self._view.uidl(index).encode()
 
     def content(self, index: int) -> Content:
-        """The octets of a message, to be closed. Blocks; relay.mailbox.vocabulary.Refused when it has gone."""
+        """The octets of a message, to be closed. Blocks; relay.mailbox.vocabulary.Refused when it has gone, OSError
+        when it cannot be read."""
         return self._view.content(index)
 
     def contents(self, indexes: Sequence[int]) -> list[bytes | None]:

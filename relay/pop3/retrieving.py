@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from relay.mailbox.files import is_lasting
 from relay.mailbox.vocabulary import Refused
 from relay.pop3 import answers
 from relay.pop3.maildrop import Maildrop
@@ -19,6 +20,7 @@ from relay.pop3.maildrop import Maildrop
 TOGETHER: Final = 262_144
 """Octets of messages that are read in one job."""
 OURS: Final = b"-ERR [SYS/TEMP] This cannot be done now, try again later\r\n"
+LASTING: Final = b"-ERR [SYS/PERM] This cannot be read, your administrator has to see to it\r\n"
 GONE: Final = b"-ERR [SYS/TEMP] This message has been removed by another session\r\n"
 _RETR: Final = re.compile(rb"RETR (\d{1,10})\r?\n", re.IGNORECASE)
 
@@ -56,9 +58,16 @@ def together(maildrop: Maildrop, indexes: list[int]) -> tuple[bytes, int]:
         try:
             pieces += list(whole(maildrop, index))
         except (Refused, OSError) as fault:
-            pieces.append(GONE if isinstance(fault, Refused) else OURS)
+            pieces.append(said(fault))
             refused += 1
     return b"".join(pieces), len(indexes) - refused
+
+
+def said(fault: BaseException | None) -> bytes:
+    """What the client is told of ``fault``: whether trying again helps (RFC 3206 4)."""
+    if isinstance(fault, Refused):
+        return GONE
+    return LASTING if fault is not None and is_lasting(fault) else OURS
 
 
 def _first(maildrop: Maildrop, index: int) -> bytes:

@@ -26,7 +26,7 @@ from relay.net.turns import Turns
 from relay.pop3 import answers
 from relay.pop3.login import LONGEST_RESPONSE, Entered, Entrance, Way
 from relay.pop3.maildrop import InUseError, Maildrop, open_maildrop
-from relay.pop3.retrieving import GONE, OURS, following, together, whole
+from relay.pop3.retrieving import OURS, following, said, together, whole
 
 LONGEST_LINE: Final = 1100
 """Octets of a command with its CRLF. RFC 2449 4 has 255; a password may be longer."""
@@ -219,7 +219,7 @@ class Session(Turns):
             if isinstance(fault, InUseError):
                 self._say(b"-ERR [IN-USE] Another session has this maildrop\r\n")
             elif fault is not None or maildrop is None:
-                self._say(OURS)
+                self._say(OURS if isinstance(fault, Refused) else said(fault))
             else:
                 self._maildrop = maildrop
                 self.report.account = account
@@ -326,12 +326,12 @@ class Session(Turns):
                 if goes_on:
                     self._send(answer)
             else:
-                self._say(GONE if isinstance(fault, Refused) else OURS)
+                self._say(said(fault))
 
         self._wait(Blocking(made), begun)
 
     def _one_line(self, line: bytes | None, fault: BaseException | None) -> None:
-        self._say(OURS if fault is not None or line is None else line)
+        self._say(said(fault) if fault is not None or line is None else line)
 
     def _send(self, answer: Iterator[bytes]) -> None:
         """Says an answer piece by piece."""

@@ -272,6 +272,7 @@ cdef class Speaker:
             None if t is None else list(t.recipients),
             None if t is None or not t.refused else t.refused,
             None if t is None else t.refusals,
+            None if t is None else t.redirected,
             None if t is None or not t.data_at else t.read,
             result,
             stage,

@@ -13,6 +13,7 @@ cdef class Transaction:
     cdef readonly int number                # in its session, from 1
     cdef readonly int refused               # RCPT commands that were refused
     cdef list refusals                      # the first of them for the log, or None
+    cdef list redirected                    # recipients that policy has put another address in place of, or None
     cdef tuple refusal                      # (Reply, reason) of the last of them, or None
     cdef int flags                          # of relay.mail.envelope
     cdef str queue_id                       # from DATA on

@@ -19,6 +19,7 @@ cdef class Verdicts(Login):
     cdef int welcome(self) except -1
     cdef int refuse_mail(self, str name, str detail, bytes reverse_path) except -1
     cdef int refuse_rcpt(self, object reply, str reason) except -1
+    cdef int redirect(self, bytes recipient) except -1
     cdef int refuse_connection(self, object reply) except -1
     cdef int ask(self, int stage, object answer) except -1
     cdef int judge(self, int stage, object verdict) except -1

@@ -100,7 +100,7 @@ cdef class Verdicts(Login):
             if verdict.is_trusted:
                 self.is_trusted = True
             if verdict.recipient is not None and stage == AT_RCPT:
-                self.candidate = verdict.recipient
+                self.redirect(<bytes>verdict.recipient)
             if verdict.fields and t is not None:
                 t.fields = verdict.fields
             return self.accept(stage)
@@ -116,6 +116,16 @@ cdef class Verdicts(Login):
                              self.candidate if stage == AT_MAIL else None)
         if reply.code == 421:
             self.over("refused")
+        return 0
+
+    cdef int redirect(self, bytes recipient) except -1:
+        """Policy puts ``recipient`` in the place of the one that was named; the log has both."""
+        cdef Transaction t = self.transaction
+        if recipient != self.candidate:
+            t.redirected = t.redirected or []
+            if len(t.redirected) < 10:
+                t.redirected.append(b"%b: %b" % (self.candidate, recipient))
+        self.candidate = recipient
         return 0
 
     cdef int refuse_connection(self, object reply) except -1:
@@ -182,7 +192,7 @@ cdef str _reason_of(object reply):
     if status[2:] == "1.1" or status[2:] == "3.5":
         return "unknown_recipient"
     if status == "5.7.1":
-        return "relay_denied"
+        return "relay_denied" if reply.text.startswith(words.RELAYING_DENIED.text) else "sender_rejected"
     if reply.code == 530:
         return "auth_required"
     if status[2:] == "3.0":

@@ -51,9 +51,9 @@ class EventLog:
         self._destination, self._fd = str(destination), fd
 
     @property
-    def is_file(self) -> bool:
-        """Whether somebody at a terminal does not see the lines."""
-        return self._fd > 2
+    def destination(self) -> str:
+        """Where the lines go: ``stdout``, ``stderr`` or a path."""
+        return self._destination
 
     def event(self, level: str, event: str, **fields: Any) -> None:
         """Writes one event, now or a little later."""

@@ -3,8 +3,9 @@
 Theory: one loop over a selector: signals (by a pipe), the workers' control connections, and the plan's next wake-up. No
 event loop, no threads; nothing here waits for anything but the selector.
 
-Order of the start: configuration, account (privileges.py), data directory, listeners, workers. What goes wrong up to
-then is said on stderr and in the log, and ends the program with EXIT_CANNOT_START.
+Order of the start: configuration, account (privileges.py), what the configuration needs of the machine (premises.py),
+data directory, listeners, workers. What goes wrong up to then is said on stderr and in the log, and ends the program
+with EXIT_CANNOT_START.
 
 Not here: decisions (plan.py).
 """
@@ -47,6 +48,17 @@ FIXED: Final = ("data_dir", "user", "group", "allow_root")
 
 Bound = dict[str, tuple[str, int]]
 """By the listener's name: the address and port it has."""
+Examine = Callable[[Config, tuple[Endpoint, ...]], list[str]]
+"""What keeps this process, which is the account that serves, from serving a configuration and opening new endpoints: a
+sentence each."""
+
+
+class PremisesError(Exception):
+    """The machine is not as the configuration has it; ``faults`` are sentences for the operator."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
 
 
 def serve(
@@ -54,6 +66,7 @@ def serve(
     roles: Sequence[Role],
     *,
     on_ready: Callable[[Config, Bound], None] | None = None,
+    examine: Examine = lambda _config, _endpoints: [],
     environ: MutableMapping[str, str] = os.environ,
 ) -> int:
     """Serves until told to stop; returns the program's exit code (``EXIT_...`` of vocabulary.py).
@@ -61,9 +74,10 @@ def serve(
     ``load`` reads and checks the configuration: once at the start, where what it raises goes to the caller, and with
     every reload, where it is logged and the old configuration serves on. It runs without root's rights from the second
     time on. ``on_ready`` is called once, when all workers of the first generation are ready, for what the command line
-    has to print. To be called in a process without threads, which it changes for good (account, signals, umask).
+    has to print. ``examine`` is asked before each configuration is used. To be called in a process without threads,
+    which it changes for good (account, signals, umask).
     """
-    supervisor = Supervisor(load, roles, on_ready, Notifier(environ))
+    supervisor = Supervisor(load, roles, on_ready, examine, Notifier(environ))
     return supervisor.run(load())
 
 
@@ -75,11 +89,13 @@ class Supervisor:
         load: Callable[[], Config],
         roles: Sequence[Role],
         on_ready: Callable[[Config, Bound], None] | None,
+        examine: Examine,
         notifier: Notifier,
     ) -> None:
         self._load_config = load
         self._roles = {role.name: role for role in roles}
         self._on_ready = on_ready
+        self._examine = examine
         self._notifier = notifier
         self._page = CountersPage()
         self._log = EventLog(self._page.supervisor)
@@ -95,12 +111,19 @@ class Supervisor:
         self._events: list[vocabulary.Event] = []
         self._lock: DataLock | None = None
         self._exit_code: int | None = None
+        self._start_fault = ""
         self._said_watchdog = 0.0
 
     def run(self, config: Config) -> int:
         """From the first configuration to the end."""
         try:
             self._start(config)
+        except PremisesError as found:
+            for fault in found.faults:
+                self._log.event("error", "start failed", reason=fault)
+            self._log.flush(within=1.0)
+            say("cannot start:\n  " + "\n  ".join(found.faults))
+            return EXIT_CANNOT_START
         except (PrivilegeError, SpoolError, OSError) as fault:
             self._log.event("error", "start failed", reason=str(fault))
             self._log.flush(within=1.0)
@@ -110,8 +133,8 @@ class Supervisor:
             self._turn()
         self._log.event("info", "stopped", code=self._exit_code)
         self._log.flush(within=1.0)
-        if self._log.is_file and self._exit_code == EXIT_CANNOT_START:
-            say("cannot start: see the log")
+        if self._exit_code == EXIT_CANNOT_START:
+            say(f"cannot start: {self._start_fault or 'stopped before it was ready'} (log: {self._log.destination})")
         return self._exit_code
 
     # ---- the start --------------------------------------------------------------------------------------------------
@@ -122,17 +145,24 @@ class Supervisor:
         gc.disable()  # the parent makes no cycles worth looking for; a child turns it on again
         self._signals.install()
         warnings = privileges.apply(config)
+        self._examine_for(config)
+        privileges.make_data_dir(config.data_dir, None)
         self._log.open(config)
         for warning in warnings:
             self._log.event("warning", "privileges", reason=warning)
         self._raise_file_limit(config)
-        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = lock_data_dir(config.data_dir, LOCK_WAIT)
         self._sockets.ensure(self._endpoints(config))
         self._selector.register(self._signals, selectors.EVENT_READ, None)
         self._status.started()
         self._log.event("info", "starting", hostname=config.hostname, data_dir=str(config.data_dir), run=self._lock.run)
         self._take_in(config)
+
+    def _examine_for(self, config: Config) -> None:
+        """PremisesError when the machine is not as ``config`` has it."""
+        new = tuple(endpoint for endpoint in self._endpoints(config) if not self._sockets.has(endpoint))
+        if faults := self._examine(config, new):
+            raise PremisesError(faults)
 
     def _raise_file_limit(self, config: Config) -> None:
         """Every session is a descriptor: the soft limit is raised to the hard one."""
@@ -233,6 +263,8 @@ class Supervisor:
                 self._sockets.keep_only(())
                 self._notifier.stopping("draining")
             case vocabulary.Log(level, event, fields):
+                if event == "start failed":
+                    self._start_fault = str(fields.get("reason", ""))
                 self._log.event(level, event, **fields)
             case vocabulary.Died(cause):
                 self._status.died(cause)
@@ -246,6 +278,7 @@ class Supervisor:
         try:
             config = self._load_config()
             _check_fixed(serving, config)
+            self._examine_for(config)
             self._sockets.ensure(self._endpoints(config))
         except Exception as fault:  # noqa: BLE001 - I6: whatever is wrong with the new one, the old one serves on
             self._events.append(vocabulary.Refused(str(fault).strip().replace("\n", "; ") or type(fault).__name__))

@@ -67,9 +67,33 @@ def apply(config: Config) -> list[str]:
             return []
     if not config.allow_root:
         raise PrivilegeError(
-            "will not serve as root: set `user` to the account that shall serve (or `allow_root = true`)"
+            "will not serve as root: make an account for it (useradd --system --no-create-home relay) and set "
+            '`user = "relay"` (or, for a trial, `allow_root = true`)'
         )
     return ["serving as root because allow_root is set; set `user` for anything but a trial"]
+
+
+def name_of(uid: int) -> str:
+    """The name of an account; its number when it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def make_data_dir(data_dir: Path, wanted: Identity | None) -> None:
+    """Makes ``data_dir``, closed to others, and the folders above it that are missing, open to all for passing through;
+    they belong to ``wanted`` (None: to this process's account). An empty ``data_dir`` is handed over to ``wanted``.
+    Raises OSError.
+    """
+    missing = [each for each in (data_dir, *data_dir.parents) if not os.path.lexists(each)]
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700 if folder == data_dir else 0o755)  # whatever the umask is
+        if wanted is not None:
+            os.chown(folder, wanted.uid, wanted.gid)
+    if wanted is not None and data_dir.stat().st_uid != wanted.uid and not any(data_dir.iterdir()):
+        os.chown(data_dir, wanted.uid, wanted.gid)
 
 
 def give_up_capabilities() -> None:
@@ -80,11 +104,9 @@ def give_up_capabilities() -> None:
 
 def _hand_over(data_dir: Path, wanted: Identity) -> None:
     try:
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if data_dir.stat().st_uid != wanted.uid and not any(data_dir.iterdir()):
-            os.chown(data_dir, wanted.uid, wanted.gid)
+        make_data_dir(data_dir, wanted)
     except OSError as fault:
-        raise PrivilegeError(f"data_dir {data_dir}: {fault.strerror}") from fault
+        raise PrivilegeError(f"data_dir {data_dir}: {fault.filename or data_dir}: {fault.strerror}") from fault
 
 
 def _become(wanted: Identity) -> None:

@@ -59,6 +59,10 @@ class ListeningSockets:
                     del self._open[address]
             raise
 
+    def has(self, endpoint: Endpoint) -> bool:
+        """Whether its address is open already."""
+        return Address.of(endpoint) in self._open
+
     def of_slot(self, endpoint: Endpoint, slot: int, slots: int) -> tuple[socket.socket, ...]:
         """What worker ``slot`` of ``slots`` listens on; still owned by this object."""
         return tuple(self._open.get(Address.of(endpoint), ())[slot::slots])

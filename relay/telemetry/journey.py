@@ -47,13 +47,16 @@ class Search:
     """Which journeys have to do with all of ``words``: the newest ``limit`` of them.
 
     A word is a queue id, a session id, a client's IP address, an account, a reply code or enhanced status, a whole
-    address, or the domain of one (case does not matter). ``since`` is a time as the log writes it, or empty.
+    address, or the domain of one (case does not matter). An address finds its sub-addresses, too (RFC 5233): those with
+    one of ``delimiters`` and something behind it in the local part. ``since`` is a time as the log writes it, or empty.
     Give it all lines with ``see``, then again with ``gather``, then ask for ``journeys``.
     """
 
-    def __init__(self, words: Iterable[str], *, since: str = "", limit: int = 100) -> None:
+    def __init__(self, words: Iterable[str], *, since: str = "", limit: int = 100, delimiters: str = "+") -> None:
         self._words = [word.casefold().strip("<>").lstrip("@") for word in words]
-        self._marks = [json.dumps(word)[1:-1].encode() for word in self._words]
+        # Of an address its domain: sub-addresses must not be passed over.
+        self._marks = [json.dumps("".join(word.rpartition("@")[1:]))[1:-1].encode() for word in self._words]
+        self._delimiters = delimiters
         self._since = since
         self._found: dict[str, set[int]] = {}
         self._keys: list[str] = []
@@ -69,7 +72,7 @@ class Search:
         fields = parse(line)
         if fields is None or str(fields.get("time", "")) < self._since:
             return
-        matched = {number for number, word in enumerate(self._words) if _stands_in(word, fields)}
+        matched = {number for number, word in enumerate(self._words) if _stands_in(word, fields, self._delimiters)}
         if self._words and not matched:
             return
         key = key_of(fields)
@@ -148,17 +151,28 @@ def _order(fields: Fields) -> tuple[bool, str]:
     return fields["kind"] != "transaction", str(fields["time"])
 
 
-def _stands_in(word: str, fields: Fields) -> bool:
+def _stands_in(word: str, fields: Fields, delimiters: str) -> bool:
     exact = (fields.get(name) for name in ("queue_id", "session_id", "client", "account", "status", "code"))
     if any(value is not None and str(value).casefold() == word for value in exact):
         return True
-    return any(address == word or address.rpartition("@")[2] == word for address in _addresses(fields))
+    return any(_is_meant(word, address, delimiters) for address in _addresses(fields))
+
+
+def _is_meant(word: str, address: str, delimiters: str) -> bool:
+    local, _, domain = address.rpartition("@")
+    if word in (address, domain):
+        return True
+    wanted, at, wanted_domain = word.rpartition("@")
+    is_sub_address = local.startswith(wanted) and local[len(wanted) : len(wanted) + 1] in tuple(delimiters)
+    return bool(at and wanted) and domain == wanted_domain and is_sub_address
 
 
 def _addresses(fields: Fields) -> Iterable[str]:
     yield str(fields.get("reverse_path", "")).casefold()
     for recipient in fields.get("recipients", ()):
         yield str(recipient).casefold()
+    for redirected in fields.get("redirected", ()):  # "postmaster@demo.test: ann@demo.test"
+        yield str(redirected).casefold().rpartition(": ")[0]
     for refusal in fields.get("refusals", ()):  # "bub@demo.test: 550 5.1.1"
         address, _, reply = str(refusal).casefold().rpartition(": ")
         yield address

@@ -61,6 +61,8 @@ TRANSACTION_FIELDS: Final = (
     Field("recipients", "list of the accepted recipients"),
     Field("recipients_refused", "number of RCPT commands answered with 4xx or 5xx"),
     Field("refusals", "list of the refused recipients, ten at most, each with reply code and enhanced status"),
+    Field("redirected", "list of the recipients that go elsewhere by a rule of ours (postmaster), ten at most, each "
+          "with that address"),
     Field("size", "octets of content read"),
     Field("result", "accepted, refused (5xx), deferred (4xx) or aborted (RSET, a new greeting, a lost connection)"),
     Field("stage", "where it ended: mail, rcpt, data, content, spool; connect, helo or session where there was no "

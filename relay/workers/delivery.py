@@ -82,7 +82,7 @@ class DeliveryWorker:
         self._shard, self._shards = worker.context.slot, config.workers.delivery
         row = worker.context.row
         now = now_us()
-        self._meter = parts.SpoolMeter(row)
+        self._meter = parts.SpoolMeter(row, config.spool, sink)
         self._journal_meter = JournalMeter(row)
         self._dns_meter = DnsMeter(row)
         ledger = Ledger(CopyLimits.from_config(config.spool))

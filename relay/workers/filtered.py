@@ -26,6 +26,7 @@ from relay.mail.outcome import Outcome, deferred
 from relay.mail.queue_id import QueueIds
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.memory import Memory
+from relay.mailbox.troubles import Troubles
 from relay.spool import LargeContent, LogWriter, SpoolError
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
@@ -44,12 +45,14 @@ class FilteredDelivery:
     def __init__(self, config: Config, writer: LogWriter, ids: QueueIds, sink: LogSink, row: memoryview[int]) -> None:
         self._mail_dir = config.mail_dir
         self._large_content = config.smtp.large_content
+        self._troubles = Troubles(sink.event)
         self._filters = Filters(
             config.sieve,
             hostname=config.hostname,
             delimiter=config.smtp.recipient_delimiter,
             global_dir=config.data_dir / "sieve",
             lifetime=config.queue.lifetime,
+            troubles=self._troubles,
         )
         self._room = Room(config.mailbox, config.mailbox_limits)
         self._writer = writer
@@ -65,7 +68,7 @@ class FilteredDelivery:
         """One outcome for each job, in order."""
         loop = asyncio.get_running_loop()
         found: list[Outcome | Sending] = await loop.run_in_executor(
-            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), self._filters
+            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), self._filters, self._troubles
         )
         self._faults.is_now(self._filters.faults)
         pairs = [(job, each) for job, each in zip(jobs, found, strict=True) if isinstance(each, Sending)]
@@ -90,7 +93,9 @@ class FilteredDelivery:
         if len(sent) < len(errors):
             return self._deferred(job, "what the script sends cannot be spooled")
         jobs = [job._replace(plan=sending.plan)]
-        (outcome,) = await loop.run_in_executor(threads, deliver_local, self._mail_dir, jobs, self._room, time.time())
+        (outcome,) = await loop.run_in_executor(
+            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), None, self._troubles
+        )
         assert isinstance(outcome, Outcome)
         return outcome
 

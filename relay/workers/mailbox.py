@@ -19,6 +19,7 @@ from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
 from relay.mailbox.store import Stores
+from relay.mailbox.troubles import Troubles
 from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
@@ -37,12 +38,13 @@ WATCH_SECONDS: Final = 1.0
 class Rooms:
     """What all sessions of this process share: accounts, stores, the watcher of mailboxes."""
 
-    def __init__(self, worker: Worker, authenticator: Authenticator) -> None:
+    def __init__(self, worker: Worker, authenticator: Authenticator, troubles: Troubles) -> None:
         self.config: Final = worker.config
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
         self.directions: Final = directions(worker.config.listeners)
-        self._stores: Final = Stores()
+        self._troubles: Final = troubles
+        self._stores: Final = Stores(troubles=troubles)
         self._limits: Final = LimitTable(worker.config.mailbox, worker.config.mailbox_limits)
         self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
         if self.watcher.fileno() >= 0:
@@ -50,9 +52,13 @@ class Rooms:
         worker.repeat(WATCH_SECONDS, self.watcher.dispatch)
 
     def store(self, account: str) -> Store:
-        """The mailboxes of an account. Blocks."""
+        """The mailboxes of an account. Blocks. OSError, which the log tells, when its folder cannot be used."""
         folder = folder_of(self.config.mail_dir, account.lower().encode())
-        return self._stores.of(folder, self._limits.of(folder))
+        try:
+            return self._stores.of(folder, self._limits.of(folder))
+        except OSError as fault:
+            self._troubles.tell(fault.filename or folder, fault)
+            raise
 
     def hidden(self, account: str) -> frozenset[str]:
         """The capabilities that the account is not told of."""
@@ -123,6 +129,7 @@ async def main(worker: Worker) -> None:
     sink = parts.make_sink(worker)
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
+    troubles = Troubles(sink.event)
     keeping = upkeep.Upkeep(config, sink, worker.context.row)
     counting = census.Census(config.mail_dir, LimitTable(config.mailbox, config.mailbox_limits), worker.context.row)
     if worker.context.slot == 0:
@@ -131,7 +138,7 @@ async def main(worker: Worker) -> None:
         worker.loop.call_later(census.FIRST_AFTER_SECONDS, counting.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
-    rooms = Rooms(worker, authenticator)
+    rooms = Rooms(worker, authenticator, troubles)
     for listener in config.reader_listeners:
         listening = Listening(
             gate,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from relay import spool
+from relay.config.queue import SpoolSettings
 from relay.telemetry import bridge, metrics
 from relay.telemetry.sink import LogSink
 from relay.workers.links import LogLinks
@@ -36,8 +37,10 @@ def make_sink(worker: Worker) -> LogSink:
 class SpoolMeter:
     """Counts what a LogWriter does, and keeps the gauges about its disk and its segments."""
 
-    def __init__(self, row: memoryview[int]) -> None:
+    def __init__(self, row: memoryview[int], settings: SpoolSettings, sink: LogSink) -> None:
         self._row = row
+        self._settings = settings
+        self._sink = sink
         self._records = metrics.index("relay_spool_records_total")
         self._bytes = metrics.index("relay_spool_written_bytes_total")
         self._synced = metrics.index("relay_spool_syncs_total", "synced")
@@ -68,13 +71,27 @@ class SpoolMeter:
         row[self._free_bytes] = max(0, writer.free_bytes)
         row[self._free_inodes] = max(0, writer.free_inodes)
         row[self._failed] = int(not writer.is_accepting)
-        row[self._low] = int(writer.is_accepting and not writer.has_room())
+        is_low = writer.is_accepting and not writer.has_room()
+        if is_low != bool(row[self._low]):
+            self._tell_room(writer, is_low=is_low)
+        row[self._low] = int(is_low)
         segments = writer.snapshot()
         row[self._closed] = sum(1 for _, _, closed in segments if closed)
         row[self._open] = len(segments) - row[self._closed]
         row[self._spare] = writer.pool.spare
         self._created.is_now(writer.pool.created)
         self._recycled.is_now(writer.pool.recycled)
+
+    def _tell_room(self, writer: spool.LogWriter, *, is_low: bool) -> None:
+        self._sink.event(
+            "warning" if is_low else "info",
+            "disk low" if is_low else "disk has room again",
+            free_bytes=max(0, writer.free_bytes),
+            min_free_bytes=self._settings.min_free_bytes,
+            free_inodes=writer.free_inodes,
+            min_free_inodes=self._settings.min_free_inodes,
+            settings="spool.min_free_bytes, spool.min_free_inodes",
+        )
 
 
 def open_log(worker: Worker, sink: LogSink, meter: SpoolMeter, on_committed: Callable[[int, int, int, int, bool], None],

@@ -146,6 +146,7 @@ def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope | None) -> d
     ``state`` and ``waits_for`` as in relay/queue/waiting.py; ``due_at``: the next try, microseconds since the epoch,
     also when that is the next probe of a suspended next hop; 0 when it is now or not known. ``code`` (0: no reply),
     ``status``, ``text``, ``stage`` and ``next_hop``: why it was not delivered so far, empty when nothing went wrong.
+    ``record``: log, segment and offset of the record in the spool, where the content is.
     """
     if envelope is None:
         return _described_damage(entry)
@@ -167,6 +168,7 @@ def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope | None) -> d
         "text": reason.text if reason else "",
         "stage": reason.stage if reason else "",
         "next_hop": (reason.next_hop if reason else "") or entry.group.key,
+        "record": (entry.log, entry.segment, entry.offset),
     }
 
 
@@ -187,6 +189,7 @@ def _described_damage(entry: Entry) -> dict[str, Any]:
         "text": f"its record on our disk is damaged (log {entry.log}, segment {entry.segment}, offset {entry.offset}); "
         "what can be read of it is in corrupt/",
         "next_hop": entry.group.key,
+        "record": (entry.log, entry.segment, entry.offset),
     }
 
 

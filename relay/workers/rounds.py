@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -36,9 +38,16 @@ class Round(ABC):
 
     def accounts(self) -> Iterator[Path]:
         """The folders of all accounts that have a mailbox, until it is stopped."""
-        for domain in sorted(self._mail_dir.iterdir()) if self._mail_dir.is_dir() else []:
-            for folder in sorted(domain.iterdir()) if domain.is_dir() else []:
+        for domain in _below(self._mail_dir):
+            for folder in _below(domain):
                 if self.is_stopped:
                     return
-                if (folder / "cur").is_dir():
+                if os.path.isdir(folder / "cur"):
                     yield folder
+
+
+def _below(folder: Path) -> list[Path]:
+    """What is in a folder; nothing when it is not there, or not ours to look at."""
+    with contextlib.suppress(OSError):
+        return sorted(folder.iterdir())
+    return []

@@ -34,7 +34,7 @@ async def main(worker: Worker) -> None:
     sink = parts.make_sink(worker)
     accounts = AccountFile(config.accounts_path)
     policy = make_policy(worker, accounts, sink)
-    meter = parts.SpoolMeter(worker.context.row)
+    meter = parts.SpoolMeter(worker.context.row, config.spool, sink)
     links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
     writer = parts.open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)

@@ -4,9 +4,11 @@ import pytest
 
 from relay.admin.facts import Facts
 from relay.admin.readiness import not_alive, not_ready
+from relay.config.queue import SpoolSettings
 from relay.telemetry.page import Process
 
 BEAT = 10.0
+SPOOL = SpoolSettings()
 NOW = 1_000_000_000
 
 
@@ -18,7 +20,7 @@ GOOD = Facts(processes=(process("supervisor"), process("smtp"), process("deliver
 
 
 def codes(facts: Facts) -> list[str]:
-    return [reason.code for reason in not_ready(facts, BEAT)]
+    return [reason.code for reason in not_ready(facts, BEAT, SPOOL)]
 
 
 def test_an_appliance_whose_workers_are_ready_is_ready():
@@ -59,14 +61,18 @@ def test_a_refused_reload_does_not():
 
 
 def test_all_reasons_are_told_in_words():
-    facts = Facts(is_draining=True, throttled=(("smtp", 2),), disk_low_workers=1, free_bytes=42, sync_failed_workers=2)
-    texts = [reason.text for reason in not_ready(facts, BEAT)]
+    facts = Facts(is_draining=True, throttled=(("smtp", 2),), disk_low_workers=1, free_bytes=40 << 20,
+                  free_inodes=7, sync_failed_workers=2)  # fmt: skip
+    texts = [reason.text for reason in not_ready(facts, BEAT, SPOOL)]
     assert texts == [
         "the appliance drains to stop",
         "no smtp worker is ready",
         "no delivery worker is ready",
         "2 smtp workers are held back after dying again and again",
-        "the spool's file system is nearly full: 42 octets and 0 inodes free; 1 worker is refusing new mail",
+        (
+            "the spool's file system is nearly full: 40.0 MiB free, and spool.min_free_bytes is 256MiB; 7 inodes "
+            "free, and spool.min_free_inodes is 5000; 1 worker is refusing new mail"
+        ),
         "writing to the spool fails; 2 workers are refusing new mail",
     ]
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 from pathlib import Path
 
 import click
@@ -27,10 +28,27 @@ def relay(tmp_path, monkeypatch):
     return run
 
 
+SOUND = """\
+hostname = "mx.example.org"
+data_dir = "data"
+allow_root = true
+domains.local = ["a.test"]
+
+[[listener]]
+name = "mx"
+kind = "mx"
+address = "127.0.0.1"
+port = 0
+
+[admin]
+port = 0
+"""
+
+
 @pytest.fixture
 def config_file(tmp_path):
     path = tmp_path / "relay.toml"
-    path.write_text('hostname = "mx.example.org"\ndata_dir = "data"\ndomains.local = ["a.test"]\n')
+    path.write_text(SOUND)
     return path
 
 
@@ -80,7 +98,7 @@ def test_check_of_a_good_file_says_what_it_means_and_changes_nothing(relay, conf
 def test_check_knows_whether_anybody_reads_mail_for_postmaster(relay, config_file):
     """Mail that is kept where nobody can open it is lost."""
     result = relay("check", "--config", str(config_file))
-    assert (result.exit_code, "warning: there is no account, so mail for postmaster" in result.output) == (0, True)
+    assert (result.exit_code, "postmaster: there is no account, so mail for postmaster" in result.output) == (0, True)
     relay("account", "add", "a@a.test", "--generate", "--config", str(config_file))
     result = relay("check", "--config", str(config_file))
     assert (result.exit_code, "postmaster" in result.output) == (0, False)
@@ -98,16 +116,50 @@ def test_check_reports_a_broken_account_file(relay, config_file, tmp_path):
     (tmp_path / "data" / "accounts").write_text("nonsense\n")
     result = relay("check", "--config", str(config_file))
     assert result.exit_code == 3
+    assert f"{config_file}: accounts_file: " in result.output
     assert "accounts:1: not an account" in result.output
+
+
+def test_check_reports_what_the_machine_lacks_beside_what_is_seldom_meant(relay, config_file, tmp_path):
+    """It said "no errors", and the appliance did not start, or its sessions failed."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        text = SOUND.replace("port = 0", f"port = {port}", 1).replace("allow_root = true", 'user = "no-such-user"')
+        config_file.write_text(
+            text + f"[log]\ndestination = '{tmp_path}/no/log'\n[sieve]\ndefault_script = 'x.sieve'\n"
+        )
+        result = relay("check", "--config", str(config_file))
+    assert result.exit_code == 3
+    for expected in (
+        f"error: {config_file}:3: user: user 'no-such-user': no such account",
+        f"error: {config_file}:10: listener[1].port: mx on 127.0.0.1:{port}: ",
+        f"error: {config_file}:15: log.destination: there is no folder {tmp_path}/no",
+        f"error: {config_file}:17: sieve.default_script: there is no file {tmp_path}/x.sieve",
+        f"warning: {config_file}:4: domains.local: there is no account yet",
+        "4 errors, 1 warning",
+    ):
+        assert expected in result.output
+
+
+def test_check_as_json_has_errors_warnings_and_the_summary(relay, config_file):
+    found = json.loads(relay("check", "--json", "--config", str(config_file)).output)
+    assert found["errors"] == []
+    assert found["warnings"][0]["key"] == "domains.local"
+    assert found["warnings"][0]["line"] == 4
+    assert found["summary"]["hostname"] == "mx.example.org"
+    config_file.write_text("hostnam = 1\n")
+    result = relay("check", "--json", "--config", str(config_file))
+    assert result.exit_code == 3
+    assert json.loads(result.output)["errors"][0]["key"] == "hostnam"
 
 
 def test_the_configuration_is_the_option_then_the_variable_then_the_system_file_then_the_demo(
     relay, config_file, tmp_path, monkeypatch
 ):
-    assert "the built-in demo" in relay("check").output
-    (tmp_path / "etc-relay.toml").write_text("")
+    assert "the built-in demo: " in relay("check").output
+    (tmp_path / "etc-relay.toml").write_text(SOUND)
     assert "etc-relay.toml: no errors" in relay("check").output
-    (tmp_path / "other.toml").write_text("")
+    (tmp_path / "other.toml").write_text(SOUND)
     monkeypatch.setenv("RELAY_CONFIG", "other.toml")
     assert "other.toml: no errors" in relay("check").output
     assert "relay.toml: no errors" in relay("check", "-c", str(config_file)).output

@@ -40,7 +40,8 @@ def config_file(tmp_path, monkeypatch):
     monkeypatch.delenv("RELAY_CONFIG", raising=False)
     path = tmp_path / "relay.toml"
     path.write_text('data_dir = "data"\n')
-    (tmp_path / "data" / "run").mkdir(parents=True)
+    for name in ("run", "spool"):
+        (tmp_path / "data" / name).mkdir(parents=True)
     return path
 
 
@@ -118,7 +119,30 @@ def test_list_says_why_and_when_next(queue, config_file):
 def test_json_is_one_object_a_line(queue, config_file):
     with worker(config_file, 0, ("entry", ENTRY), ("entry", ENTRY), ("end", {"count": 2})):
         lines = queue("list", "--json").output.splitlines()
-    assert [json.loads(line) for line in lines] == [ENTRY, ENTRY]
+    told = ENTRY | {"received_at": "2023-11-14T20:13:20.000Z", "due_at": "2023-11-14T22:14:50.000Z"}
+    assert [json.loads(line) for line in lines] == [told, told], "times as other programs read them (RFC 3339)"
+
+
+def test_a_time_that_is_not_known_is_left_out_of_json(queue, config_file):
+    with worker(config_file, 0, ("entry", ENTRY | {"due_at": 0}), ("end", {"count": 1})):
+        assert "due_at" not in json.loads(queue("list", "--json").output)
+
+
+@pytest.mark.parametrize("waits_for", ["release", "copy", "reply", "connection", "dns", "next hop", "retry", "turn"])
+def test_list_and_show_say_what_is_waited_for_and_when_it_goes_on(queue, config_file, waits_for):
+    from relay.cli.entry_text import WAITS
+
+    entry = ENTRY | {"waits_for": waits_for, "text": "", "status": "", "code": 0}
+    with worker(config_file, 0, ("entry", entry), ("end", {"count": 1})):
+        listed, shown = queue("list").output, queue("show", ENTRY["queue_id"]).output
+    assert f"{WAITS[waits_for]}; 3 attempts; next in 1m" in listed
+    assert f"waits for     {WAITS[waits_for]}" in shown
+    assert "next try      2023-11-14 22:14:50 UTC" in shown
+
+
+def test_the_reply_code_of_a_peer_is_shown(queue, config_file):
+    with worker(config_file, 0, ("entry", ENTRY | {"code": 450, "status": "4.7.1"}), ("end", {"count": 1})):
+        assert "450 4.7.1 connect" in queue("list").output
 
 
 def test_show_tells_everything(queue, config_file):
@@ -165,7 +189,28 @@ def test_nothing_matched_is_exit_1_but_an_empty_queue_is_not(queue, config_file)
         assert queue("remove", "--domain", "a.test").exit_code == 1
         assert queue("show", "06A00000000AA").exit_code == 1
         assert queue("list", "06A00000000AA").exit_code == 1
+        for words in (("--domain", "nosuch.test"), ("--older-than", "1h"), ("--domain", "nosuch.test", "--json")):
+            result = queue("list", *words)
+            assert result.exit_code == 1
+            assert result.output == "Nothing matches.\n", "an empty answer is not an empty queue"
         assert queue("list").exit_code == 0
+        assert queue("list").output == "The queue is empty.\n"
+        assert queue("list", "--json").output == ""
+
+
+def test_ids_that_are_not_in_the_queue_are_named(queue, config_file):
+    with worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})):
+        result = queue("show", ENTRY["queue_id"], "06B00000000BB")
+    assert result.exit_code == 1
+    assert "Not in the queue: 06B00000000BB" in result.output
+
+
+def test_a_queue_that_was_never_made_is_not_an_empty_one(queue, config_file):
+    (config_file.parent / "data" / "spool").rmdir()
+    result = queue("list")
+    assert result.exit_code == 1
+    assert "there is no spool at" in result.output
+    assert "--config" in result.output
 
 
 @pytest.mark.parametrize("words", [("06A0",), ("--older-than", "2"), ("--domain", "a b")])

@@ -18,6 +18,37 @@ def log(tmp_path):
     return path
 
 
+WAITING = {
+    "queue_id": "M2", "state": "deferred", "waits_for": "next hop", "reverse_path": "a@b.test",
+    "recipients": ["eve@relay.test"], "size": 1, "received_at": 1_767_323_045_678_901, "due_at": 1_767_323_145_678_901,
+    "attempts": 0, "code": 0, "status": "4.4.1", "text": "cannot connect: \x1b[2J", "stage": "connect",
+    "next_hop": "mx.relay.test:25",
+}  # fmt: skip
+
+
+def test_mail_that_waits_is_told_with_its_reason_and_its_next_try(log, tmp_path, monkeypatch):
+    """A next hop that is away leaves no line for the messages behind it: they "waited", and nobody knew for what."""
+    log.write_bytes(b"\n".join(each for each in LOG if b'"delivered"' not in each) + b"\n")
+
+    def ask(_config, operation, selection, on_entry):
+        assert operation == "show"
+        if selection.queue_id == "M2":
+            on_entry(WAITING)
+
+    monkeypatch.setattr("relay.cli.trace.ask", ask)
+    config = tmp_path / "relay.toml"
+    config.write_text(f'hostname = "mx.example.org"\ndata_dir = "data"\nlog.destination = "{log}"\n')
+    output = trace("M2", "--config", config).output
+    assert output.splitlines()[0].endswith(": deferred")
+    assert "its next hop is away" in output
+    assert "because:    4.4.1 cannot connect: \\x1b[2J (mx.relay.test:25)" in output
+    assert "next try:   2026-01-02 03:05:45 UTC" in output
+    assert "Nobody answers there" in output
+    told = json.loads(trace("M2", "--json", "--config", config).output)
+    assert told["queue"][0]["due_at"] == "2026-01-02T03:05:45.678Z"
+    assert told["state"] == "deferred"
+
+
 def trace(*words: object, text: bytes | None = None):
     return CliRunner().invoke(main, ["trace", *map(str, words)], input=text, prog_name="relay")
 
@@ -63,7 +94,7 @@ def test_rotated_and_compressed_files_are_read_too(log):
 
 def test_json_has_every_field(log):
     told = json.loads(trace("5e56", "--json", "--log", log).output)
-    assert told == {"id": "5e56/3", "state": "refused", "steps": [json.loads(REFUSED)]}
+    assert told == {"id": "5e56/3", "state": "refused", "steps": [json.loads(REFUSED)], "queue": []}
 
 
 def test_what_a_peer_said_does_not_steer_the_terminal(log):

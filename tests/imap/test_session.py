@@ -228,7 +228,7 @@ def test_a_fault_of_the_disk_is_told_without_its_path(monkeypatch):
     monkeypatch.setattr(TwinView, "content", fail)
     monkeypatch.setattr(TwinView, "wholes", lambda _self, run: [None] * len(run))
     said = peer.send(b"a FETCH 1 BODY.PEEK[]\r\n")
-    assert said == b"a NO [UNAVAILABLE] The mailbox cannot be read or written now\r\n"
+    assert said == b"a NO [UNAVAILABLE] One message cannot be read\r\n"
 
 
 def test_too_many_commands_that_are_not_understood_end_the_session():

@@ -42,7 +42,10 @@ def test_pythons_own_reader_finds_it(tmp_path):
 
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"x", b""]), max_size=12))
 def test_crlf_becomes_lf_however_the_octets_lie_in_pieces(pieces):
-    assert b"".join(maildir._with_lf(pieces)) == b"".join(pieces).replace(b"\r\n", b"\n")
+    lines = maildir.LineFeeds()
+    octets, made = b"".join(pieces), b"".join([*map(lines.take, pieces), lines.end()])
+    assert made == octets.replace(b"\r\n", b"\n")
+    assert lines.is_lossy == (made.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") != octets)
 
 
 def test_a_large_content_is_copied_from_its_file(tmp_path, monkeypatch):

@@ -85,6 +85,31 @@ def test_a_journey_has_all_its_lines_the_reception_first():
     assert [step.get("result") or step["outcome"] for step in journey.steps] == ["accepted", "deferred", "delivered"]
 
 
+TAGGED = [
+    accepted("T1", recipients=["alice+news@a.test"]),
+    accepted("T2", "06.000", recipients=["alice@a.test"]),
+    accepted("T3", "07.000", recipients=["alice@b.test"]),
+    accepted("T4", "08.000", recipients=["alicent@a.test", "alice-x@a.test"]),
+    accepted("T5", "09.000", recipients=["alice@a.test"], redirected=["Postmaster@a.test: alice@a.test"]),
+]
+
+
+@pytest.mark.parametrize(
+    ("word", "keys"),
+    [
+        ("alice@a.test", {"T1", "T2", "T5"}),
+        ("ALICE@A.TEST", {"T1", "T2", "T5"}),
+        ("alice+news@a.test", {"T1"}),
+        ("alice+n@a.test", set()),
+        ("@a.test", {"T1", "T2", "T4", "T5"}),
+        ("postmaster@a.test", {"T5"}),
+        ("alic@a.test", set()),
+    ],
+)
+def test_an_address_finds_its_sub_addresses_and_what_was_redirected_from_it(word, keys):
+    assert set(found(word, log=TAGGED)) == keys
+
+
 def test_since_leaves_out_what_was_over_by_then():
     assert set(found("example.org", since="2026-01-02T03:04:06.")) == {"M2"}
     assert found("M1", since="2026-01-02T03:04:08.") == {"M1": 3}, "a journey that went on is told whole"

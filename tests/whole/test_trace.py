@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.support.appliance import Appliance, wait_for
+from tests.support.appliance import Appliance, free_port, wait_for
 from tests.support.sink import Sink
 
 
@@ -21,3 +21,22 @@ def test_why_was_this_mail_rejected_is_answered_in_one_command(tmp_path: Path) -
         assert "deferred for someone@relay.test by 127.0.0.1" in story
         assert "they said:  450 4.2.1 Mailbox busy" in story
         assert "next try:" in story
+
+
+def test_mail_behind_a_next_hop_that_is_away_is_told_with_reason_and_next_try(tmp_path: Path) -> None:
+    """Only the connection failed, so no line in the log speaks of the message; also when the appliance is stopped."""
+    log = tmp_path / "mail.log"
+    with Appliance(tmp_path, free_port(), more=f'[log]\ndestination = "{log}"') as relay:
+        relay.run("account", "add", "ann@local.test", "--generate")
+        relay.send("someone@relay.test")
+        wait_for(lambda: "is away" in relay.run("trace", "relay.test", check=False), 20, "a suspended next hop")
+        story = relay.run("trace", "someone@relay.test")
+        assert ": deferred" in story.splitlines()[0]
+        assert "cannot connect: Connection refused" in story
+        assert "next try:" in story
+        assert "Nobody answers there" in story
+        relay.send("postmaster@local.test")
+        wait_for(lambda: "delivered" in relay.run("trace", "postmaster@local.test", check=False), 20, "a delivery")
+        assert "redirected: postmaster@local.test: ann@local.test" in relay.run("trace", "postmaster@local.test")
+        relay.end()
+        assert "now " in relay.run("trace", "someone@relay.test")
