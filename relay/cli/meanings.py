@@ -24,6 +24,8 @@ OUR_WORDS: Final = {
     "Relaying denied": "The recipient's domain is none of ours (domains.local, relay_domain), and the client is "
     "neither in trusted_networks nor logged in.",
     "No valid recipients": "Every recipient was refused; why stands with each.",
+    "No mailbox is set up for postmaster": "Nobody could read it: no account is postmaster here (relay account add, or "
+    "name an address with the setting postmaster).",
     "Too many connections from your address": "More connections from one address than smtp.max_connections_per_client.",
     "Too many connections": "More connections than smtp.max_connections.",
     "Too many TLS handshakes": "More TLS handshakes at the same time than tls.max_handshakes. The client will try "
