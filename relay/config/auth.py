@@ -13,9 +13,11 @@ class AuthSettings:
     """Logging in, over whatever protocol. Every process counts for itself."""
 
     senders: str = setting(
-        Choice(("own", "any")),
-        "Whom an account may write as: `own` allows its own address and its sub-addresses, as reverse-path and in From "
-        "(550 5.7.1 otherwise); `any` allows everything.",
+        Choice(("own", "sender", "any")),
+        "Whom an account may write as: `own` allows its own address and its sub-addresses, as reverse-path, in From "
+        "and in Sender (550 5.7.1 otherwise); `sender` allows every From of a message whose Sender field is its own "
+        "(RFC 5322 3.6.2: an assistant writes for somebody); `any` allows everything. In a message that is sent again "
+        '("bounce" or "redirect" of mail programs) Resent-Sender or else Resent-From is judged in their place.',
         default="own",
     )
     threads: int = setting(
