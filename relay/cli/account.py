@@ -79,7 +79,7 @@ def list_accounts(config_path: Path | None) -> None:
     """Print the accounts' addresses, one a line, in the order they were added."""
     config = configuration.load_or_stop(config_path)
     try:
-        accounts = AccountFile(config.accounts_path).list()
+        accounts = AccountFile.of(config).list()
     except AccountError as error:
         exits.stop(exits.PROBLEM, str(error))
     for account in accounts:
@@ -91,7 +91,7 @@ def _change(change: Callable[[AccountFile], str], config: Config) -> str:
 
     try:
         make_data_dir(config)
-        return change(AccountFile(config.accounts_path))
+        return change(AccountFile.of(config))
     except (AccountError, OSError, PrivilegeError) as error:
         exits.stop(exits.PROBLEM, str(error))
 

@@ -70,4 +70,4 @@ def remove(address: str, name: str, config_path: Path | None) -> None:
 
 
 def _accounts(config: Config) -> AccountFile:
-    return AccountFile(config.accounts_path)
+    return AccountFile.of(config)

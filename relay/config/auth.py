@@ -20,6 +20,13 @@ class AuthSettings:
         '("bounce" or "redirect" of mail programs) Resent-Sender or else Resent-From is judged in their place.',
         default="own",
     )
+    scram_iterations: int = setting(
+        Whole(4096, 10_000_000),
+        "Iterations of PBKDF2 in the keys for SCRAM. More make guesses harder for a thief of the account file, but "
+        "clients refuse what is too much: Cyrus SASL (mbsync, mutt, Cyrus itself) everything above 65536. An account "
+        "with another number gets new keys when it next logs in with its password (PLAIN, LOGIN, USER and PASS).",
+        default=65_536,
+    )
     threads: int = setting(
         Whole(1, 64),
         "Passwords that one process checks at the same time. Each takes 64 MiB while it is checked.",

@@ -130,7 +130,7 @@ async def main(worker: Worker) -> None:
         worker.repeat(census.EVERY_SECONDS, counting.turn)
         worker.loop.call_later(census.FIRST_AFTER_SECONDS, counting.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
-    authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
+    authenticator = Authenticator(AccountFile.of(config), config.auth, sink, worker.context.row)
     rooms = Rooms(worker, authenticator)
     for listener in config.reader_listeners:
         listening = Listening(

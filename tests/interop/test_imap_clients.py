@@ -147,7 +147,6 @@ Port {port}
 User {user}
 Pass {password}
 SSLType None
-AuthMechs LOGIN
 Timeout 120
 
 IMAPStore far

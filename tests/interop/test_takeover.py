@@ -44,7 +44,6 @@ Port {imap}
 User {user}
 Pass {password}
 SSLType None
-AuthMechs LOGIN
 
 IMAPStore far
 Account a
