@@ -46,7 +46,7 @@ from relay.config.model import Config
 
 MOST_APP_PASSWORDS: Final = 50
 """Of one account."""
-SCRAM_ITERATIONS: Final = AuthSettings.__dataclass_fields__["scram_iterations"].default
+SCRAM_ITERATIONS: Final = AuthSettings().scram_iterations
 """Of PBKDF2 (docs/adr/0009-passwords.md)."""
 
 

@@ -27,6 +27,7 @@ import argon2
 from relay.auth import exchange, plain
 from relay.auth.accounts import AccountError, AccountFile, normal
 from relay.auth.entries import PROTOCOLS, Account, find_app_password
+from relay.auth.exchange import Exchange
 from relay.auth.remembered import Remembered
 from relay.auth.steps import TEMPORARY, Check, CheckPassword, Login, Refused, Trouble
 from relay.auth.throttle import Admission, Throttle
@@ -81,7 +82,7 @@ class Authenticator:
         self._meter = _Meter(row)
         self._going_on: set[asyncio.Task[Login]] = set()
 
-    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> exchange.Exchange | None:
+    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None:
         """An exchange of ``mechanism`` (in upper case); None when there is no such mechanism.
 
         ``bindings`` are the channel bindings of the TLS connection by name (relay.net.tls_machine), empty without.
@@ -104,7 +105,7 @@ class Authenticator:
         task.add_done_callback(self._going_on.discard)
         return await asyncio.shield(task)
 
-    def came_to_nothing(self, trouble: Trouble, client: Client, begun: exchange.Exchange | None = None) -> Login:
+    def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None = None) -> Login:
         """Counts an exchange that ended before there was anything to check; one that had ``begun`` is told in the log,
         and charged like a failure when the client had said who it wants to be."""
         self._meter.counted(client.protocol, trouble)

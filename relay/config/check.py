@@ -14,6 +14,8 @@ Problem = tuple[KeyPath, str]
 _BEGIN_WITH_TLS: Final = {25: 465, 587: 465, 143: 993, 110: 995}
 """Ports where clients do not begin with TLS, and the port of the same protocol where they do."""
 
+_KINDS_OF_KEYS: Final = 2
+"""ECDSA and RSA: so many certificates can have one name. Whether they differ in that is seen when they are read."""
 _SPECIAL_USES: Final = ("\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
 """Those that a mailbox can have here."""
 
@@ -55,12 +57,13 @@ def _tls(config: Config) -> Iterator[Problem]:
                 path,
                 f'clients do not begin with TLS on port {listener.port}: write tls = "starttls", or take port {other}',
             )
-    seen: dict[str, int] = {}
+    seen: dict[str, list[int]] = {}
     for number, files in enumerate(config.certificates):
         for name in files.names:
-            if name in seen:
-                yield ("certificate", number, "names"), f'"{name}" gets certificate {seen[name] + 1} already'
-            seen.setdefault(name, number)
+            if len(seen.setdefault(name, [])) == _KINDS_OF_KEYS:
+                others = " and ".join(str(other + 1) for other in seen[name])
+                yield ("certificate", number, "names"), f'"{name}" gets certificates {others} already'
+            seen[name].append(number)
 
 
 def _relay_domains(config: Config) -> Iterator[Problem]:

@@ -138,7 +138,7 @@ async def main(worker: Worker) -> None:
             listener.name,
             listener.kind,
             PROTOCOLS[listener.kind](rooms, listener),
-            tls=None if listener.tls == "none" else tls,
+            tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
         )
         await worker.listen(listener.name, listening.factory)

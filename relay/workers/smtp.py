@@ -69,7 +69,7 @@ async def main(worker: Worker) -> None:
             context,
             listener.name,
             listener.kind,
-            tls=None if listener.tls == "none" else tls,
+            tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
             authenticator=authenticator if listener.kind == "submission" else None,
             allows_plaintext_login=listener.plaintext_login,
