@@ -130,6 +130,26 @@ def _mailbox_limits(config: Config) -> Iterator[Problem]:
             yield (*path, "mailbox"), f"no special use (RFC 6154): {', '.join(_SPECIAL_USES)}"
 
 
+def _default_mailboxes(config: Config) -> Iterator[Problem]:
+    path: KeyPath = ("mailbox", "defaults")
+    names: set[str] = set()
+    given: set[str] = set()
+    for line in config.mailbox.defaults:
+        name, _, use = line.rpartition(" ")
+        if not use.startswith("\\"):
+            name, use = line, ""
+        if use and use not in _SPECIAL_USES:
+            yield path, f'"{line}": no special use (RFC 6154): {", ".join(_SPECIAL_USES)}'
+        if not name.strip() or "" in name.strip().split("/") or not name.isprintable():
+            yield path, f'"{line}": a mailbox needs a name, with levels separated by single slashes'
+        if name.strip() in names:
+            yield path, f'"{name.strip()}" is there twice'
+        if use and use in given:
+            yield path, f"{use} is given twice"
+        names.add(name.strip())
+        given.add(use)
+
+
 _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _listeners,
     _tls,
@@ -138,5 +158,6 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _shares,
     _hidden,
     _mailbox_limits,
+    _default_mailboxes,
     _privileges,
 )

@@ -15,6 +15,7 @@ from typing import Final
 from relay import imap, pop3
 from relay.auth import AccountFile, Authenticator, Client, Door
 from relay.config.model import Listener
+from relay.mailbox.defaults import provide, read_defaults
 from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
@@ -23,6 +24,7 @@ from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
+from relay.telemetry.sink import LogSink
 from relay.workers import census, managesieve, parts, upkeep
 from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
@@ -37,12 +39,14 @@ WATCH_SECONDS: Final = 1.0
 class Rooms:
     """What all sessions of this process share: accounts, stores, the watcher of mailboxes."""
 
-    def __init__(self, worker: Worker, authenticator: Authenticator) -> None:
+    def __init__(self, worker: Worker, authenticator: Authenticator, log: LogSink) -> None:
         self.config: Final = worker.config
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
         self.directions: Final = directions(worker.config.listeners)
         self._stores: Final = Stores()
+        self._defaults: Final = read_defaults(worker.config.mailbox.defaults)
+        self._log: Final = log
         self._limits: Final = LimitTable(worker.config.mailbox, worker.config.mailbox_limits)
         self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
         if self.watcher.fileno() >= 0:
@@ -52,7 +56,12 @@ class Rooms:
     def store(self, account: str) -> Store:
         """The mailboxes of an account. Blocks."""
         folder = folder_of(self.config.mail_dir, account.lower().encode())
-        return self._stores.of(folder, self._limits.of(folder))
+        store = self._stores.of(folder, self._limits.of(folder))
+        try:
+            provide(store, self._defaults)
+        except OSError as fault:
+            self._log.event("warning", "first mailboxes not made", account=account, cause=str(fault.strerror or fault))
+        return store
 
     def hidden(self, account: str) -> frozenset[str]:
         """The capabilities that the account is not told of."""
@@ -131,7 +140,7 @@ async def main(worker: Worker) -> None:
         worker.loop.call_later(census.FIRST_AFTER_SECONDS, counting.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     authenticator = Authenticator(AccountFile.of(config), config.auth, sink, worker.context.row)
-    rooms = Rooms(worker, authenticator)
+    rooms = Rooms(worker, authenticator, sink)
     for listener in config.reader_listeners:
         listening = Listening(
             gate,
