@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from relay.auth import AccountError, AccountFile
+from relay.auth.passwords import weakness
 from relay.cli import app_password, configuration, exits
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config
@@ -33,17 +34,19 @@ command.add_command(app_password.command)
 def _password_options(command_function: _Command) -> _Command:
     generated = click.option("--generate", is_flag=True, help="Make up a password and print it.")
     from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of input.")
-    return generated(from_stdin(command_function))
+    allow_weak = click.option("--allow-weak", is_flag=True, help="Take a password that is easily guessed.")
+    return generated(from_stdin(allow_weak(command_function)))
 
 
 @command.command("add")
 @click.argument("address")
 @_password_options
 @configuration.config_option
-def add(address: str, password_stdin: bool, generate: bool, config_path: Path | None) -> None:
+def add(address: str, password_stdin: bool, generate: bool, allow_weak: bool, config_path: Path | None) -> None:
     """Add the account ADDRESS (local-part@domain); asks for a password."""
     config = configuration.load_or_stop(config_path)
     password = _password(password_stdin, generate)
+    _refuse_weak(password, address, allow_weak)
     added = _change(lambda accounts: accounts.add(address, password), config)
     _report("added", added, password if generate else None)
     domain = added.rpartition("@")[2]
@@ -55,10 +58,11 @@ def add(address: str, password_stdin: bool, generate: bool, config_path: Path | 
 @click.argument("address")
 @_password_options
 @configuration.config_option
-def passwd(address: str, password_stdin: bool, generate: bool, config_path: Path | None) -> None:
+def passwd(address: str, password_stdin: bool, generate: bool, allow_weak: bool, config_path: Path | None) -> None:
     """Give the account ADDRESS a new password."""
     config = configuration.load_or_stop(config_path)
     password = _password(password_stdin, generate)
+    _refuse_weak(password, address, allow_weak)
     changed = _change(lambda accounts: accounts.passwd(address, password), config)
     _report("has a new password", changed, password if generate else None)
 
@@ -94,6 +98,15 @@ def _change(change: Callable[[AccountFile], str], config: Config) -> str:
         return change(AccountFile.of(config))
     except (AccountError, OSError, PrivilegeError) as error:
         exits.stop(exits.PROBLEM, str(error))
+
+
+def _refuse_weak(password: str, address: str, allow_weak: bool) -> None:
+    found = "" if allow_weak or not password else weakness(password, address)
+    if found:
+        exits.stop(
+            exits.PROBLEM,
+            f"the password {found}. Choose another, or let one be made: --generate. (--allow-weak takes it.)",
+        )
 
 
 def _report(what: str, address: str, password: str | None) -> None:

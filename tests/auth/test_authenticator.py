@@ -8,7 +8,18 @@ from datetime import date
 import argon2
 import pytest
 
-from relay.auth import Accepted, AccountFile, Authenticator, CheckPassword, CheckProof, Client, Login, Trouble, scram
+from relay.auth import (
+    Accepted,
+    Account,
+    AccountFile,
+    Authenticator,
+    CheckPassword,
+    CheckProof,
+    Client,
+    Login,
+    Trouble,
+    scram,
+)
 from relay.config.model import Config
 from relay.telemetry import metrics
 
@@ -167,6 +178,12 @@ async def test_a_login_without_sasl_goes_the_same_way(world):
     assert (await world.authenticator.password(b"alice@demo.test", b"\xff", HOME)).trouble is Trouble.MALFORMED
 
 
+def account_in(file: AccountFile) -> Account:
+    found = file.find("alice@demo.test")
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -212,12 +229,13 @@ async def test_a_login_by_password_brings_the_keys_to_the_wanted_iterations(worl
     app = world.accounts.add_app_password("alice@demo.test", "phone", ["imap", "smtp"], DAY)
     later = World(path.parent / "other")
     later.accounts = later.authenticator._accounts = AccountFile(path, world.hasher, 5000)
-    old = later.accounts.find("alice@demo.test")
+    old = account_in(later.accounts)
     assert (await later.login("wonderlane")).trouble is Trouble.CREDENTIALS
     assert (await later.login(app)).account, "an app password is not what SCRAM proves"
     assert AccountFile(path).find("alice@demo.test") == old
     assert (await later.login("wonderland")).account
-    new = AccountFile(path).find("alice@demo.test")
+    new = account_in(AccountFile(path))
+    assert new.scram is not None
     assert new.scram == scram.make_keys("wonderland", new.scram.salt, 5000)
     assert new._replace(scram=old.scram) == old
     again = path.read_text()
@@ -229,10 +247,12 @@ async def test_a_login_by_password_brings_the_keys_to_the_wanted_iterations(worl
 
 async def test_keys_are_not_made_from_a_password_that_has_been_changed_meanwhile(world):
     newer = AccountFile(world.accounts._path, world.hasher, 5000)
-    account = newer.find("alice@demo.test")
+    account = account_in(newer)
     world.accounts.passwd("alice@demo.test", "glass")
     assert not newer.renew_keys(account, "wonderland")
-    assert newer.find("alice@demo.test").scram.iterations == 4096
+    keys = account_in(newer).scram
+    assert keys is not None
+    assert keys.iterations == 4096
 
 
 async def test_a_file_that_cannot_be_written_does_not_keep_its_people_out(world, monkeypatch):
@@ -248,6 +268,7 @@ async def test_an_exchange_that_the_client_leaves_is_charged_and_told(tmp_path, 
     world = World(tmp_path, max_failures=5)
     for _ in range(5):
         begun = world.authenticator.exchange(mechanism, {})
+        assert begun is not None
         first = b"n,,n=alice@demo.test,r=nonce" if mechanism != "LOGIN" else b"alice@demo.test"
         begun.start(base64.b64encode(first))
         world.authenticator.came_to_nothing(trouble, HOME, begun)
@@ -266,6 +287,7 @@ async def test_who_has_said_no_name_and_who_has_been_let_in_is_not_charged(tmp_p
     world = World(tmp_path, max_failures=5)
     for _ in range(9):
         begun = world.authenticator.exchange("PLAIN", {})
+        assert begun is not None
         begun.start(None)
         world.authenticator.came_to_nothing(Trouble.ABANDONED, HOME, begun)
     assert world.events[0]["stage"] == "mechanism"

@@ -34,12 +34,13 @@ def submit(peer, content: bytes, kind: str = "small") -> str:
     if "chunk" in kind:
         size = 40_000 if "chunks" in kind else len(content) or 1
         parts = [content[at : at + size] for at in range(0, len(content), size)] or [b""]
+        reply = b""
         for number, part in enumerate(parts):
             last = b" LAST" if number == len(parts) - 1 else b""
             reply = peer.send(b"BDAT %d%b\r\n" % (len(part), last) + part)
             if not reply.startswith(b"250"):
                 break
-        return reply.decode().strip()
+        return str(reply.decode().strip())
     assert peer.say("DATA")[-1].startswith("354")
     wire = re.sub(rb"(?m)^\.", b"..", content) + b".\r\n"
     size = {"pieces": 65_536, "many pieces": 1000, "file": 65_536}.get(kind, len(wire))

@@ -54,7 +54,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_login_is_told_in_the_log(ports,
         if ends == "cancelled":
             client.sendall(never_mind.encode())
             assert file.readline()
-    found = []
+    found: list[dict[str, object]] = []
     deadline = time.monotonic() + 30
     while not found:
         assert time.monotonic() < deadline, "it is not told"
