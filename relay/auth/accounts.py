@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from pathlib import Path
@@ -39,11 +40,13 @@ from relay.auth.entries import (
     write_lines,
 )
 from relay.auth.plain import LONGEST_PASSWORD
+from relay.config.auth import AuthSettings
 from relay.config.kinds import Mail
+from relay.config.model import Config
 
 MOST_APP_PASSWORDS: Final = 50
 """Of one account."""
-SCRAM_ITERATIONS: Final = 100_000
+SCRAM_ITERATIONS: Final = AuthSettings().scram_iterations
 """Of PBKDF2 (docs/adr/0009-passwords.md)."""
 
 
@@ -68,6 +71,13 @@ class AccountFile:
         self._addresses: frozenset[bytes] = frozenset()
         self._seen: tuple[int, int, int] | None = None
         self._secret = secrets.token_bytes(SECRET_OCTETS)
+        self._usual: list[tuple[float, int]] = []
+        """Iterations that accounts have, most first, each with the share of accounts that have as many or more."""
+
+    @classmethod
+    def of(cls, config: Config) -> AccountFile:
+        """The file that the configuration names."""
+        return cls(config.accounts_path, scram_iterations=config.auth.scram_iterations)
 
     def list(self) -> tuple[Account, ...]:
         """All accounts, in the order they were added. Raises AccountError for a file that cannot be understood."""
@@ -77,16 +87,41 @@ class AccountFile:
     def find(self, address: str) -> Account | None:
         """The account of ``address``, in whatever case; costs one stat. Raises AccountError."""
         self._refresh()
-        return self._by_key.get(key_of(_checked(address) or address))
+        return self._by_key.get(_key_of_any(address))
 
     def scram_keys(self, name: str) -> scram.ScramKeys:
-        """The keys of an account, or those of a decoy for a name that has none. Raises AccountError."""
-        account = self.find(name)
-        if account is not None and account.scram is not None:
-            return account.scram
-        # The decoy has as many iterations as accounts here mostly have, or it would be known by that.
-        usual = next((each.scram.iterations for each in self._by_key.values() if each.scram), self._iterations)
-        return scram.decoy_keys(self._secret, name, usual)
+        """The keys of an account, or those of a decoy for a name that has none; the same work for both. Raises
+        AccountError."""
+        self._refresh()
+        key = _key_of_any(name)
+        decoy = scram.decoy_keys(self._secret, key, self._iterations_at)
+        account = self._by_key.get(key)
+        return decoy if account is None or account.scram is None else account.scram
+
+    def needs_keys(self, account: Account) -> bool:
+        """Whether the account's SCRAM keys are missing, or have another number of iterations than is wanted."""
+        return account.scram is None or account.scram.iterations != self._iterations
+
+    def renew_keys(self, account: Account, password: str) -> bool:
+        """Gives the account new SCRAM keys from its ``password``, which has just been found right; on return they are
+        published. For any thread. False when the account has changed meanwhile, or SCRAM cannot have the password.
+        Raises AccountError."""
+        try:
+            keys = scram.make_keys(password, secrets.token_bytes(scram.SALT_OCTETS), self._iterations)
+        except ValueError:
+            return False
+        with self._locked() as entries:
+            now = _find(entries.accounts, account.address)
+            if now is None or now.password_hash != account.password_hash or not self.needs_keys(now):
+                return False
+            changed = tuple(each._replace(scram=keys) if each is now else each for each in entries.accounts)
+            self._publish(entries._replace(accounts=changed))
+        return True
+
+    def _iterations_at(self, place: float) -> int:
+        """What a decoy has, so that it is not known by that while accounts get new keys one after the other: the shares
+        are those of the accounts."""
+        return next((iterations for share, iterations in self._usual if place < share), self._iterations)
 
     def addresses(self) -> frozenset[bytes]:
         """The accounts' addresses as octets in lower case. Raises AccountError like ``list``; what was read
@@ -183,6 +218,7 @@ class AccountFile:
         self._by_key = {key_of(account.address): account for account in entries.accounts}
         self._addresses = frozenset(account.address.lower().encode() for account in entries.accounts)
         self._secret = entries.secret or self._secret
+        self._usual = _shares([each.scram.iterations for each in entries.accounts if each.scram])
         self._seen = fingerprint
 
     def _fingerprint(self) -> tuple[int, int, int]:
@@ -255,6 +291,19 @@ def _existing(accounts: tuple[Account, ...], address: str) -> Account:
     if account is None:
         raise AccountError(f"there is no account {address}")
     return account
+
+
+def _shares(iterations: list[int]) -> list[tuple[float, int]]:
+    shares, seen = [], 0
+    for each, count in sorted(Counter(iterations).items(), reverse=True):
+        seen += count
+        shares.append((seen / len(iterations), each))
+    return shares
+
+
+def _key_of_any(name: str) -> str:
+    """What all spellings of a name share, whether there is such an account or not."""
+    return key_of(_checked(name) or name)
 
 
 def _checked_address(address: str) -> str:

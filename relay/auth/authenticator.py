@@ -26,9 +26,10 @@ import argon2
 
 from relay.auth import exchange, plain
 from relay.auth.accounts import AccountError, AccountFile, normal
-from relay.auth.entries import Account, find_app_password
+from relay.auth.entries import PROTOCOLS, Account, find_app_password
+from relay.auth.exchange import Exchange
 from relay.auth.remembered import Remembered
-from relay.auth.steps import Check, CheckPassword, Login, Refused, Trouble
+from relay.auth.steps import TEMPORARY, Check, CheckPassword, Login, Refused, Trouble
 from relay.auth.throttle import Admission, Throttle
 from relay.config.auth import AuthSettings
 from relay.mail.address import AddressError, parse_address
@@ -81,7 +82,7 @@ class Authenticator:
         self._meter = _Meter(row)
         self._going_on: set[asyncio.Task[Login]] = set()
 
-    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> exchange.Exchange | None:
+    def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None:
         """An exchange of ``mechanism`` (in upper case); None when there is no such mechanism.
 
         ``bindings`` are the channel bindings of the TLS connection by name (relay.net.tls_machine), empty without.
@@ -104,9 +105,21 @@ class Authenticator:
         task.add_done_callback(self._going_on.discard)
         return await asyncio.shield(task)
 
-    def came_to_nothing(self, trouble: Trouble, client: Client) -> Login:
-        """Counts an exchange that ended before there was anything to check."""
+    def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None = None) -> Login:
+        """Counts an exchange that ended before there was anything to check; one that had ``begun`` is told in the log,
+        and charged like a failure when the client had said who it wants to be."""
         self._meter.counted(client.protocol, trouble)
+        if begun is None:
+            return Login("", trouble)
+        if begun.name and begun.stage != "verified" and trouble not in TEMPORARY:
+            _, network = client_key(client.address)
+            self._throttle.left_open(network, _throttle_name(begun.name), self._clock())
+            self._meter.rows(self._throttle.rows, len(self._remembered))
+        self._log.event(
+            "warning", "login came to nothing",
+            reason=trouble.value, account=_shown(begun.name), mechanism=begun.mechanism, stage=begun.stage,
+            protocol=client.protocol, listener=client.listener, client=client.address, session_id=client.session_id,
+        )  # fmt: skip
         return Login("", trouble)
 
     async def close(self) -> None:
@@ -163,7 +176,20 @@ class Authenticator:
         if mark:
             self._remembered.add(mark, now)
         self._meter.accepted(client.protocol)
+        if isinstance(check, CheckPassword) and self._accounts.needs_keys(account):
+            await self._renew_keys(account, check.password)
         return Login(account.address)
+
+    async def _renew_keys(self, account: Account, password: str) -> None:
+        """Makes the account's SCRAM keys those that the configuration wants, now that its password is known. The client
+        waits for it, so that they are durable when it is told that it is in."""
+        if find_app_password(account.app_passwords, password, *PROTOCOLS):
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._threads, self._accounts.renew_keys, account, password)
+        except AccountError as fault:
+            self._log.event("error", "keys not renewed", account=account.address, cause=str(fault))
 
     async def _is_password(self, password: str, account: Account | None, protocol: str) -> bool | None:
         """Whether it is the account's, or one of its app passwords; None when too many wait for a thread."""

@@ -23,7 +23,7 @@ class Authenticating(Protocol):
     def exchange(self, mechanism: str, bindings: Mapping[str, bytes], /) -> Exchange | None: ...
     def check(self, check: Check, client: Client, /) -> Awaitable[Login]: ...
     def password(self, name: bytes, password: bytes, client: Client, /) -> Awaitable[Login]: ...
-    def came_to_nothing(self, trouble: Trouble, client: Client, /) -> object: ...
+    def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None, /) -> object: ...
 
 
 class Door(NamedTuple):
@@ -76,6 +76,6 @@ class Doorway:
         """The job that checks a name and a password."""
         return Waiting(lambda: self._door.authenticator.password(name, password, self._door.client))
 
-    def came_to_nothing(self, trouble: Trouble) -> None:
-        """An exchange was refused before there was a check: it counts as a try."""
-        self._door.authenticator.came_to_nothing(trouble, self._door.client)
+    def came_to_nothing(self, trouble: Trouble, begun: Exchange | None) -> None:
+        """An exchange was refused before there was a check, or its client has gone: it counts as a try."""
+        self._door.authenticator.came_to_nothing(trouble, self._door.client, begun)

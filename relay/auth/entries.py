@@ -126,14 +126,15 @@ def app_password_text(password: str) -> str:
     return text if is_one else ""
 
 
-def find_app_password(passwords: Iterable[AppPassword], password: str, protocol: str) -> str:
-    """The name of the app password that ``password`` is, if it is one for ``protocol``; else empty."""
+def find_app_password(passwords: Iterable[AppPassword], password: str, *protocols: str) -> str:
+    """The name of the app password that ``password`` is, if it is one for one of ``protocols``; else empty."""
     text = app_password_text(password)
     if not text:
         return ""
     for each in passwords:
         salt = base64.b64decode(each.digest.split("$")[2])
-        if hmac.compare_digest(app_password_digest(text, salt), each.digest) and protocol in each.protocols:
+        is_it = hmac.compare_digest(app_password_digest(text, salt), each.digest)
+        if is_it and not set(protocols).isdisjoint(each.protocols):
             return each.name
     return ""
 

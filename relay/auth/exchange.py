@@ -25,6 +25,15 @@ class Mechanism(Protocol):
 
     @property
     def mechanism(self) -> str: ...
+    @property
+    def name(self) -> str:
+        """Who the client wants to be, as far as it has said so."""
+
+    @property
+    def stage(self) -> str:
+        """What came last: ``mechanism``, ``name``, ``challenge`` (the client has our salt), ``verified`` (it has been
+        let in, and has to see that we are who we say)."""
+
     def start(self, initial: bytes | None) -> Step: ...
     def answer(self, response: bytes) -> Step: ...
     def checked(self, login: Login) -> Step: ...
@@ -65,6 +74,16 @@ class Exchange:
     def mechanism(self) -> str:
         """Its name."""
         return self._machine.mechanism
+
+    @property
+    def name(self) -> str:
+        """See Mechanism."""
+        return self._machine.name
+
+    @property
+    def stage(self) -> str:
+        """See Mechanism."""
+        return self._machine.stage
 
     def start(self, initial: bytes | None) -> Step:
         """``initial``: what stood behind the mechanism's name, None when nothing did."""

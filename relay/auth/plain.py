@@ -23,6 +23,8 @@ class Plain:
     """One message: authorization identity, NUL, name, NUL, password."""
 
     mechanism = PLAIN
+    name = ""
+    stage = "mechanism"
 
     def start(self, initial: bytes | None) -> Step:
         """The client speaks first."""
@@ -53,6 +55,16 @@ class LoginMechanism:
     def __init__(self) -> None:
         self._name: bytes | None = None
 
+    @property
+    def name(self) -> str:
+        """Given so far."""
+        return (self._name or b"")[:LONGEST_NAME].decode(errors="replace")
+
+    @property
+    def stage(self) -> str:
+        """See Mechanism."""
+        return "mechanism" if self._name is None else "name"
+
     def start(self, initial: bytes | None) -> Step:
         """The server speaks first, but clients that send the name along are common."""
         return Challenge(b"Username:") if initial is None else self.answer(initial)
@@ -72,6 +84,8 @@ class LoginMechanism:
 def checked_words(name: bytes, password: bytes, mechanism: str) -> CheckPassword | Refused:
     """What is to be checked, or Refused for what cannot be a name and a password."""
     if not name or not password or len(name) > LONGEST_NAME or len(password) > LONGEST_PASSWORD:
+        return Refused(Trouble.MALFORMED)
+    if b"\0" in name or b"\0" in password:  # RFC 4616 2
         return Refused(Trouble.MALFORMED)
     try:
         return CheckPassword(name.decode(), password.decode(), mechanism)

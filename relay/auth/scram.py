@@ -3,8 +3,9 @@
 Theory: the password never crosses the wire. The account file holds two keys made from it: StoredKey checks the
 client's proof, ServerKey proves to the client that we are who we say. PLUS ties the proof to this very TLS connection.
 
-Invariants: an unknown account gets a salt like any other, always the same one for the same name, and fails at the same
-point in the same way; a client that could have used PLUS and was kept from it is refused (the gs2 flag ``y``).
+Invariants: an unknown account gets a salt like any other, always the same one for all spellings of a name, and fails
+at the same point in the same way; a client that could have used PLUS and was kept from it is refused (the gs2 flag
+``y``).
 
 Not here: who may try how often (throttle.py), where the keys come from (accounts.py), randomness (passed in).
 """
@@ -18,6 +19,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
+from relay.auth.plain import LONGEST_NAME
 from relay.auth.saslprep import prepared
 from relay.auth.steps import Accepted, Challenge, CheckProof, Login, Refused, Step, Trouble
 
@@ -49,10 +51,12 @@ def make_keys(password: str, salt: bytes, iterations: int) -> ScramKeys:
     return ScramKeys(iterations, salt, hashlib.sha256(client_key).digest(), _mac(salted, b"Server Key"))
 
 
-def decoy_keys(secret: bytes, name: str, iterations: int) -> ScramKeys:
-    """Keys for an account that does not exist: no proof fits them, and the salt is always the same for one name."""
-    mark = hmac.digest(secret, b"salt " + name.casefold().encode(errors="surrogatepass"), "sha256")
-    return ScramKeys(iterations, mark[:SALT_OCTETS], hmac.digest(secret, mark, "sha256"), b"")
+def decoy_keys(secret: bytes, key: str, iterations: Callable[[float], int]) -> ScramKeys:
+    """Keys for an account that does not exist: no proof fits them, and they are always the same for one ``key``, which
+    all spellings of a name share. ``iterations`` gives their number for a place from 0 to 1 that the name has drawn."""
+    mark = hmac.digest(secret, b"salt " + key.encode(errors="surrogatepass"), "sha256")
+    drawn = int.from_bytes(mark[SALT_OCTETS:]) / 256.0 ** (len(mark) - SALT_OCTETS)
+    return ScramKeys(iterations(drawn), mark[:SALT_OCTETS], hmac.digest(secret, mark, "sha256"), b"")
 
 
 def write_keys(keys: ScramKeys) -> str:
@@ -89,7 +93,8 @@ class Scram:
         self._keys_of = keys_of
         self._bindings = bindings
         self._nonce = nonce
-        self._name = ""
+        self.name = ""
+        self.stage = "mechanism"
         self._keys = ScramKeys(0, b"", b"", b"")
         self._gs2 = b""
         self._signed = b""
@@ -114,6 +119,7 @@ class Scram:
         if login.trouble is not None:
             return Refused(login.trouble)
         self._account = login.account
+        self.stage = "verified"
         self._next = self._last
         return Challenge(self._final)
 
@@ -129,12 +135,13 @@ class Scram:
         name, nonce, *_ = bare.split(b",")
         if not name.startswith(b"n=") or not nonce.startswith(b"r="):
             return Refused(Trouble.MALFORMED)
-        self._name = _name(name[2:])
-        if authorization and (not authorization.startswith(b"a=") or not _same(_name(authorization[2:]), self._name)):
+        self.name = _name(name[2:])
+        if authorization and (not authorization.startswith(b"a=") or not _same(_name(authorization[2:]), self.name)):
             return Refused(Trouble.AUTHORIZATION)
         if not _is_nonce(nonce[2:]):
             return Refused(Trouble.MALFORMED)
-        self._keys = self._keys_of(self._name)
+        self._keys = self._keys_of(self.name)
+        self.stage = "challenge"
         self._nonce = nonce[2:].decode() + self._nonce
         salt = base64.b64encode(self._keys.salt).decode()
         first = f"r={self._nonce},s={salt},i={self._keys.iterations}".encode()
@@ -169,7 +176,7 @@ class Scram:
         signed = self._signed + b"," + without_proof
         is_right = _is_proof(base64.b64decode(proof, validate=True), self._keys.stored_key, signed)
         self._final = b"v=" + base64.b64encode(_mac(self._keys.server_key, signed))
-        return CheckProof(self._name, is_right and bool(self._keys.server_key), self.mechanism)
+        return CheckProof(self.name, is_right and bool(self._keys.server_key), self.mechanism)
 
     def _last(self, message: bytes) -> Step:
         """The client has seen that we are who we say, and has nothing to add."""
@@ -186,6 +193,8 @@ def _is_proof(proof: bytes, stored_key: bytes, signed: bytes) -> bool:
 
 def _name(octets: bytes) -> str:
     """A saslname: ``=2C`` is a comma, ``=3D`` an equals sign, and no other ``=`` may be there."""
+    if len(octets) > LONGEST_NAME:
+        raise ValueError("too long")
     text = octets.decode()
     if "=" in text.replace("=2C", "").replace("=3D", "") or not text:
         raise ValueError("not a saslname")

@@ -27,6 +27,8 @@ class Trouble(StrEnum):
     """A response longer than LONGEST_LINE (RFC 4954 4)."""
     CANCELLED = "cancelled"
     """The client said ``*`` (RFC 4954 4)."""
+    ABANDONED = "abandoned"
+    """The connection ended in the middle of the exchange."""
     AUTHORIZATION = "authorization"
     """It wants to act as somebody else."""
     CHANNEL_BINDING = "channel_binding"

@@ -114,6 +114,15 @@ class Throttle:
         of_network.waiting += 1
         return Admission(network, name, delay, is_stranger)
 
+    def left_open(self, network: Network, name: str, now: float) -> None:
+        """Charges a try that its client has given up before it could be looked at: it has seen what we say to it, and
+        must not have that for nothing."""
+        rows = [self._networks.at(network, now)]
+        if not self._is_familiar(network, name, now):
+            rows.append(self._names.at(name, now))
+        for row in rows:
+            row.level = min(row.level + 1, self._most)
+
     def succeeded(self, admission: Admission, now: float) -> None:
         """Takes the charge back; the network is familiar from now on."""
         self._settle(admission, now, refund=1.0)

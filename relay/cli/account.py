@@ -13,6 +13,7 @@ import click
 
 from relay.auth import AccountError, AccountFile
 from relay.auth.entries import Account
+from relay.auth.passwords import weakness
 from relay.cli import app_password, configuration, exits
 from relay.cli.data_dir import make_data_dir
 from relay.config import Config
@@ -39,7 +40,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a 
 def _password_options(command_function: _Command) -> _Command:
     generated = click.option("--generate", is_flag=True, help="Make up a password and print it.")
     from_stdin = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of input.")
-    return generated(from_stdin(command_function))
+    allow_weak = click.option("--allow-weak", is_flag=True, help="Take a password that is easily guessed.")
+    return generated(from_stdin(allow_weak(command_function)))
 
 
 @command.command("add")
@@ -47,10 +49,13 @@ def _password_options(command_function: _Command) -> _Command:
 @_password_options
 @_json
 @configuration.config_option
-def add(address: str, password_stdin: bool, generate: bool, as_json: bool, config_path: Path | None) -> None:
+def add(
+    address: str, password_stdin: bool, generate: bool, allow_weak: bool, as_json: bool, config_path: Path | None
+) -> None:
     """Add the account ADDRESS (local-part@domain); asks for a password."""
     config = configuration.load_or_stop(config_path)
     password = _password(password_stdin, generate)
+    _refuse_weak(password, address, allow_weak)
     added = _change(lambda accounts: accounts.add(address, password), config)
     _report("added", added, password if generate else None, as_json=as_json)
     domain = added.rpartition("@")[2]
@@ -63,10 +68,13 @@ def add(address: str, password_stdin: bool, generate: bool, as_json: bool, confi
 @_password_options
 @_json
 @configuration.config_option
-def passwd(address: str, password_stdin: bool, generate: bool, as_json: bool, config_path: Path | None) -> None:
+def passwd(
+    address: str, password_stdin: bool, generate: bool, allow_weak: bool, as_json: bool, config_path: Path | None
+) -> None:
     """Give the account ADDRESS a new password."""
     config = configuration.load_or_stop(config_path)
     password = _password(password_stdin, generate)
+    _refuse_weak(password, address, allow_weak)
     changed = _change(lambda accounts: accounts.passwd(address, password), config)
     _report("has a new password", changed, password if generate else None, as_json=as_json)
 
@@ -89,7 +97,7 @@ def list_accounts(as_json: bool, config_path: Path | None) -> None:
     """Print the accounts' addresses, one a line, in the order they were added."""
     config = configuration.load_or_stop(config_path)
     try:
-        accounts = AccountFile(config.accounts_path).list()
+        accounts = AccountFile.of(config).list()
     except AccountError as error:
         exits.stop(exits.PROBLEM, str(error))
     for account in accounts:
@@ -139,9 +147,18 @@ def _change(change: Callable[[AccountFile], str], config: Config) -> str:
 
     try:
         make_data_dir(config)
-        return change(AccountFile(config.accounts_path))
+        return change(AccountFile.of(config))
     except (AccountError, OSError, PrivilegeError) as error:
         exits.stop(exits.PROBLEM, str(error))
+
+
+def _refuse_weak(password: str, address: str, allow_weak: bool) -> None:
+    found = "" if allow_weak or not password else weakness(password, address)
+    if found:
+        exits.stop(
+            exits.PROBLEM,
+            f"the password {found}. Choose another, or let one be made: --generate. (--allow-weak takes it.)",
+        )
 
 
 def _report(what: str, address: str, password: str | None, *, as_json: bool) -> None:

@@ -85,4 +85,4 @@ def remove(address: str, name: str, as_json: bool, config_path: Path | None) -> 
 
 
 def _accounts(config: Config) -> AccountFile:
-    return AccountFile(config.accounts_path)
+    return AccountFile.of(config)

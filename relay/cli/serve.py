@@ -124,7 +124,7 @@ def make_demo_account(config: Config) -> None:
     """Makes the demo account, with a generated password in a file that only its owner can read. Does nothing when the
     account is there. Raises OSError and AccountError."""
     make_data_dir(config)
-    accounts = AccountFile(config.accounts_path)
+    accounts = AccountFile.of(config)
     if DEMO_ACCOUNT.encode() in accounts.addresses():
         return
     password = secrets.token_urlsafe(12)

@@ -13,10 +13,19 @@ class AuthSettings:
     """Logging in, over whatever protocol. Every process counts for itself."""
 
     senders: str = setting(
-        Choice(("own", "any")),
-        "Whom an account may write as: `own` allows its own address and its sub-addresses, as reverse-path and in From "
-        "(550 5.7.1 otherwise); `any` allows everything.",
+        Choice(("own", "sender", "any")),
+        "Whom an account may write as: `own` allows its own address and its sub-addresses, as reverse-path, in From "
+        "and in Sender (550 5.7.1 otherwise); `sender` allows every From of a message whose Sender field is its own "
+        "(RFC 5322 3.6.2: an assistant writes for somebody); `any` allows everything. In a message that is sent again "
+        '("bounce" or "redirect" of mail programs) Resent-Sender or else Resent-From is judged in their place.',
         default="own",
+    )
+    scram_iterations: int = setting(
+        Whole(4096, 10_000_000),
+        "Iterations of PBKDF2 in the keys for SCRAM. More make guesses harder for a thief of the account file, but "
+        "clients refuse what is too much: Cyrus SASL (mbsync, mutt, Cyrus itself) everything above 65536. An account "
+        "with another number gets new keys when it next logs in with its password (PLAIN, LOGIN, USER and PASS).",
+        default=65_536,
     )
     threads: int = setting(
         Whole(1, 64),

@@ -16,6 +16,8 @@ Problem = tuple[KeyPath, str]
 _BEGIN_WITH_TLS: Final = {25: 465, 587: 465, 143: 993, 110: 995}
 """Ports where clients do not begin with TLS, and the port of the same protocol where they do."""
 
+_KINDS_OF_KEYS: Final = 2
+"""ECDSA and RSA: so many certificates can have one name. Whether they differ in that is seen when they are read."""
 _SPECIAL_USES: Final = ("\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")
 """Those that a mailbox can have here."""
 
@@ -57,12 +59,13 @@ def _tls(config: Config) -> Iterator[Problem]:
                 path,
                 f'clients do not begin with TLS on port {listener.port}: write tls = "starttls", or take port {other}',
             )
-    seen: dict[str, int] = {}
+    seen: dict[str, list[int]] = {}
     for number, files in enumerate(config.certificates):
         for name in files.names:
-            if name in seen:
-                yield ("certificate", number, "names"), f'"{name}" gets certificate {seen[name] + 1} already'
-            seen.setdefault(name, number)
+            if len(seen.setdefault(name, [])) == _KINDS_OF_KEYS:
+                others = " and ".join(str(other + 1) for other in seen[name])
+                yield ("certificate", number, "names"), f'"{name}" gets certificates {others} already'
+            seen[name].append(number)
 
 
 def _relay_domains(config: Config) -> Iterator[Problem]:
@@ -174,6 +177,26 @@ def _mailbox_limits(config: Config) -> Iterator[Problem]:
             yield (*path, "mailbox"), f"no special use (RFC 6154): {', '.join(_SPECIAL_USES)}"
 
 
+def _default_mailboxes(config: Config) -> Iterator[Problem]:
+    path: KeyPath = ("mailbox", "defaults")
+    names: set[str] = set()
+    given: set[str] = set()
+    for line in config.mailbox.defaults:
+        name, _, use = line.rpartition(" ")
+        if not use.startswith("\\"):
+            name, use = line, ""
+        if use and use not in _SPECIAL_USES:
+            yield path, f'"{line}": no special use (RFC 6154): {", ".join(_SPECIAL_USES)}'
+        if not name.strip() or "" in name.strip().split("/") or not name.isprintable():
+            yield path, f'"{line}": a mailbox needs a name, with levels separated by single slashes'
+        if name.strip() in names:
+            yield path, f'"{name.strip()}" is there twice'
+        if use and use in given:
+            yield path, f"{use} is given twice"
+        names.add(name.strip())
+        given.add(use)
+
+
 _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _listeners,
     _tls,
@@ -184,5 +207,6 @@ _RULES: Final[tuple[Callable[[Config], Iterator[Problem]], ...]] = (
     _open_relay,
     _next_hops,
     _mailbox_limits,
+    _default_mailboxes,
     _privileges,
 )

@@ -28,6 +28,13 @@ class MailboxSettings:
         "most once a day. 0 = never.",
         default=90,
     )
+    defaults: tuple[str, ...] = setting(
+        Many(Text(may_be_empty=False, longest=200)),
+        "Mailboxes that an account gets before its first session, subscribed, each `NAME` or `NAME \\USE` with a "
+        "special use (RFC 6154). One that is there already, under this name or another that is usual for the use "
+        "(`Sent Items`), gets the use. What is removed later does not come back. `[]`: INBOX alone.",
+        default=["Drafts \\Drafts", "Sent \\Sent", "Junk \\Junk", "Trash \\Trash", "Archive \\Archive"],
+    )
     max_mailboxes: int = setting(Whole(1, 1_000_000), "Mailboxes of one account.", default=10_000)
     deleted_retention: float = setting(
         Duration("1h", "520w", zero="they are gone at once"),

@@ -99,9 +99,24 @@ class Listener:
         "ports 465, 993 and 995); `none` has no TLS.",
         default="starttls",
     )
+    tls_profile: str = setting(
+        Choice(("by kind", "opportunistic", "intermediate", "modern")),
+        "Ciphers of TLS 1.2; TLS 1.3 has one list. `modern`: ECDHE with AES-GCM or ChaCha20-Poly1305. `intermediate`: "
+        "Mozilla's list of that name, with DHE as well. `opportunistic`: everything that OpenSSL's security level 2 "
+        "allows, best first, so that no server falls back to clear text (RFC 7435). `by kind`: `opportunistic` at "
+        "`mx`, `modern` elsewhere.",
+        default="by kind",
+    )
     plaintext_login: bool = setting(
         Flag(), "Allow logins without TLS: passwords cross the network for everybody to read.", default=False
     )
+
+    @property
+    def profile(self) -> str:
+        """Which of the profiles of relay/net/tls_profiles.py it has."""
+        if self.tls_profile != "by kind":
+            return self.tls_profile
+        return "opportunistic" if self.kind == "mx" else "modern"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +136,8 @@ class CertificateFiles:
     names: tuple[str, ...] = setting(
         Many(HostPattern()),
         "Host names of clients' requests (SNI) that get it, `*.example.org` for one label in front. Empty: those in "
-        "the certificate. Whoever asks for another name, or for none, gets the first certificate.",
+        "the certificate. Whoever asks for another name, or for none, gets the first certificate. Two certificates can "
+        "have one name, one with an ECDSA and one with an RSA key: each client gets what it can use.",
         default=[],
     )
 
@@ -200,7 +216,7 @@ class DomainSettings:
 
 @dataclass(frozen=True, slots=True)
 class TlsSettings:
-    """TLS for whoever connects to us. Ciphers are those with forward secrecy and authenticated encryption."""
+    """TLS for whoever connects to us. Ciphers: `listener.tls_profile`."""
 
     min_version: str = setting(Choice(("1.2", "1.3")), "Oldest version of TLS that is spoken.", default="1.2")
     ticket_lifetime: float = setting(
@@ -279,12 +295,12 @@ class Config:
     )
     tls: TlsSettings = section(
         TlsSettings,
-        "TLS for whoever connects to us. Ciphers are those with forward secrecy and authenticated encryption.",
+        "TLS for whoever connects to us. Ciphers: `listener.tls_profile`.",
     )
     certificates: tuple[CertificateFiles, ...] = sections(
         CertificateFiles,
-        "Certificates. Without any, a self-signed one is made for `hostname` and kept in `tls` in `data_dir`: that "
-        "keeps eavesdroppers out, but clients that check will not accept it.",
+        "Certificates. Without any, two self-signed ones are made for `hostname`, with an ECDSA and an RSA key, and "
+        "kept in `tls` in `data_dir`: that keeps eavesdroppers out, but clients that check will not accept them.",
         key="certificate",
     )
     domains: DomainSettings = section(DomainSettings, "Domains whose mail ends here, in mailboxes.")

@@ -39,6 +39,13 @@ class Login(Doorway):
     def __init__(self, door: Door) -> None:
         super().__init__(door)
         self._exchange: Exchange | None = None
+        self._awaits_response = False
+
+    def left(self) -> None:
+        """The connection is gone, perhaps in the middle of an exchange."""
+        if self._exchange is not None and self._awaits_response:
+            self.came_to_nothing(Trouble.ABANDONED, self._exchange)
+        self._exchange = None
 
     def begin(self, command: str, tokens: Tokens) -> bytes | Waiting | Done | Entered:
         """``LOGIN`` or ``AUTHENTICATE``, with the cursor behind it: what to say (the client's next
@@ -66,17 +73,20 @@ class Login(Doorway):
         """The client's answer to a challenge."""
         if self._exchange is None:
             raise Bad("nothing was asked")
+        self._awaits_response = False
         return self._take(self._exchange.answer(line))
 
     def checked(self, answer: Answer) -> bytes | Waiting | Done | Entered:
         """What was waited for has come."""
-        if self._exchange is not None:
-            return self._take(self._exchange.checked(answer))
-        return Entered(answer.account) if answer.trouble is None else _refused(answer.trouble)
+        if answer.trouble is not None:  # the check has counted it
+            self._exchange = None
+            return _refused(answer.trouble)
+        return Entered(answer.account) if self._exchange is None else self._take(self._exchange.checked(answer))
 
     def _take(self, step: Step) -> bytes | Waiting | Done | Entered:
         match step:
             case Challenge(octets):
+                self._awaits_response = True
                 return b"+ " + octets + b"\r\n"
             case CheckPassword() | CheckProof():
                 return self.check(step)
@@ -84,8 +94,8 @@ class Login(Doorway):
                 self._exchange = None
                 return Entered(account)
             case Refused(trouble):
-                self._exchange = None
-                self.came_to_nothing(trouble)
+                begun, self._exchange = self._exchange, None
+                self.came_to_nothing(trouble, begun)
                 return _refused(trouble)
 
 

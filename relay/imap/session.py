@@ -108,6 +108,7 @@ class Session(Intake):
 
     def release(self) -> Job | None:
         """See Machine."""
+        self._login.left()
         self._news.stop()
         return Blocking(self._release)
 

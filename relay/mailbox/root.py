@@ -1,7 +1,8 @@
 """What the mailboxes of one account share: the folder, the limits, and a small file of notes.
 
 ``relay-account`` holds the last UIDVALIDITY that was given (so that a mailbox made again under an old name never has an
-old one, RFC 9051 2.3.1.1) and which mailbox has which special use (RFC 6154). Lines of text, replaced as a whole under
+old one, RFC 9051 2.3.1.1), which mailbox has which special use (RFC 6154), and whether the account has been given its
+first mailboxes (defaults.py). Lines of text, replaced as a whole under
 a lock on the folder itself.
 """
 
@@ -31,6 +32,8 @@ class Notes(NamedTuple):
     uidvalidity: int = 0
     special_uses: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - never changed in place
     """By mailbox folder, ``""`` for INBOX."""
+    has_defaults: bool = False
+    """The account was given its first mailboxes."""
 
 
 class Root:
@@ -84,6 +87,11 @@ class Root:
                 return
             self._publish(notes._replace(special_uses={folder: uses for folder, uses in table.items() if uses}))
 
+    def mark_defaults(self) -> None:
+        """Notes that the account was given its first mailboxes; *published*."""
+        with self._changing() as notes:
+            self._publish(notes._replace(has_defaults=True))
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Against others who change what the mailboxes share; the lock dies with its process."""
@@ -102,6 +110,8 @@ class Root:
     def _publish(self, notes: Notes) -> None:
         lines = ["relay account 1", f"uidvalidity {notes.uidvalidity}"]
         lines += [f"special-use {use} {folder}" for folder, uses in notes.special_uses.items() for use in uses]
+        if notes.has_defaults:
+            lines.append("defaults given")
         replace(self.folder / NAME, "\n".join(lines) + "\n")
 
 
@@ -123,6 +133,7 @@ def read_text(path: Path) -> str:
 def _parse(text: str) -> Notes:
     uidvalidity = 0
     uses: dict[str, tuple[str, ...]] = {}
+    has_defaults = False
     for line in text.splitlines():
         key, _, value = line.partition(" ")
         if key == "uidvalidity" and value.isdecimal():
@@ -130,4 +141,6 @@ def _parse(text: str) -> Notes:
         elif key == "special-use":
             use, _, folder = value.partition(" ")
             uses[folder] = (*uses.get(folder, ()), use)
-    return Notes(uidvalidity, uses)
+        elif key == "defaults":
+            has_defaults = True
+    return Notes(uidvalidity, uses, has_defaults)

@@ -120,6 +120,9 @@ class Session(Turns):
 
     def release(self) -> Job | None:
         """See Machine."""
+        if self._exchange is not None:
+            begun, self._exchange = self._exchange, None
+            self._doorway.came_to_nothing(Trouble.ABANDONED, begun)
         return None
 
     # ---- commands ---------------------------------------------------------------------------------------------------
@@ -136,7 +139,9 @@ class Session(Turns):
                 if fault.is_fatal:
                     self._bye(fault.text)
                     return
-                self._exchange = None
+                if self._exchange is not None:
+                    begun, self._exchange = self._exchange, None
+                    self._doorway.came_to_nothing(Trouble.MALFORMED, begun)
                 self._no(fault.text)
                 continue
             if command is None:
@@ -241,8 +246,8 @@ class Session(Turns):
                 self.patience = self._limits.idle_timeout
                 self._ok(b"Welcome")
             case Refused(trouble):
-                self._exchange = None
-                self._doorway.came_to_nothing(trouble)
+                begun, self._exchange = self._exchange, None
+                self._doorway.came_to_nothing(trouble, begun)
                 self._refused(trouble)
             case check:
                 self._begin(self._doorway.check(check), self._checked)

@@ -21,11 +21,13 @@ from typing import Final, NamedTuple
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-SELF_SIGNED: Final = "self-signed.pem"
-"""Its name below ``data_dir/tls``: certificate and key in one file, so that they can only change together."""
+SELF_SIGNED: Final = {"ec": "self-signed.pem", "rsa": "self-signed-rsa.pem"}
+"""Their names below ``data_dir/tls``, by the kind of their key: certificate and key in one file, so that they can only
+change together."""
+RSA_BITS: Final = 2048
 _LIFETIME: Final = timedelta(days=3650)
 _RENEW: Final = timedelta(days=30)
 _LARGEST: Final = 1 << 20
@@ -57,9 +59,17 @@ class Pair(NamedTuple):
     expires_at: datetime
     end_point: bytes
     """The channel binding tls-server-end-point (RFC 5929 4.1)."""
+    der: bytes
+    """The certificate itself."""
+    kind: str
+    """Of the key: ``ec``, ``rsa``, or another word. A context has room for one of each."""
+
+    def __repr__(self) -> str:
+        return f"Pair(names={self.names!r}, kind={self.kind!r})"
 
     def load_into(self, context: ssl.SSLContext) -> None:
-        """Makes ``context`` use it. CertificateError when OpenSSL will not have it (a weak key, say)."""
+        """Makes ``context`` use it, beside one of another kind that it may have. CertificateError when OpenSSL will not
+        have it (a weak key, say)."""
         inner = os.memfd_create("certificate", os.MFD_CLOEXEC)
         try:
             os.write(inner, self.chain + self.key)
@@ -96,6 +106,8 @@ def read(files: Files) -> Pair:
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
         _end_point(certificate),
+        certificate.public_bytes(serialization.Encoding.DER),
+        _kind(private),
     )
 
 
@@ -104,20 +116,21 @@ def signature(files: Files) -> Signature:
     return tuple(_stat(path) for path in files)
 
 
-def self_signed(folder: Path, hostname: str, now: datetime) -> Files:
-    """The self-signed certificate for ``hostname`` below ``folder``, made when there is none that will do.
+def self_signed(folder: Path, hostname: str, now: datetime, kind: str = "ec") -> Files:
+    """The self-signed certificate for ``hostname`` with a key of ``kind`` below ``folder``, made when there is none
+    that will do.
 
     Only its owner can read it. Several processes may ask at once and get the same. Raises CertificateError.
     """
-    path = folder / SELF_SIGNED
+    path = folder / SELF_SIGNED[kind]
     files = Files(path, path)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         locked = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(locked, fcntl.LOCK_EX)
-            if not _will_do(files, hostname, now):
-                _publish(path, _make(hostname, now), locked)
+            if not _will_do(files, hostname, now, kind):
+                _publish(path, _make(hostname, now, kind), locked)
         finally:
             os.close(locked)
     except OSError as fault:
@@ -125,17 +138,18 @@ def self_signed(folder: Path, hostname: str, now: datetime) -> Files:
     return files
 
 
-def _will_do(files: Files, hostname: str, now: datetime) -> bool:
+def _will_do(files: Files, hostname: str, now: datetime, kind: str) -> bool:
     try:
         pair = read(files)
     except CertificateError:
         return False
-    return pair.names == (hostname,) and pair.starts_at <= now < pair.expires_at - _RENEW
+    return pair.kind == kind and pair.names == (hostname,) and pair.starts_at <= now < pair.expires_at - _RENEW
 
 
-def _make(hostname: str, now: datetime) -> bytes:
-    """Key and certificate as PEM. P-256: what every client knows, and the quickest to sign with."""
-    key = ec.generate_private_key(ec.SECP256R1())
+def _make(hostname: str, now: datetime, kind: str) -> bytes:
+    """Key and certificate as PEM. P-256 is what nearly every client knows, and the quickest to sign with; RSA is for
+    those that have no other ciphers."""
+    key = _make_key(kind)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, hostname if len(hostname) <= 64 else "Relay")])
     certificate = (
         x509.CertificateBuilder()
@@ -156,6 +170,16 @@ def _make(hostname: str, now: datetime) -> bytes:
         )
         + certificate.public_bytes(serialization.Encoding.PEM)
     )  # fmt: skip
+
+
+def _make_key(kind: str) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    return rsa.generate_private_key(65537, RSA_BITS) if kind == "rsa" else ec.generate_private_key(ec.SECP256R1())
+
+
+def _kind(key: object) -> str:
+    if isinstance(key, rsa.RSAPrivateKey):
+        return "rsa"
+    return "ec" if isinstance(key, ec.EllipticCurvePrivateKey) else type(key).__name__.lower()
 
 
 def _publish(path: Path, octets: bytes, folder: int) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Final, cast
 from relay.net.client_key import client_key
 from relay.net.gate import Gate, Meter
 from relay.net.machine import Blocking, Job, Machine
-from relay.net.tls import ServerTls
+from relay.net.tls import Accepting
 from relay.net.tls_machine import HELLO, TlsError, TlsServer
 from relay.net.wheel import Timer
 from relay.telemetry import lines
@@ -45,7 +45,7 @@ class Listening:
         protocol: str,
         machine: Callable[[Listening, str, str], Machine],
         *,
-        tls: ServerTls | None,
+        tls: Accepting | None,
         is_implicit: bool,
     ) -> None:
         """``machine`` makes the machine for a connection of the listener, a client's address, and the session's id."""
@@ -228,7 +228,7 @@ class Dialogue(asyncio.Protocol):
                         self._shaken("protocol")
                         self._mixed_up("plain")
                         return b""
-                    self._stream = cast("ServerTls", self._listening.tls).accept()
+                    self._stream = cast("Accepting", self._listening.tls).accept()
                 if not self._stream.handshake(octets):
                     self._flush_tls()
                     return b""
@@ -273,7 +273,7 @@ class Dialogue(asyncio.Protocol):
     # ---- TLS --------------------------------------------------------------------------------------------------------
 
     def _shake_hands(self) -> None:
-        tls = cast("ServerTls", self._listening.tls)
+        tls = cast("Accepting", self._listening.tls)
         if not tls.handshakes.begin():
             self._end("refused")
             return
@@ -284,7 +284,7 @@ class Dialogue(asyncio.Protocol):
     def _shaken(self, failure: str) -> None:
         """The handshake is over: done, or failed because of ``failure``."""
         self._is_shaking = False
-        handshakes = cast("ServerTls", self._listening.tls).handshakes
+        handshakes = cast("Accepting", self._listening.tls).handshakes
         if failure:
             handshakes.failed(failure)
             return

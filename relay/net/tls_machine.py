@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from collections.abc import Mapping
 from typing import Final, cast
 
 from relay.net import _exporter
@@ -145,10 +146,19 @@ class TlsServer:
         unique = self._ssl.get_channel_binding("tls-unique") if self.version == "TLSv1.2" else None
         if unique:
             found["tls-unique"] = unique
-        end_point = getattr(self._ssl.context, "end_point", b"")
+        end_point = self._end_point()
         if end_point:
             found["tls-server-end-point"] = end_point
         return found
+
+    def _end_point(self) -> bytes:
+        """Of the certificate that this client was shown. In a resumed connection that was in another one, so where
+        there are two nobody knows which."""
+        known: Mapping[bytes, bytes] = getattr(self._ssl.context, "end_points", {})
+        if len(known) == 1:
+            return next(iter(known.values()))
+        shown = None if self.is_resumed or not known else _exporter.served_certificate(self._ssl)
+        return known.get(shown, b"") if shown else b""
 
     @property
     def version(self) -> str:

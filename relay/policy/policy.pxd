@@ -7,6 +7,7 @@ cdef class Policy:
     cdef str _delimiter
     cdef frozenset _local, _addresses
     cdef dict _relay
+    cdef str _senders
     cdef bint _checks_senders
     cdef _Networks _networks
     cdef bytes _hostname, _configured_postmaster, _postmaster

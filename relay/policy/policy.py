@@ -19,6 +19,7 @@ Not here: limits on connections and errors (the session's), reputation, SPF, gre
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, Protocol
@@ -26,16 +27,21 @@ from typing import Final, Protocol
 from relay.config.model import Config, RelayDomain
 from relay.mail.address import base_address, is_role
 from relay.mail.reply import NO_POSTMASTER, NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
-from relay.policy.senders import foreign_author, is_own
+from relay.policy.senders import ANY, foreign_author, is_own
 from relay.policy.verdict import ANNOTATE, DEFER, Answer, SessionView, Verdict, reject
 
 TRUSTED: Final = Verdict(ANNOTATE, is_trusted=True)
 NOT_YOUR_ADDRESS: Final = Reply(550, "5.7.1", "Your account may not send as this address")
 NOT_YOUR_FROM: Final = Reply(550, "5.7.1", "Your account may not write as this author")
+NO_AUTHOR: Final = Reply(554, "5.6.0", "The message names no author: a From field is needed (RFC 5322 3.6)")
 LOGIN_NEEDED: Final = reject(Reply(530, "5.7.0", "Authentication required to submit mail here"))
 
 _KNOWN_CLIENTS: Final = 1024
 """Addresses of clients about which it is remembered whether they are trusted: parsing one costs 5 us."""
+
+
+_FROM: Final = re.compile(rb"^From[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_RESENT: Final = re.compile(rb"^Resent-(?:From|Sender)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Accounts(Protocol):
@@ -57,7 +63,8 @@ class Policy:
         self._delimiter = config.smtp.recipient_delimiter
         self._local = frozenset(domain.encode() for domain in config.domains.local)
         self._relay = {domain.domain.encode(): _recipients_of(domain) for domain in config.relay_domains}
-        self._checks_senders = config.auth.senders == "own"
+        self._senders = config.auth.senders
+        self._checks_senders = self._senders != ANY
         self._networks = _Networks(config.trusted_networks)
         self._hostname = config.hostname.encode()
         self._configured_postmaster = config.postmaster.encode()
@@ -120,11 +127,23 @@ class Policy:
         return Verdict(ANNOTATE, recipient=bare) if answer is None and domain[:-1] in self._local else answer
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
-        """Refuses accounts that write as somebody else; what the RFCs forbid has been refused by the session."""
-        if not session.account or not self._checks_senders:
+        """Judges a submission (RFC 6409 8); what the RFCs forbid elsewhere has been refused by the session.
+
+        Refuses accounts that write as somebody else, and gives a message without From the one that its sender has.
+        """
+        if not session.is_submission:
             return None
-        author = foreign_author(content, session.account, self._delimiter)
-        return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}")) if author else None
+        header = _header_section(content)
+        if session.account and self._checks_senders:
+            author = foreign_author(header, session.account, self._delimiter, self._senders)
+            if author:
+                return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}"))
+        if _FROM.search(header):
+            return None
+        author_address = session.reverse_path or session.account.encode()
+        if not author_address or not author_address.isascii() or _RESENT.search(header):
+            return reject(NO_AUTHOR)
+        return Verdict(ANNOTATE, fields=(b"From: <%b>\r\n" % author_address,))
 
     def _at_local_domain(self, local: bytes, recipient: bytes) -> Answer:
         if recipient in self._addresses:
@@ -238,6 +257,15 @@ def read_recipients(path: Path) -> set[bytes]:
         if address:
             found.add(address)
     return found
+
+
+def _header_section(content: list[bytes]) -> bytes:
+    """The header section, which the session keeps whole in the first piece."""
+    first = content[0] if content else b""
+    if first.startswith(b"\r\n"):
+        return b""
+    end = first.find(b"\r\n\r\n")
+    return first if end < 0 else first[: end + 2]
 
 
 def _unknown(recipient: bytes) -> Verdict:

@@ -1,20 +1,24 @@
-"""Whom an account may write as: its own address and the sub-addresses of it.
+"""Whom an account may write as, by the setting ``auth.senders``.
 
-Not here: who is asked (policy.py), whether an account is who it says (relay/auth).
+    own       its own address and its sub-addresses, everywhere: reverse-path, From, and Sender where there is one
+    sender    it is responsible for the message: Sender is its own, or, without one, From (RFC 5322 3.6.2)
+    any       whatever it likes
+
+In a message that is put into transport again, Resent-Sender or else Resent-From stands for all of that (RFC 5322
+3.6.6, RFC 6409 8.1).
+
+Not here: which fields those are (authors.py), who is asked (policy.py), whether an account is who it says (relay/auth).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from email.utils import getaddresses
 from typing import Final
 
-from relay.mail.address import AddressError, base_address, parse_address
+from relay.mail.address import base_address
+from relay.policy.authors import Fields, UnreadableError, addresses, responsible
 
-_FROM: Final = re.compile(rb"^From[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
-_LONGEST: Final = 16384
-"""Octets of a From field that are read; a longer one is nobody's own."""
+SENDER: Final = "sender"
+ANY: Final = "any"
 
 
 def is_own(address: bytes, account: str, delimiter: str) -> bool:
@@ -24,25 +28,33 @@ def is_own(address: bytes, account: str, delimiter: str) -> bool:
     return lowered == own or bool(delimiter and base_address(lowered, delimiter) == own)
 
 
-def foreign_author(content: Sequence[bytes], account: str, delimiter: str) -> str:
-    """The first author in the From field (RFC 5322 3.6.2) that is not the account, made safe to show; empty when all
-    are, or nobody is named. More than one From field is foreign as a whole: readers disagree on which one counts."""
-    header = bytes(content[0]).partition(b"\r\n\r\n")[0] if content else b""
-    fields = _FROM.findall(header)
-    if len(fields) > 1:
-        return "several From fields"
-    if not fields:
-        return ""
-    if len(fields[0]) > _LONGEST:
-        return "a From field that is too long"
-    text = fields[0].replace(b"\r\n", b"").decode("utf-8", "replace")
-    for _, address in getaddresses([text]) or [("", "")]:
-        if not address:
-            return "a From field that cannot be read"
+def foreign_author(header: bytes, account: str, delimiter: str, rule: str) -> str:
+    """The first of whom the header section names as responsible that is not the account, made safe to show; empty when
+    there is none, or nobody is named. A field that stands there twice is foreign as a whole: readers disagree on which
+    one counts."""
+    try:
+        fields = responsible(header)
+    except UnreadableError:
+        return "a header section that cannot be read"
+    prefix = "Resent-" if fields.is_resent else ""
+    for name, values in (("From", fields.author), ("Sender", fields.sender)):
+        if len(values) > 1:
+            return f"several {prefix}{name} fields"
+    for name, value in _judged(fields, rule):
         try:
-            parsed = parse_address(address)
-        except AddressError:
-            return "a From field that cannot be read"
-        if not is_own(parsed, account, delimiter):
-            return f"<{parsed.decode(errors='backslashreplace')}>"
+            found = addresses(value)
+        except UnreadableError:
+            return f"a {prefix}{name} field that cannot be read"
+        for address in found:
+            if not is_own(address, account, delimiter):
+                return f"<{address.decode(errors='backslashreplace')}>"
     return ""
+
+
+def _judged(fields: Fields, rule: str) -> list[tuple[str, bytes]]:
+    """The fields whose addresses must be the account's."""
+    author = [("From", value) for value in fields.author]
+    sender = [("Sender", value) for value in fields.sender]
+    if fields.is_resent or rule == SENDER:
+        return sender or author
+    return author + sender

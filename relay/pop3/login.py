@@ -46,6 +46,12 @@ class Entrance(Doorway):
         self.awaits_response = False
         """The client's next line is a response to a challenge."""
 
+    def left(self) -> None:
+        """The connection is gone, perhaps in the middle of an exchange."""
+        if self._exchange is not None and self.awaits_response:
+            self.came_to_nothing(Trouble.ABANDONED, self._exchange)
+        self._exchange = None
+
     def secured(self, stream: TlsServer) -> None:
         """TLS is there: what was said before does not count (RFC 2595 4)."""
         super().secured(stream)
@@ -100,8 +106,8 @@ class Entrance(Doorway):
                 self._exchange = None
                 return Entered(account)
             case Refused(trouble):
-                self._exchange = None
-                self.came_to_nothing(trouble)
+                begun, self._exchange = self._exchange, None
+                self.came_to_nothing(trouble, begun)
                 return _said(trouble)
             case check:
                 return self.check(check)

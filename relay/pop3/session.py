@@ -102,6 +102,7 @@ class Session(Turns):
 
     def release(self) -> Job | None:
         """See Machine."""
+        self._entrance.left()
         maildrop, answer = self._maildrop, self._answer
         self._maildrop = self._answer = None
         return None if maildrop is None else Blocking(lambda: _released(maildrop, answer))

@@ -381,7 +381,7 @@ cdef class Commands(Verdicts):
         if self.is_chunk_last:
             return self.end_of_data()
         if t.trouble is not None:
-            refusal = REFUSALS[t.trouble]
+            refusal = t.refusal_for(t.trouble)
             return self.refuse_content("content", refusal.reply, <str>refusal.reason)
         return self.say(_CHUNK_OK)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from relay.config.model import Config
-from relay.net.tls import ServerTls
+from relay.net.tls import Accepting
 from relay.smtp.ports import Authenticator, Policy, Sink, Spool, Wheel
 
 VERB_NAMES: tuple[str, ...]
@@ -76,7 +76,7 @@ class Service:
     @property
     def is_submission(self) -> bool: ...
     @property
-    def tls(self) -> ServerTls | None: ...
+    def tls(self) -> Accepting | None: ...
     @property
     def is_implicit(self) -> bool: ...
     @property
@@ -94,7 +94,7 @@ class Service:
         name: str,
         kind: str,
         *,
-        tls: ServerTls | None = None,
+        tls: Accepting | None = None,
         is_implicit: bool = False,
         authenticator: Authenticator | None = None,
         allows_plaintext_login: bool = False,

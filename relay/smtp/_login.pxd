@@ -29,3 +29,4 @@ cdef class Login(Handover):
     cdef int forget_login(self) except -1
     cdef Py_ssize_t line_limit(self) noexcept
     cdef int refuse_long_line(self) except -1
+    cdef int leave_login(self) except -1

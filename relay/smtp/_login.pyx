@@ -60,7 +60,7 @@ cdef class Login(Handover):
             return self.say(_AUTHENTICATED)
         client = Client(self.client_address, "smtp", self.service.name, self.session_id)
         if isinstance(step, Refused):
-            self.service.authenticator.came_to_nothing(step.trouble, client)
+            self.service.authenticator.came_to_nothing(step.trouble, client, self.exchange)
             return self.refuse_login(step.trouble)
         answer = self.service.authenticator.check(step, client)
         if isinstance(answer, Answer):
@@ -99,5 +99,14 @@ cdef class Login(Handover):
         if not self.awaits_response:
             return self.refuse("line_too_long")
         self.service.authenticator.came_to_nothing(
-            Trouble.TOO_LONG, Client(self.client_address, "smtp", self.service.name, self.session_id))
+            Trouble.TOO_LONG, Client(self.client_address, "smtp", self.service.name, self.session_id), self.exchange)
         return self.refuse_login(Trouble.TOO_LONG)
+
+    cdef int leave_login(self) except -1:
+        """The connection is gone, perhaps in the middle of an exchange."""
+        if self.awaits_response:
+            self.awaits_response = False
+            self.service.authenticator.came_to_nothing(
+                Trouble.ABANDONED, Client(self.client_address, "smtp", self.service.name, self.session_id), self.exchange)
+        self.exchange = None
+        return 0

@@ -196,6 +196,7 @@ cdef class Session(Commands):
         self.out = self.behind = None
         self.keep(None)
         self.question = None
+        self.leave_login()
         if self.timer is not None:
             self.context.wheel.cancel(self.timer)
         self.depart()

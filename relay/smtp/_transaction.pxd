@@ -24,6 +24,7 @@ cdef class Transaction:
     # the content
     cdef ContentScan scan
     cdef list pieces                        # what is held in memory
+    cdef bint is_submission                 # it comes over a submission listener (RFC 6409)
     cdef bint is_chunked                    # it comes with BDAT: no dots are stuffed, and it has no end of its own
     cdef Py_ssize_t read                    # octets read after DATA, the end of data included
     cdef Py_ssize_t held                    # octets of them in memory, as counted by the context
@@ -33,18 +34,22 @@ cdef class Transaction:
     cdef HeaderScan head                    # of the whole header section, once it is known
     cdef Py_ssize_t next_look               # octets held at which to look whether the header section is whole
     cdef str trouble                        # name of the refusal that the content has earned, or None
+    cdef Py_ssize_t broken_line             # of the header section, from 1, where that is the trouble
 
     cdef str stage(self)
     cdef int take(self, bytes octets, Py_ssize_t start, Py_ssize_t stop, object on_drained) except -1
     cdef int finish(self) except -1
     cdef list parts(self, bytes received, bint adds_fields, int64_t wall)
     cdef str check(self)
+    cdef object refusal_for(self, str trouble)
     cdef int drop(self) except -1
     cdef Py_ssize_t _most(self) noexcept
     cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1
     cdef bytes _slice(self, bytes octets, Py_ssize_t start, Py_ssize_t stop)
     cdef int _save_memory(self, object on_drained) except -1
     cdef int _open_file(self, object on_drained) except -1
+    cdef bytes _unstuffed_so_far(self, bytes held)
+    cdef bytes _submitted(self, bytes octets)
     cdef bint _look_at_header(self, bytes held) except -1
     cdef int _to_file(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1
     cdef str _fault_name(self)
@@ -52,5 +57,6 @@ cdef class Transaction:
     cdef int _drop_pieces(self) except -1
     cdef Py_ssize_t _surplus(self) noexcept
     cdef int _end_chunks(self) except -1
+    cdef int _submit_pieces(self) except -1
     cdef bint _leave_in_pieces(self) except -1
     cdef Py_ssize_t _content_size(self) except -1

@@ -22,8 +22,10 @@ from relay._fastparse cimport (
     C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_line_over, content_scan_init, scan_header,
     unstuff_into, unstuff_octets,
 )
+from relay.smtp._submitted cimport without_blind
 
 from relay.mail.envelope import BODY_8BIT, DOTS, LARGE
+from relay.smtp.replies import REFUSALS, worded
 
 cdef enum:
     END_OF_DATA = 3             # octets of the final ".CRLF"
@@ -120,25 +122,58 @@ cdef class Transaction:
 
     cdef int _open_file(self, object on_drained) except -1:
         """Moves what is held into a file, where the rest will follow; the header section stays here as well."""
-        cdef bytes held = b"".join(self.pieces)
-        cdef int goes_on
+        cdef bytes held = self._unstuffed_so_far(b"".join(self.pieces))
+        cdef bytes header
+        cdef Py_ssize_t body
+        cdef bint goes_on
         if not self._look_at_header(held):
             self._refuse("header_too_large")
             return 1
+        body = self.head.body
+        header = self._submitted(held) if self.is_submission else held[:body]
+        if self.trouble is not None:
+            return 1
         self.large = self.context.spool.open_large(self.queue_id, on_drained)
         self.context.count(self.context.cells.large_contents)
-        goes_on = self._to_file(held, 0, PyBytes_GET_SIZE(held))
+        if PyBytes_GET_SIZE(header) == body:
+            goes_on = self.large.write(held)
+        else:
+            self.large.write(header)
+            goes_on = self.large.write(held[body:])
         self._drop_pieces()
-        self.pieces = [held[:self.head.body]]
-        self.held = self.head.body
+        self.pieces = [header]
+        self.held = PyBytes_GET_SIZE(header)
         self.context.hold(self.held)
-        return goes_on
+        return 1 if goes_on else 0
+
+    cdef bytes _unstuffed_so_far(self, bytes held):
+        """``held``, the content from its beginning, as it goes into a file."""
+        cdef bytes out
+        if self.is_chunked or (not self.scan.dots and self.scan.state <= C_CR):
+            self.large_state = self.scan.state      # as in _to_file()
+            return held
+        out = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(held) + 1)
+        return out[:unstuff_into(
+            &self.large_state, PyBytes_AS_STRING(held), 0, PyBytes_GET_SIZE(held), PyBytes_AS_STRING(out))]
+
+    cdef bytes _submitted(self, bytes octets):
+        """The header section at the beginning of ``octets``, which ``head`` is about, as a submission goes on with it
+        (RFC 6409 8): without blind recipients. One that is broken is refused: each program would read another one."""
+        cdef bytes header
+        if self.head.malformed:
+            self.broken_line = octets.count(b"\n", 0, self.head.end) + 1
+            self._refuse("header_broken")
+            return b""
+        header = without_blind(octets, self.head.body)
+        if header is None:
+            return octets[:self.head.body]
+        self.head = scan_header(PyBytes_AS_STRING(header), PyBytes_GET_SIZE(header))
+        return header
 
     cdef bint _look_at_header(self, bytes held) except -1:
         """Scans the header section into ``head``; whether it is whole, and within the size above which a file is made.
 
-        Only whole lines are judged: half of a field name looks like no field at all. Dots are still stuffed, but no
-        field begins with one.
+        Only whole lines are judged: half of a field name looks like no field at all.
         """
         cdef Py_ssize_t size = min(PyBytes_GET_SIZE(held), self.context.limits.large_content)
         cdef Py_ssize_t lines = held.rfind(b"\r\n", 0, size) + 2
@@ -182,16 +217,30 @@ cdef class Transaction:
         cdef Py_ssize_t size
         if self.is_chunked and self.trouble is None:
             self._end_chunks()
-        if self.trouble is not None or self.large is not None or self._leave_in_pieces():
+        if self.trouble is not None or self.large is not None:
             return 0
-        content = <bytes>self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
-        size = PyBytes_GET_SIZE(content) - self._surplus()
-        if self.scan.dots:
-            content = unstuff_octets(PyBytes_AS_STRING(content), 0, size)
-        else:
-            content = content[:size]
-        self.pieces = [content]
-        self.head = scan_header(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+        if not self._leave_in_pieces():
+            content = <bytes>self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+            size = PyBytes_GET_SIZE(content) - self._surplus()
+            if self.scan.dots:
+                content = unstuff_octets(PyBytes_AS_STRING(content), 0, size)
+            else:
+                content = content[:size]
+            self.pieces = [content]
+            self.head = scan_header(PyBytes_AS_STRING(content), PyBytes_GET_SIZE(content))
+        if self.is_submission:
+            self._submit_pieces()
+        return 0
+
+    cdef int _submit_pieces(self) except -1:
+        """What _submitted() says for a content in pieces: only the first one is cut, and only where a field goes."""
+        cdef bytes first = <bytes>self.pieces[0]
+        cdef Py_ssize_t body = self.head.body
+        cdef bytes header = self._submitted(first)
+        if self.trouble is None and PyBytes_GET_SIZE(header) != body:
+            self.pieces[0] = header
+            if body < PyBytes_GET_SIZE(first):
+                self.pieces.insert(1, first[body:])
         return 0
 
     cdef Py_ssize_t _surplus(self) noexcept:
@@ -250,6 +299,13 @@ cdef class Transaction:
         if self.head.received > limits.hops:
             return "loop"
         return None
+
+    cdef object refusal_for(self, str trouble):
+        """The Refusal of that name, saying where the content is wrong if that is known."""
+        refusal = REFUSALS[trouble]
+        if not self.broken_line:
+            return refusal
+        return refusal._replace(reply=worded(refusal.reply, f"line {self.broken_line} is no field"))
 
     cdef list parts(self, bytes received, bint adds_fields, int64_t wall):
         """What goes into the record, our fields first; sets ``size`` and ``flags``. The file of a large content

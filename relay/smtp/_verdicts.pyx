@@ -145,6 +145,7 @@ cdef class Verdicts(Login):
         if stage == AT_MAIL:
             self.transactions += 1
             t = Transaction(self.context, self.candidate, self.candidate_flags, self.transactions)
+            t.is_submission = self.service.is_submission
             t.started_at = self.now
             self.transaction = t
             return self.say(_MAIL_OK)
@@ -177,7 +178,7 @@ cdef class Verdicts(Login):
         t.finish()
         trouble = t.check()
         if trouble is not None:
-            refusal = REFUSALS[trouble]
+            refusal = t.refusal_for(trouble)
             return self.refuse_content("content", refusal.reply, <str>refusal.reason)
         try:
             answer = self.context.policy.data(self, t.pieces)

@@ -24,6 +24,7 @@ class Refusal(NamedTuple):
 
 
 HEADER_TOO_LARGE: Final = Reply(552, "5.3.4", "Header section is longer than this server accepts")
+HEADER_BROKEN: Final = Reply(554, "5.6.0", "Header section cannot be read (RFC 5322 2.2)")
 CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "Timeout waiting for more content")
 BUSY: Final = Reply(452, "4.3.1", "Not enough memory for more mail, try again later")
 INTERNAL: Final = Reply(421, "4.3.0", "Internal error, try again later")
@@ -79,6 +80,7 @@ REFUSALS: Final[dict[str, Refusal]] = {
     # --- content ---
     "too_large": Refusal(words.TOO_LARGE, "too_large"),
     "header_too_large": Refusal(HEADER_TOO_LARGE, "too_large"),
+    "header_broken": Refusal(HEADER_BROKEN, "syntax"),
     "content_bare_cr": Refusal(words.CONTENT_BARE_CR, "bare_cr"),
     "content_bare_lf": Refusal(words.CONTENT_BARE_LF, "bare_lf"),
     "content_nul": Refusal(words.CONTENT_NUL, "nul"),

@@ -90,7 +90,8 @@ TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy
 
 LOGIN_PROTOCOLS: Final = ("smtp", "imap", "pop3", "managesieve")
 LOGIN_RESULTS: Final = _words(
-    "accepted remembered credentials malformed too_long cancelled authorization channel_binding throttled busy"
+    "accepted remembered credentials malformed too_long cancelled abandoned authorization channel_binding throttled "
+    "busy"
 )
 """What became of a login: relay.auth.Trouble, and the two ways in."""
 

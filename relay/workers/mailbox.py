@@ -15,6 +15,7 @@ from typing import Final
 from relay import imap, pop3
 from relay.auth import AccountFile, Authenticator, Client, Door
 from relay.config.model import Listener
+from relay.mailbox.defaults import provide, read_defaults
 from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
@@ -24,6 +25,7 @@ from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
+from relay.telemetry.sink import LogSink
 from relay.workers import census, managesieve, parts, upkeep
 from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
@@ -38,13 +40,15 @@ WATCH_SECONDS: Final = 1.0
 class Rooms:
     """What all sessions of this process share: accounts, stores, the watcher of mailboxes."""
 
-    def __init__(self, worker: Worker, authenticator: Authenticator, troubles: Troubles) -> None:
+    def __init__(self, worker: Worker, authenticator: Authenticator, troubles: Troubles, log: LogSink) -> None:
         self.config: Final = worker.config
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
         self.directions: Final = directions(worker.config.listeners)
         self._troubles: Final = troubles
         self._stores: Final = Stores(troubles=troubles)
+        self._defaults: Final = read_defaults(worker.config.mailbox.defaults)
+        self._log: Final = log
         self._limits: Final = LimitTable(worker.config.mailbox, worker.config.mailbox_limits)
         self._hidden: Final = hidden_capabilities(worker.config.readers.hidden_capabilities)
         if self.watcher.fileno() >= 0:
@@ -55,10 +59,15 @@ class Rooms:
         """The mailboxes of an account. Blocks. OSError, which the log tells, when its folder cannot be used."""
         folder = folder_of(self.config.mail_dir, account.lower().encode())
         try:
-            return self._stores.of(folder, self._limits.of(folder))
+            store = self._stores.of(folder, self._limits.of(folder))
         except OSError as fault:
             self._troubles.tell(fault.filename or folder, fault)
             raise
+        try:
+            provide(store, self._defaults)
+        except OSError as fault:
+            self._log.event("warning", "first mailboxes not made", account=account, cause=str(fault.strerror or fault))
+        return store
 
     def hidden(self, account: str) -> frozenset[str]:
         """The capabilities that the account is not told of."""
@@ -137,15 +146,15 @@ async def main(worker: Worker) -> None:
         worker.repeat(census.EVERY_SECONDS, counting.turn)
         worker.loop.call_later(census.FIRST_AFTER_SECONDS, counting.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
-    authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
-    rooms = Rooms(worker, authenticator, troubles)
+    authenticator = Authenticator(AccountFile.of(config), config.auth, sink, worker.context.row)
+    rooms = Rooms(worker, authenticator, troubles, sink)
     for listener in config.reader_listeners:
         listening = Listening(
             gate,
             listener.name,
             listener.kind,
             PROTOCOLS[listener.kind](rooms, listener),
-            tls=None if listener.tls == "none" else tls,
+            tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
         )
         await worker.listen(listener.name, listening.factory)

@@ -32,7 +32,7 @@ async def main(worker: Worker) -> None:
     """Runs until drained; the skeleton is in process.py."""
     config = worker.config
     sink = parts.make_sink(worker)
-    accounts = AccountFile(config.accounts_path)
+    accounts = AccountFile.of(config)
     policy = make_policy(worker, accounts, sink)
     meter = parts.SpoolMeter(worker.context.row, config.spool, sink)
     links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
@@ -63,13 +63,13 @@ async def main(worker: Worker) -> None:
         worker.repeat(parts.ADOPT_SECONDS, adopter.look)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.smtp_listeners) else None
     acceptors = Acceptors(worker.loop, sink)
-    authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
+    authenticator = Authenticator(AccountFile.of(config), config.auth, sink, worker.context.row)
     for listener in config.smtp_listeners:
         service = Service(
             context,
             listener.name,
             listener.kind,
-            tls=None if listener.tls == "none" else tls,
+            tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
             authenticator=authenticator if listener.kind == "submission" else None,
             allows_plaintext_login=listener.plaintext_login,

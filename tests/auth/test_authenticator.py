@@ -1,13 +1,25 @@
 """The Authenticator, with a quick hasher that counts and a clock that does not run."""
 
 import asyncio
+import base64
 import json
 from datetime import date
 
 import argon2
 import pytest
 
-from relay.auth import Accepted, AccountFile, Authenticator, CheckPassword, CheckProof, Client, Login, Trouble
+from relay.auth import (
+    Accepted,
+    Account,
+    AccountFile,
+    Authenticator,
+    CheckPassword,
+    CheckProof,
+    Client,
+    Login,
+    Trouble,
+    scram,
+)
 from relay.config.model import Config
 from relay.telemetry import metrics
 
@@ -164,6 +176,123 @@ async def test_a_login_without_sasl_goes_the_same_way(world):
     assert await world.authenticator.password(b"alice@demo.test", b"wonderland", HOME) == Login("alice@demo.test")
     assert (await world.authenticator.password(b"alice@demo.test", b"", HOME)).trouble is Trouble.MALFORMED
     assert (await world.authenticator.password(b"alice@demo.test", b"\xff", HOME)).trouble is Trouble.MALFORMED
+
+
+def account_in(file: AccountFile) -> Account:
+    found = file.find("alice@demo.test")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "alice@demo.test",
+        "ALICE@Demo.Test",
+        "alice@DEMO.test.",
+        "=61lice@demo.test",
+        '"alice"@demo.test',
+        " alice@demo.test",
+    ],
+)
+async def test_no_spelling_of_a_name_tells_whether_it_has_an_account(world, spelling):
+    """All spellings that reach one account have its salt; then those of a name without one must share theirs, too."""
+    other = spelling.lower().replace("alice", "carol")
+    spellings = [world.accounts.scram_keys(name) for name in ("alice@demo.test", spelling)]
+    decoys = [world.accounts.scram_keys(name) for name in ("carol@demo.test", other, other.upper())]
+    assert (spellings[0].salt == spellings[1].salt) == (decoys[0].salt == decoys[1].salt)
+    assert decoys[1].salt == decoys[2].salt
+    assert {keys.iterations for keys in (*spellings, *decoys)} == {4096}
+
+
+async def test_decoys_have_as_many_iterations_as_accounts_have(world):
+    """While accounts get new keys one after the other, their numbers differ; those of decoys do, too, in the same
+    shares, and a decoy changes its number once, as an account does."""
+    path = world.accounts._path
+    for number in range(7):
+        AccountFile(path, world.hasher, 5000 if number < 3 else 4096).add(f"a{number}@demo.test", "wonderland")
+    names = [f"nobody{number}@demo.test" for number in range(400)]
+    before = [world.accounts.scram_keys(name).iterations for name in names]
+    assert 100 < before.count(5000) < 200, "3 of 8"
+    assert set(before) == {4096, 5000}
+    for number in range(3, 7):
+        account = world.accounts.find(f"a{number}@demo.test")
+        assert AccountFile(path, world.hasher, 5000).renew_keys(account, "wonderland")
+    after = [world.accounts.scram_keys(name).iterations for name in names]
+    assert after.count(5000) > 300, "7 of 8"
+    assert all(new == 5000 for old, new in zip(before, after, strict=True) if old == 5000)
+
+
+async def test_a_login_by_password_brings_the_keys_to_the_wanted_iterations(world):
+    """Durably: another process sees them, SCRAM works with them, and what else the file says stays."""
+    path = world.accounts._path
+    app = world.accounts.add_app_password("alice@demo.test", "phone", ["imap", "smtp"], DAY)
+    later = World(path.parent / "other")
+    later.accounts = later.authenticator._accounts = AccountFile(path, world.hasher, 5000)
+    old = account_in(later.accounts)
+    assert (await later.login("wonderlane")).trouble is Trouble.CREDENTIALS
+    assert (await later.login(app)).account, "an app password is not what SCRAM proves"
+    assert AccountFile(path).find("alice@demo.test") == old
+    assert (await later.login("wonderland")).account
+    new = account_in(AccountFile(path))
+    assert new.scram is not None
+    assert new.scram == scram.make_keys("wonderland", new.scram.salt, 5000)
+    assert new._replace(scram=old.scram) == old
+    again = path.read_text()
+    later.now += 3600
+    assert (await later.login("wonderland")).account
+    assert path.read_text() == again, "once"
+    await later.authenticator.close()
+
+
+async def test_keys_are_not_made_from_a_password_that_has_been_changed_meanwhile(world):
+    newer = AccountFile(world.accounts._path, world.hasher, 5000)
+    account = account_in(newer)
+    world.accounts.passwd("alice@demo.test", "glass")
+    assert not newer.renew_keys(account, "wonderland")
+    keys = account_in(newer).scram
+    assert keys is not None
+    assert keys.iterations == 4096
+
+
+async def test_a_file_that_cannot_be_written_does_not_keep_its_people_out(world, monkeypatch):
+    world.authenticator._accounts = AccountFile(world.accounts._path, world.hasher, 5000)
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    assert (await world.login("wonderland")).account
+    assert [event["event"] for event in world.events] == ["keys not renewed"]
+
+
+@pytest.mark.parametrize("trouble", [Trouble.ABANDONED, Trouble.CANCELLED, Trouble.MALFORMED, Trouble.TOO_LONG])
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "LOGIN"])
+async def test_an_exchange_that_the_client_leaves_is_charged_and_told(tmp_path, mechanism, trouble):
+    world = World(tmp_path, max_failures=5)
+    for _ in range(5):
+        begun = world.authenticator.exchange(mechanism, {})
+        assert begun is not None
+        first = b"n,,n=alice@demo.test,r=nonce" if mechanism != "LOGIN" else b"alice@demo.test"
+        begun.start(base64.b64encode(first))
+        world.authenticator.came_to_nothing(trouble, HOME, begun)
+    assert (await world.login("wonderland")).trouble is Trouble.THROTTLED
+    assert (await world.login("wonderland", client=AWAY)).account, "a stranger is slowed down, not kept out"
+    assert world.slept[0] > 0
+    event = world.events[0]
+    assert (event["event"], event["reason"]) == ("login came to nothing", trouble.value)
+    assert (event["mechanism"], event["account"]) == (mechanism, "alice@demo.test")
+    assert event["stage"] == {"SCRAM-SHA-256": "challenge", "LOGIN": "name"}[mechanism]
+    assert world.count(trouble.value) == 5
+    await world.authenticator.close()
+
+
+async def test_who_has_said_no_name_and_who_has_been_let_in_is_not_charged(tmp_path):
+    world = World(tmp_path, max_failures=5)
+    for _ in range(9):
+        begun = world.authenticator.exchange("PLAIN", {})
+        assert begun is not None
+        begun.start(None)
+        world.authenticator.came_to_nothing(Trouble.ABANDONED, HOME, begun)
+    assert world.events[0]["stage"] == "mechanism"
+    assert (await world.login("wonderland")).account
+    await world.authenticator.close()
 
 
 async def test_the_exchange_takes_its_keys_from_the_file(world):

@@ -15,7 +15,7 @@ def run(tmp_path):
     def run_relay(*words, text=None):
         return CliRunner().invoke(main, ["account", *words, "-c", str(tmp_path / "relay.toml")], input=text)
 
-    assert run_relay("add", "a@demo.test", "--password-stdin", text="x\n").exit_code == 0
+    assert run_relay("add", "a@demo.test", "--password-stdin", "--allow-weak", text="x\n").exit_code == 0
     return run_relay
 
 

@@ -169,17 +169,31 @@ def test_accounts_are_added_changed_listed_and_removed(relay, config_file):
     def account(*words, text=None):
         return relay("account", *words, "--config", str(config_file), text=text)
 
-    assert account("add", "a@A.test", "--password-stdin", text="secret\n").output == "a@a.test added\n"
-    assert account("add", "b@a.test", text="secret\nsecret\n").exit_code == 0
+    assert account("add", "a@A.test", "--password-stdin", text="correct horse\n").output == "a@a.test added\n"
+    assert account("add", "b@a.test", text="tr0ubadour\ntr0ubadour\n").exit_code == 0
     generated = account("passwd", "a@a.test", "--generate")
     assert re.search(r"password: \S{20}\n", generated.output)
     assert account("list").output == "a@a.test\nb@a.test\n"
     assert account("remove", "a@a.test").exit_code == 0
     assert account("list").output == "b@a.test\n"
     assert account("remove", "a@a.test").exit_code == 1
-    assert account("add", "b@a.test", "--password-stdin", text="x\n").exit_code == 1
+    assert account("add", "b@a.test", "--password-stdin", text="x" * 1025 + "\n").exit_code == 1
     assert account("add", "c@a.test", "--password-stdin", text="\n").exit_code == 1
     assert account("add", "c@a.test", "--password-stdin", "--generate").exit_code == 2
+
+
+@pytest.mark.parametrize("action", ["add", "passwd"])
+def test_a_weak_password_is_taken_only_when_that_is_meant(relay, config_file, action):
+    """NIST SP 800-63B 5.1.1.2."""
+    if action == "passwd":
+        relay("account", "add", "a@a.test", "--generate", "--config", str(config_file))
+    words = ("account", action, "a@a.test", "--password-stdin", "--config", str(config_file))
+    for password in ("x", "Password1", "12345678"):
+        refused = relay(*words, text=f"{password}\n")
+        assert refused.exit_code == 1
+        assert "--generate" in refused.output
+        assert password not in refused.output or password == "x"
+    assert relay(*words, "--allow-weak", text="x\n").exit_code == 0
 
 
 def test_an_account_at_a_domain_that_is_not_local_is_added_with_a_note(relay, config_file):

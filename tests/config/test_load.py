@@ -287,6 +287,24 @@ def test_a_mailbox_limit_that_limits_nothing_is_refused(tmp_path, limit, message
     assert message in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("Sent \\\\Send", "no special use"),
+        ("\\\\Sent", "a mailbox needs a name"),
+        ("a//b", "a mailbox needs a name"),
+        ("Gone \\\\Sent", "\\Sent is given twice"),
+        ("Mine \\\\Junk", '"Mine" is there twice'),
+    ],
+)
+def test_default_mailboxes_are_checked(tmp_path, line, message):
+    path = tmp_path / "relay.toml"
+    path.write_text(f'[mailbox]\ndefaults = ["My Sent \\\\Sent", "Mine", "{line}"]\n')
+    with pytest.raises(ConfigErrors) as caught:
+        load(path, {})
+    assert message in str(caught.value)
+
+
 def test_the_demo_is_overridden_by_the_environment_and_keeps_the_rest(tmp_path):
     config = load(None, {"RELAY_ADMIN__PORT": "9025"}, demo(tmp_path))
     assert config.admin.port == 9025

@@ -50,7 +50,7 @@ class Authenticator:
             return Login(name.decode().lower() + "@local.test")
         return Login("", Trouble.CREDENTIALS)
 
-    def came_to_nothing(self, trouble, client):
+    def came_to_nothing(self, trouble, client, begun=None):
         return Login("", trouble)
 
 

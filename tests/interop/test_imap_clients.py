@@ -37,6 +37,22 @@ def answer(result):
 # ---- imaplib --------------------------------------------------------------------------------------------------------
 
 
+def test_a_new_account_has_the_mailboxes_that_programs_look_for(tmp_path):
+    """RFC 6154."""
+    with Readers(tmp_path) as readers:
+        client = readers.client()
+        found = {line.decode().rpartition('"/" ')[2].strip('"'): line for line in answer(client.list())}
+        assert set(found) == {"INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"}
+        for use in ("Archive", "Drafts", "Junk", "Sent", "Trash"):
+            assert f"\\{use}".encode() in found[use]
+        assert len(answer(client.lsub())) == 6
+        answer(client.delete("Archive"))
+        client.logout()
+        client = readers.client()
+        assert len(answer(client.list())) == 5, "what its owner removes stays away"
+        client.logout()
+
+
 def test_imaplib_does_what_a_mail_program_does(tmp_path):
     with Readers(tmp_path) as readers:
         readers.send(ADDRESS, content="Subject: by SMTP\r\n\r\nhello\r\n")
@@ -46,15 +62,15 @@ def test_imaplib_does_what_a_mail_program_does(tmp_path):
                 break
             time.sleep(0.05)
         assert b"Subject: by SMTP" in answer(client.fetch("1", "(BODY.PEEK[HEADER])"))[0][1]
-        answer(client.create("Archive"))
+        answer(client.create("Kept"))
         answer(client.append("INBOX", "(\\Flagged)", None, b"Subject: appended\r\n\r\n" + b"x" * 70 + b"\r\n"))
         assert answer(client.search(None, "FLAGGED")) == [b"2"]
         assert answer(client.uid("SEARCH", "SUBJECT", "appended")) == [b"2"]
-        answer(client.copy("2", "Archive"))
+        answer(client.copy("2", "Kept"))
         answer(client.store("2", "+FLAGS", "\\Deleted"))
         assert answer(client.expunge()) == [b"2"]
-        assert answer(client.status("Archive", "(MESSAGES)")) == [b'"Archive" (MESSAGES 1)']
-        answer(client.select("Archive", readonly=True))
+        assert answer(client.status("Kept", "(MESSAGES)")) == [b'"Kept" (MESSAGES 1)']
+        answer(client.select("Kept", readonly=True))
         assert answer(client.fetch("1", "(RFC822.SIZE)"))[0] == b"1 (RFC822.SIZE 93)"
         client.logout()
         deadline = time.monotonic() + 20
@@ -123,7 +139,6 @@ def test_mutt_saves_what_it_sends(tmp_path):
     need_program("mutt")
     with Readers(tmp_path) as readers:
         client = readers.client()
-        answer(client.create("Sent"))
         (tmp_path / "muttrc").write_text(
             f'set folder="imap://127.0.0.1:{readers.imap_port}/"\nset imap_user="{ADDRESS}"\n'
             f'set imap_pass="{PASSWORD}"\nset ssl_starttls=no\nset ssl_force_tls=no\n'
@@ -147,7 +162,6 @@ Port {port}
 User {user}
 Pass {password}
 SSLType None
-AuthMechs LOGIN
 Timeout 120
 
 IMAPStore far

@@ -43,6 +43,13 @@ address = "127.0.0.1"
 port = {imap}
 
 [[listener]]
+name = "imaps"
+kind = "imap"
+address = "127.0.0.1"
+port = {imaps}
+tls = "implicit"
+
+[[listener]]
 name = "pop3"
 kind = "pop3"
 address = "127.0.0.1"
@@ -55,6 +62,7 @@ address = "127.0.0.1"
 port = {pop3s}
 tls = "implicit"
 """
+PORTS = ("submission", "submissions", "pop3", "pop3s", "imap", "imaps")
 _numbers = itertools.count(1)
 
 
@@ -63,7 +71,7 @@ class Place:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.ports = {name: free_port() for name in ("submission", "submissions", "pop3", "pop3s", "imap")}
+        self.ports = {name: free_port() for name in PORTS}
         self.appliance = Appliance(root, free_port(), more=LISTENERS.format(**self.ports), smtp_workers=1)
 
     def account(self, messages: int = 0) -> str:
@@ -205,6 +213,37 @@ def test_gsasl_binds_scram_to_the_tls_connection(place, version):
         "--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{version}", text=". LOGOUT\r\n",
     )  # fmt: skip
     assert ". OK" in done.stdout, done.stdout + done.stderr
+
+
+def test_gsasl_logs_in_with_scram_where_there_is_nothing_to_bind(place):
+    address = place.account()
+    done = run(
+        tool("gsasl"), "--client", "--imap", "--connect", f"127.0.0.1:{place.ports['imap']}",
+        "--mechanism", "SCRAM-SHA-256", "--authentication-id", address, "--password", PASSWORD, "--verbose",
+        text=". LOGOUT\r\n",
+    )  # fmt: skip
+    assert ". OK" in done.stdout, done.stdout + done.stderr
+
+
+def test_mbsync_logs_in_with_scram(place):
+    """Cyrus SASL refuses more iterations than 65,536; mbsync then waits without a word until it is cut off."""
+    address = place.account(2)
+    near = place.root / f"near-{address}"
+    near.mkdir()
+    config = place.file(
+        f"mbsync-{address}",
+        f'FSync no\nIMAPAccount a\nHost 127.0.0.1\nPort {place.ports["imap"]}\nUser {address}\nPass "{PASSWORD}"\n'
+        "SSLType STARTTLS\n"
+        f"CertificateFile {place.root}/mbsync.pem\n\nIMAPStore far\nAccount a\n\n"
+        f"MaildirStore near\nPath {near}/\nInbox {near}/INBOX\nSubFolders Verbatim\n\n"
+        "Channel all\nFar :far:\nNear :near:\nPatterns INBOX\nCreate Near\nSyncState *\n",
+    )
+    certificate = ssl.get_server_certificate(("127.0.0.1", place.ports["imaps"]))
+    (place.root / "mbsync.pem").write_text(certificate)
+    done = run(tool("mbsync"), "-D", "-c", config, "all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Authenticating with SASL mechanism SCRAM-SHA-256" in done.stdout + done.stderr
+    assert len([*near.glob("INBOX/*/*")]) >= 2
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "scram-sha-256"])

@@ -1,6 +1,7 @@
 """Which certificate serves whom, what happens when files change, and which tickets are good."""
 
 import asyncio
+import hashlib
 import shutil
 import ssl
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from relay.config import Config
-from relay.config.model import CertificateFiles, TlsSettings
+from relay.config.model import CertificateFiles, Listener, TlsSettings
 from relay.net import _tickets
 from relay.net.certificates import CertificateError, Files
 from relay.net.tickets import HOUR, TicketKeys
@@ -27,7 +28,7 @@ class World:
     """One process's TLS."""
 
     def __init__(self, folder: Path, *pairs: Files | tuple[Files, tuple[str, ...]], keys: TicketKeys | None = None,
-                 **settings: Any) -> None:  # fmt: skip
+                 profiles: tuple[str, ...] = ("modern",), **settings: Any) -> None:  # fmt: skip
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.cells = array("Q", [0]) * metrics.ROW_CELLS
         wanted = [pair if isinstance(pair[0], Files) else (pair, ()) for pair in pairs]
@@ -35,6 +36,7 @@ class World:
             hostname="mx.example.org",
             data_dir=folder / "data",
             tls=TlsSettings(**settings),
+            listeners=tuple(Listener(each, "mx", "127.0.0.1", 0, tls_profile=each) for each in profiles),
             certificates=tuple(CertificateFiles(*files, names) for files, names in wanted),
         )
         self.tls = ServerTls(
@@ -45,10 +47,10 @@ class World:
         )
 
     def visit(self, name: str | None = None, session: ssl.SSLSession | None = None,
-              context: ssl.SSLContext | None = None) -> MemoryClient:  # fmt: skip
+              context: ssl.SSLContext | None = None, profile: str = "modern") -> MemoryClient:  # fmt: skip
         """A client's handshake."""
         client = MemoryClient(context, name=name, session=session)
-        self.server = self.tls.accept()
+        self.server = self.tls.of(profile).accept()
         client.shake(self.server)
         return client
 
@@ -104,6 +106,51 @@ def test_both_kinds_of_key_serve_both_versions(tmp_path, rsa_key, version):
     assert world.server.is_established
 
 
+KINDS_OF_CIPHERS = {
+    "ECDHE-RSA-AES128-GCM-SHA256": ("modern", "intermediate", "opportunistic"),
+    "ECDHE-ECDSA-CHACHA20-POLY1305": ("modern", "intermediate", "opportunistic"),
+    "DHE-RSA-AES256-GCM-SHA384": ("intermediate", "opportunistic"),
+    "ECDHE-RSA-AES256-SHA384": ("opportunistic",),
+    "ECDHE-ECDSA-AES128-SHA": ("opportunistic",),
+    "ECDHE-RSA-AES128-SHA": ("opportunistic",),
+    "DHE-RSA-AES128-SHA": ("opportunistic",),
+    "AES256-GCM-SHA384": ("opportunistic",),
+    "AES128-SHA": ("opportunistic",),
+    "ADH-AES128-SHA256": (),
+    "NULL-SHA256": (),
+}
+
+
+@pytest.mark.parametrize("profile", ["modern", "intermediate", "opportunistic"])
+@pytest.mark.parametrize("cipher", KINDS_OF_CIPHERS)
+def test_each_profile_has_its_ciphers(all_profiles, profile, cipher):
+    """With the certificates that Relay makes itself: one of each kind of key."""
+    context = client_context(ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+    if profile not in KINDS_OF_CIPHERS[cipher]:
+        with pytest.raises(TlsError) as raised:
+            all_profiles.visit(context=context, profile=profile)
+        assert raised.value.kind == "no_agreement"
+        return
+    all_profiles.visit(context=context, profile=profile)
+    assert all_profiles.server.summary == f"TLSv1.2 {cipher}"
+
+
+@pytest.mark.parametrize("profile", ["modern", "intermediate", "opportunistic"])
+def test_the_best_that_both_have_is_taken(all_profiles, profile):
+    """Whatever the client likes best: it may be old, or somebody may have put its list into another order."""
+    context = client_context(ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers("AES128-SHA:DHE-RSA-AES128-SHA:ECDHE-RSA-AES128-SHA:ECDHE-RSA-AES128-GCM-SHA256")
+    all_profiles.visit(context=context, profile=profile)
+    assert all_profiles.server.summary == "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256"
+
+
+@pytest.fixture(scope="module")
+def all_profiles(tmp_path_factory) -> World:
+    """A process with a listener of each profile."""
+    return World(tmp_path_factory.mktemp("profiles"), profiles=("modern", "intermediate", "opportunistic"))
+
+
 # ---- names ----------------------------------------------------------------------------------------------------------
 
 
@@ -132,6 +179,64 @@ def test_configured_names_take_the_place_of_those_in_the_certificate(tmp_path):
     assert world.serial("b.example") == serial_of(first)
 
 
+def one_kind(kind: str) -> ssl.SSLContext:
+    """A client that can check no other certificates."""
+    context = client_context(ssl.TLSVersion.TLSv1_2)
+    context.set_ciphers("ECDHE-ECDSA-AES128-GCM-SHA256" if kind == "ec" else "ECDHE-RSA-AES128-GCM-SHA256")
+    return context
+
+
+def served(world: World, kind: str, name: str | None = None) -> int:
+    return serial(world.visit(name, context=one_kind(kind)).tls.getpeercert(binary_form=True))
+
+
+@pytest.mark.parametrize("wanted", [(), ("mx.example.org",)], ids=["of the certificates", "of the configuration"])
+def test_two_certificates_of_one_name_serve_whom_each_can(tmp_path, wanted):
+    pairs = {kind: make_pair(tmp_path, "mx.example.org", stem=kind, rsa_key=kind == "rsa") for kind in ("rsa", "ec")}
+    other = make_pair(tmp_path, "b.example", stem="other")
+    world = World(tmp_path, (pairs["rsa"], wanted), (other, ()), (pairs["ec"], wanted))
+    for kind, files in pairs.items():
+        for name in ("mx.example.org", None, "elsewhere.example"):
+            assert served(world, kind, name) == serial_of(files), (kind, name)
+    assert served(world, "ec", "b.example") == serial_of(other)
+    with pytest.raises(TlsError):
+        served(world, "rsa", "b.example")
+
+
+def test_one_of_two_certificates_can_be_replaced(tmp_path):
+    live, fixed = Live(tmp_path / "x", "a.example"), make_pair(tmp_path, "a.example", rsa_key=True)
+    world = World(tmp_path, live.files, fixed)
+    new = live.swap()
+    for _ in range(2):
+        world.tls.look()
+    assert served(world, "ec") == serial_of(new)
+    assert served(world, "rsa") == serial_of(fixed)
+
+
+def test_two_certificates_with_one_kind_of_key_cannot_be_given_one_name(tmp_path):
+    pairs = [(make_pair(tmp_path, "a.example", stem=stem), ("a.example",)) for stem in "12"]
+    with pytest.raises(CertificateError, match=r'certificate\[2\]: "a.example" gets certificate 1 already'):
+        World(tmp_path, *pairs)
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_the_channel_binding_is_that_of_the_certificate_that_was_shown(tmp_path, kind):
+    """RFC 5929 4.1."""
+    world = World(tmp_path)
+    client = world.visit(context=one_kind(kind))
+    shown = hashlib.sha256(client.tls.getpeercert(binary_form=True) or b"").digest()
+    assert world.server.bindings["tls-server-end-point"] == shown
+    again = world.visit(context=client.context, session=client.session)
+    assert again.tls.session_reused
+    assert "tls-server-end-point" not in world.server.bindings, "nobody knows which it was"
+
+
+def test_the_certificates_that_we_make_stay_the_same(tmp_path):
+    first = [each.pair.der for each in World(tmp_path).tls.served_for(None).certificates]
+    assert [each.pair.kind for each in World(tmp_path).tls.served_for(None).certificates] == ["ec", "rsa"]
+    assert [each.pair.der for each in World(tmp_path).tls.served_for(None).certificates] == first
+
+
 def test_everything_that_is_wrong_is_told_at_once(tmp_path):
     good, bad = make_pair(tmp_path, "a.example", stem="1"), make_pair(tmp_path, "b.example", stem="2")
     shutil.copy(good.key, bad.key)
@@ -151,8 +256,8 @@ def test_a_key_that_openssl_refuses_is_refused_here(tmp_path):
 
 def test_without_a_certificate_one_is_made_for_the_host_name(tmp_path):
     world = World(tmp_path)
-    assert world.tls.certificate_for(None).names == ("mx.example.org",)
-    assert world.serial("mx.example.org") == serial_of(world.tls.certificate_for(None).files)
+    assert world.tls.served_for(None).certificates[0].names == ("mx.example.org",)
+    assert world.serial("mx.example.org") == serial_of(world.tls.served_for(None).certificates[0].files)
 
 
 def test_a_server_that_brings_its_own_tls_serves_the_same(tmp_path):
@@ -279,11 +384,11 @@ def test_another_kind_of_key_takes_the_place_of_the_old_one(tmp_path):
 def test_only_the_pair_that_changed_is_read_again(tmp_path):
     live, other = Live(tmp_path / "x", "a.example"), make_pair(tmp_path, "b.example")
     world = World(tmp_path, live.files, other)
-    before = world.tls.certificate_for("b.example")
+    before = world.tls.served_for("b.example").certificates[0]
     live.swap()
     for _ in range(2):
         world.tls.look()
-    assert world.tls.certificate_for("b.example") is before
+    assert world.tls.served_for("b.example").certificates[0] is before
 
 
 def test_a_connection_in_the_middle_of_its_handshake_goes_on_with_the_old_pair(tmp_path):

@@ -69,6 +69,32 @@ def test_a_response_above_12288_octets_ends_the_exchange_and_only_that():
     assert peer.say("A" * 12284) == ["334 UGFzc3dvcmQ6"], "longer than a command may be"
 
 
+@pytest.mark.parametrize(
+    ("lines", "stage"),
+    [(["AUTH LOGIN"], "mechanism"), (["AUTH LOGIN", coded("anna@local.test")], "name"),
+     ([f"AUTH SCRAM-SHA-256 {coded('n,,n=anna@local.test,r=x')}"], "challenge")],
+)  # fmt: skip
+@pytest.mark.parametrize("end", ["lost", "timeout"])
+def test_an_exchange_that_the_client_leaves_is_counted(lines, stage, end):
+    world = stand()
+    peer = world.connect().hello()
+    for line in lines:
+        assert peer.say(line)[0].startswith("334")
+    if end == "timeout":
+        world.pass_time(400)
+    peer.session.lost()
+    assert world.logins.came_to == [Trouble.ABANDONED]
+    assert world.logins.begun.stage == stage
+
+
+def test_an_exchange_that_has_ended_is_not_counted_again():
+    world = stand()
+    peer = logged_in(world)
+    peer.session.lost()
+    world.connect().hello().session.lost()
+    assert world.logins.came_to == []
+
+
 def test_what_comes_while_a_password_is_checked_waits():
     world = stand()
     world.logins.waits = object()  # an awaitable that nobody awaits

@@ -73,9 +73,8 @@ class MemoryClient:
     def __init__(self, context: ssl.SSLContext | None = None, *, name: str | None = None,
                  session: ssl.SSLSession | None = None) -> None:  # fmt: skip
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = (context or client_context()).wrap_bio(
-            self.incoming, self.outgoing, server_hostname=name, session=session
-        )
+        self.context = context or client_context()
+        self.tls = self.context.wrap_bio(self.incoming, self.outgoing, server_hostname=name, session=session)
         self.is_done = False
 
     def step(self) -> bytes:

@@ -357,3 +357,31 @@ def test_a_listener_without_tls_offers_none(sink: Sink, tmp_path: Path) -> None:
         assert not any("STARTTLS" in line for line in client.say("EHLO a.test"))
         assert client.say("STARTTLS")[0].startswith("502 ")
         assert (relay.data / "tls" / "self-signed.pem").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("cipher", "where"),
+    [
+        ("ECDHE-RSA-AES128-GCM-SHA256", ("mx", "submissions")),
+        ("ECDHE-ECDSA-AES128-GCM-SHA256", ("mx", "submissions")),
+        ("ECDHE-RSA-AES256-SHA384", ("mx",)),
+        ("ECDHE-ECDSA-AES256-SHA", ("mx",)),
+        ("DHE-RSA-AES128-GCM-SHA256", ("mx",)),
+        ("DHE-RSA-AES256-SHA", ("mx",)),
+        ("AES128-SHA", ("mx",)),
+    ],
+)
+def test_other_servers_need_not_fall_back_to_clear_text_and_people_get_good_ciphers_only(relay, cipher, where):
+    """RFC 7435: whatever is encrypted beats clear text."""
+    need(shutil.which("openssl") is not None, "openssl is not installed")
+    places = {
+        "mx": ["-starttls", "smtp", "-connect", f"127.0.0.1:{relay.smtp_port}"],
+        "submissions": ["-connect", f"127.0.0.1:{submissions_port(relay)}"],
+    }
+    for name, words in places.items():
+        done = subprocess.run(
+            ["openssl", "s_client", *words, "-tls1_2", "-cipher", cipher],
+            input="QUIT\r\n", capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        agreed = f"Cipher is {cipher}" in done.stdout
+        assert agreed == (name in where), (name, done.stdout + done.stderr)
