@@ -21,6 +21,7 @@ OUR_WORDS: Final = {
     'address (auth.senders = "own"; "any" lets accounts write as everybody).',
     "Your account may not write as this author": "The account that logged in wrote From somebody else "
     '(auth.senders = "own"; "any" lets accounts write as everybody).',
+    "The message names no author": "A submission needs a From field (RFC 6409 8), and its reverse-path could not be one.",
     "Relaying denied": "The recipient's domain is none of ours (domains.local, relay_domain), and the client is "
     "neither in trusted_networks nor logged in.",
     "No valid recipients": "Every recipient was refused; why stands with each.",
