@@ -7,9 +7,9 @@ It wires smtp, policy and spool together and decides nothing. What is committed 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
@@ -77,13 +77,15 @@ async def main(worker: Worker) -> None:
         )
         acceptors.open(worker, listener.name, service)
     worker.ready()
-    await worker.draining.wait()
+
+    def when_empty(call: Callable[[], None]) -> None:
+        """After a reload; the new generation's worker takes over what was adopted."""
+        if adopter is not None:
+            adopter.close()
+        context.when_empty(call)
 
     try:
-        empty = asyncio.Event()
-        context.drain(empty.set)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(empty.wait(), worker.seconds_left())
+        await worker.serve_out(when_empty, context.drain)
     finally:
         context.abort()
         acceptors.close()
