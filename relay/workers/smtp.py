@@ -19,6 +19,7 @@ from relay.policy.policy import Policy
 from relay.smtp import ServerContext, Service, SmtpAcceptor
 from relay.telemetry.sink import LogSink
 from relay.workers import parts
+from relay.workers.fullness import Fullness
 from relay.workers.links import LogLinks
 from relay.workers.ports import directions
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
@@ -33,7 +34,8 @@ async def main(worker: Worker) -> None:
     config = worker.config
     sink = parts.make_sink(worker)
     accounts = AccountFile(config.accounts_path)
-    policy = make_policy(worker, accounts, sink)
+    fullness = Fullness.of(config)
+    policy = make_policy(worker, accounts, fullness, sink)
     meter = parts.SpoolMeter(worker.context.row)
     links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
     writer = parts.open_log(worker, sink, meter, links.committed)
@@ -90,6 +92,8 @@ async def main(worker: Worker) -> None:
         context.abort()
         acceptors.close()
         await authenticator.close()
+        if fullness is not None:
+            fullness.close()
         await writer.close()
         if adopter is not None:
             adopter.close()
@@ -138,10 +142,10 @@ class Acceptors:
             acceptor.resume()
 
 
-def make_policy(worker: Worker, accounts: AccountFile, sink: LogSink) -> Policy:
+def make_policy(worker: Worker, accounts: AccountFile, fullness: Fullness | None, sink: LogSink) -> Policy:
     """The tables; a file that cannot be read refuses this configuration."""
     try:
-        policy = Policy(worker.config, accounts)
+        policy = Policy(worker.config, accounts, fullness)
     except (OSError, ValueError, AccountError) as fault:
         raise StartError(str(fault)) from fault
     warn_of_postmaster(policy, sink)
