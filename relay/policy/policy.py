@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -54,11 +54,20 @@ class Accounts(Protocol):
         """Whether the file has changed since it was read."""
 
 
+class Mailboxes(Protocol):
+    """What is known of the room in mailboxes (relay/workers/fullness.py)."""
+
+    def judge(self, accounts: Sequence[bytes], octets: int) -> Answer:
+        """Refuses a message of so many octets (0: nobody has said) when none of the accounts has room for it."""
+
+
 class Policy:
     """The tables of one worker; see the module's text for the rules."""
 
-    def __init__(self, config: Config, accounts: Accounts) -> None:
-        """Raises OSError or ValueError when a ``recipients_file`` cannot be read."""
+    def __init__(self, config: Config, accounts: Accounts, mailboxes: Mailboxes | None = None) -> None:
+        """``mailboxes`` is asked about room where it is given. Raises OSError or ValueError when a ``recipients_file``
+        cannot be read."""
+        self._mailboxes = mailboxes
         self._accounts = accounts
         self._delimiter = config.smtp.recipient_delimiter
         self._local = frozenset(domain.encode() for domain in config.domains.local)
@@ -105,7 +114,10 @@ class Policy:
         """Judges one recipient, ``local@domain`` with the domain in lower case, or ``postmaster`` alone."""
         local, _, domain = recipient.rpartition(b"@")
         if domain in self._local:
-            return self._at_local_domain(local, recipient)
+            answer = self._at_local_domain(local, recipient)
+            if answer is None and self._mailboxes is not None:
+                return self._mailboxes.judge((self._account_of(recipient),), session.octets)
+            return answer
         if not local:
             return self._to_postmaster(recipient)
         may_send_anywhere = session.is_trusted or session.account
@@ -127,12 +139,19 @@ class Policy:
         return Verdict(ANNOTATE, recipient=bare) if answer is None and domain[:-1] in self._local else answer
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
-        """Judges a submission (RFC 6409 8); what the RFCs forbid elsewhere has been refused by the session.
+        """Judges the author of a submission (RFC 6409 8), then whether there is room for the message; what the RFCs
+        forbid elsewhere has been refused by the session."""
+        author = self._judge_author(session, content) if session.is_submission else None
+        if self._mailboxes is None or (author is not None and author.kind != ANNOTATE):
+            return author
+        room = self._judge_room(session)
+        if room is None or author is None:
+            return author if room is None else room
+        return room if isinstance(room, Verdict) else _either(room, author)
 
-        Refuses accounts that write as somebody else, and gives a message without From the one that its sender has.
-        """
-        if not session.is_submission:
-            return None
+    def _judge_author(self, session: SessionView, content: list[bytes]) -> Verdict | None:
+        """Refuses accounts that write as somebody else, and gives a message without From the one that its sender
+        has."""
         header = _header_section(content)
         if session.account and self._checks_senders:
             author = foreign_author(header, session.account, self._delimiter, self._senders)
@@ -144,6 +163,24 @@ class Policy:
         if not author_address or not author_address.isascii() or _RESENT.search(header):
             return reject(NO_AUTHOR)
         return Verdict(ANNOTATE, fields=(b"From: <%b>\r\n" % author_address,))
+
+    def _judge_room(self, session: SessionView) -> Answer:
+        """The content is there and its size known: it is refused when nobody of all whom it is for has room for it.
+        Where others have, those without get a bounce."""
+        assert self._mailboxes is not None
+        accounts = []
+        for recipient in session.recipients:
+            if recipient.rpartition(b"@")[2] not in self._local:
+                return None
+            accounts.append(self._account_of(recipient))
+        return self._mailboxes.judge(accounts, session.octets)
+
+    def _account_of(self, recipient: bytes) -> bytes:
+        """The account of an accepted recipient at a local domain."""
+        if recipient in self._addresses:
+            return recipient
+        address = recipient.lower()
+        return address if address in self._addresses else base_address(address, self._delimiter)
 
     def _at_local_domain(self, local: bytes, recipient: bytes) -> Answer:
         if recipient in self._addresses:
@@ -183,6 +220,10 @@ class Policy:
         if domain not in self._local and domain != self._hostname:
             return False
         return not {address.lower(), base_address(address.lower(), self._delimiter)} & self._addresses
+
+
+async def _either(asked: Awaitable[Verdict | None], otherwise: Verdict) -> Verdict:
+    return await asked or otherwise
 
 
 def postmaster_trouble(config: Config, accounts: Accounts) -> tuple[str, bool]:
