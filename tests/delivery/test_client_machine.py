@@ -15,12 +15,12 @@ from tests.delivery.peer import CUT, Peer, RecordingOwner, converse, machine_for
 UTF8_HEADER = "Subject: käse\r\n\r\nx\r\n".encode()
 UTF8_BODY = "Subject: cheese\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nkäse\r\n".encode()
 UTF8_PART = (
-    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=käse\r\n\r\nx\r\n"
-    "--b--\r\n"
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    "--b\r\nContent-Disposition: attachment; filename=käse\r\n\r\nx\r\n--b--\r\n"
 ).encode()
 UTF8_MESSAGE = (
-    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/global\r\n\r\nSubject: käse\r\n\r\nx\r\n"
-    "--b--\r\n"
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    "--b\r\nContent-Type: message/global\r\n\r\nSubject: käse\r\n\r\nx\r\n--b--\r\n"
 ).encode()
 HELLO = b"250-peer.test\r\n250-PIPELINING\r\n250-8bitmime\r\n250-SMTPUTF8\r\n250 SIZE 1000\r\n"
 
@@ -244,7 +244,7 @@ def test_replies_ahead_of_their_commands_end_the_session():
     ],
 )
 def test_552_to_rcpt_is_too_many_recipients_only_where_it_can_be(extensions, reply, place, kind, status):
-    """RFC 5321 4.5.3.1.10 against 4.2.1 and 4.2.3: not to the first recipient, nor with a status that says otherwise."""
+    """RFC 5321 4.5.3.1.10 against 4.2.1, 4.2.3: not to the first recipient, nor with a status that says otherwise."""
     for count in range(3):  # in the first transaction, and in those that may be in flight behind a proven one
         owner = RecordingOwner([message(number, 2) for number in range(count + 1)])
         converse(machine_for(owner), Peer({("rcpt", 2 * count + place): reply}, extensions=extensions))
