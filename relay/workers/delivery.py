@@ -141,7 +141,7 @@ class DeliveryWorker:
         )
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
         self._control = QueueControl(
-            self._scheduler, self._reader, self._journaling, self._settler, sink, self._changed
+            self._scheduler, self._reader, self._journaling, self._settler, self._remote, sink, self._changed
         )
         self._copier = Copier(self._scheduler, self._reader, self._writer, self._journaling, sink, row)
         self._queue_meter = QueueMeter(self._scheduler, self._queue_intake, row)
@@ -351,6 +351,8 @@ class DeliveryWorker:
             case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts):
                 self._foreign.deliver(link, token, (log, segment, offset), indexes, key, hosts)
                 self._changed()
+            case ("how", int() as token):
+                self._foreign.how(link, token)
             case _:
                 raise FrameError(f"unknown message {message[:1]!r}")
 
@@ -359,6 +361,8 @@ class DeliveryWorker:
         match message:
             case ("outcomes", int() as token, told):
                 self._remote.outcomes(token, told)
+            case ("how", int() as token, waits_for, next_at, *said):
+                self._remote.told_how(token, waits_for, next_at, tuple(said))
             case _:
                 raise FrameError(f"unknown message {message[:1]!r}")
 

@@ -569,3 +569,42 @@ def test_no_stream_of_replies_loses_a_delivery(replies, lmtp, flags):
     machine.eof()
     owner.check_all_came_back()
     assert machine.is_closed
+
+
+ENDLESS = b"550-5.7.1 no\r\n" * 4_000
+
+
+@pytest.mark.parametrize("extensions", [(b"PIPELINING",), (b"8BITMIME",)])
+def test_a_refusal_that_does_not_end_counts_for_what_it_answers_and_for_nothing_else(extensions):
+    """RFC 5321 4.2.1: permanent is permanent, however many lines it has. The session cannot go on."""
+    owner = RecordingOwner([message(1, 3)])
+    converse(machine_for(owner), Peer({("rcpt", 1): ENDLESS}, extensions=extensions))
+    first, second, third = owner.of(0)
+    assert (second.kind, second.code, second.status) == (FAILED, 550, "5.7.1")
+    assert second.text.startswith("no no no")
+    assert len(second.text) <= 1000
+    assert {first.kind, third.kind} == {DEFERRED}
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("mail", FAILED), ("data", FAILED), ("reply", FAILED)])
+def test_a_refusal_of_the_message_that_does_not_end_refuses_the_message(stage, kind):
+    owner = RecordingOwner([message(1), message(2)])
+    converse(machine_for(owner), Peer({(stage, 0): ENDLESS}))
+    assert {outcome.kind for outcome in owner.of(0)} == {kind}
+    assert (
+        all(outcome.kind == DEFERRED for outcome in owner.outcomes.get(id(owner.taken[-1]), []))
+        or len(owner.taken) == 1
+    )
+
+
+def test_an_endless_success_is_none():
+    owner = RecordingOwner([message(1)])
+    converse(machine_for(owner), Peer({("reply", 0): b"250-ok\r\n" * 10_000}))
+    assert {outcome.kind for outcome in owner.of(0)} == {DEFERRED}
+
+
+def test_an_endless_refusal_of_a_transaction_in_flight_refuses_no_other():
+    owner = RecordingOwner([message(number) for number in range(6)])
+    converse(machine_for(owner), Peer({("rcpt", 6): ENDLESS}, extensions=(b"PIPELINING", b"CHUNKING")))
+    failed = [outcome for outcomes in owner.outcomes.values() for outcome in outcomes if outcome.kind == FAILED]
+    assert len(failed) <= 1

@@ -154,9 +154,8 @@ class Appliance:
         return [json.loads(line) for line in self.run("queue", "list", "--json", *words, check=False).splitlines()]
 
     def waiting(self) -> list[dict[str, Any]]:
-        """``queue`` in one order, without the host that was asked last: that is not kept on the disk."""
-        entries = [{key: value for key, value in each.items() if key != "next_hop"} for each in self.queue()]
-        return sorted(entries, key=lambda each: (each["queue_id"], each["recipients"]))
+        """``queue`` in one order."""
+        return sorted(self.queue(), key=lambda each: (each["queue_id"], each["recipients"]))
 
     def send(
         self,
