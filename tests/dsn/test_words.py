@@ -1,4 +1,4 @@
-"""The part of a DSN for people: what this server judged itself is told as that, and nothing that was not so (RFC 6522 3)."""
+"""The part of a DSN for people: what this server judged itself is told as that, and nothing else (RFC 6522 3)."""
 
 from __future__ import annotations
 
