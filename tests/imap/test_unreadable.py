@@ -113,7 +113,7 @@ def test_an_account_whose_folder_cannot_be_used_is_told_so(tmp_path):
     peer = Peer(world.session())
     said = peer.send(b"l LOGIN anna secret\r\n")
     assert said == b"l NO [UNAVAILABLE] The mailbox cannot be read or written now\r\n"
-    assert peer.send(b"m LIST \"\" *\r\n").startswith(b"m BAD")
+    assert peer.send(b'm LIST "" *\r\n').startswith(b"m BAD")
     (tmp_path / "anna@local.test").unlink()
     peer.login()
     assert not peer.session.is_over

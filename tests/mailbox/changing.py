@@ -72,7 +72,10 @@ def state(folder: Path) -> State:
     for name in store.names():
         view = store.open(name, read_only=True)
         found[name] = sorted(
-            (read(view, index), tuple(sorted(each for each in view.flag_names(view.flags[index]) if each != "\\Recent")))
+            (
+                read(view, index),
+                tuple(sorted(each for each in view.flag_names(view.flags[index]) if each != "\\Recent")),
+            )
             for index in range(len(view))
         )
         annotations[name] = dict(store.annotations(name))

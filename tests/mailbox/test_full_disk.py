@@ -77,7 +77,9 @@ def test_what_is_said_is_so_at_every_amount_of_room(disk, original, command):
         meant = changing.uids(folder)
         with contextlib.ExitStack() as stack:
             is_done = changing.carry_out(
-                folder, command, lambda: stack.enter_context(room(disk, blocks, files))  # noqa: B023 - called here
+                folder,
+                command,
+                lambda: stack.enter_context(room(disk, blocks, files)),  # noqa: B023 - called here
             )
             if command in READS + REMOVES:
                 assert is_done, (blocks, files)
@@ -129,7 +131,12 @@ def test_new_mail_that_cannot_be_logged_keeps_nobody_out(disk, original):
             (new / f"{number:06d}.M1.{'x' * 180}").touch() if number < 200 else None
         stack.enter_context(room(disk, 0, None))
         peer = changing.session(folder)
-        for command in ("STATUS INBOX (MESSAGES)", "SELECT INBOX", "FETCH 1:* (UID FLAGS)", "STORE 1 +FLAGS (\\Deleted)"):
+        for command in (
+            "STATUS INBOX (MESSAGES)",
+            "SELECT INBOX",
+            "FETCH 1:* (UID FLAGS)",
+            "STORE 1 +FLAGS (\\Deleted)",
+        ):
             assert b"a OK" in peer.send(f"a {command}\r\n".encode()), command
         assert changing.pop3(folder)
     store = FolderStore(folder / ACCOUNT)
