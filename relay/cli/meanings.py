@@ -23,12 +23,13 @@ OUR_WORDS: Final = {
     '(auth.senders = "own"; "any" lets accounts write as everybody).',
     "Relaying denied": "The recipient's domain is none of ours (domains.local, relay_domain), and the client is "
     "neither in trusted_networks nor logged in.",
-    "No mailbox is set up for postmaster": "There is no account yet that mail for postmaster could go to (relay account "
-    "add; postmaster). The client will try again.",
-    "The message names no author": "A submission needs a From field with an address in it (RFC 6409 8, RFC 5322 3.6.2).",
-    "Header section cannot be read": "A line of the header section is no header field, so nobody can tell who wrote it.",
-    "Wait for the reply": "The client sent more before it had the reply, as programs do that were tricked into sending "
-    "text (smtp.early_talk).",
+    "No mailbox is set up for postmaster": "There is no account yet that mail for postmaster could go to (relay "
+    "account add; postmaster). The client will try again.",
+    "The message names no author": "A submission needs a From field with an address in it (RFC 6409 8, RFC 5322 3.6).",
+    "Header section cannot be read": "A line of the header section is no header field, so nobody can tell who wrote "
+    "it.",
+    "Wait for the reply": "The client sent more before it had the reply, as programs do that were tricked into "
+    "sending text (smtp.early_talk).",
     "You spoke before the greeting": "The client did not wait for the greeting, as programs do that send unwanted mail "
     "(smtp.early_talk, smtp.banner_delay).",
     "No valid recipients": "Every recipient was refused; why stands with each.",
