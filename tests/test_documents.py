@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -30,8 +31,8 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
-def fenced(language: str) -> list[object]:
-    found = []
+def fenced(language: str) -> list[Any]:
+    found: list[Any] = []
     for document in DOCUMENTS:
         for number, match in enumerate(FENCE.finditer(document.read_text("utf-8"))):
             if match[1] == language:

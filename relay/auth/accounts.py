@@ -211,7 +211,10 @@ class AccountFile:
         return self.hasher.hash(normal(password)), keys
 
     def _refresh(self) -> None:
-        fingerprint = self._fingerprint()
+        try:
+            fingerprint = self._fingerprint()
+        except OSError as fault:  # a folder above it is closed to us
+            raise AccountError(f"{self._path}: cannot be read: {fault.strerror}") from fault
         if fingerprint == self._seen:
             return
         entries = _read(self._path)

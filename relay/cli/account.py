@@ -15,8 +15,9 @@ from relay.auth import AccountError, AccountFile
 from relay.auth.entries import Account
 from relay.auth.passwords import weakness
 from relay.cli import app_password, configuration, exits
-from relay.cli.data_dir import make_data_dir
+from relay.cli.data_dir import enter_or_stop, make_data_dir
 from relay.config import Config
+from relay.config.kinds import Mail
 from relay.mailbox.maildir import folder_of
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -54,6 +55,10 @@ def add(
 ) -> None:
     """Add the account ADDRESS (local-part@domain); asks for a password."""
     config = configuration.load_or_stop(config_path)
+    try:
+        Mail().parse(address)
+    except ValueError as fault:
+        raise click.BadParameter(str(fault), param_hint="ADDRESS") from None
     password = _password(password_stdin, generate)
     _refuse_weak(password, address, allow_weak)
     added = _change(lambda accounts: accounts.add(address, password), config)
@@ -73,6 +78,7 @@ def passwd(
 ) -> None:
     """Give the account ADDRESS a new password."""
     config = configuration.load_or_stop(config_path)
+    _found(config, address)  # before anybody thinks of a password
     password = _password(password_stdin, generate)
     _refuse_weak(password, address, allow_weak)
     changed = _change(lambda accounts: accounts.passwd(address, password), config)
@@ -96,6 +102,7 @@ def remove(address: str, as_json: bool, config_path: Path | None) -> None:
 def list_accounts(as_json: bool, config_path: Path | None) -> None:
     """Print the accounts' addresses, one a line, in the order they were added."""
     config = configuration.load_or_stop(config_path)
+    enter_or_stop(config)
     try:
         accounts = AccountFile.of(config).list()
     except AccountError as error:
@@ -111,13 +118,7 @@ def list_accounts(as_json: bool, config_path: Path | None) -> None:
 def show(address: str, as_json: bool, config_path: Path | None) -> None:
     """Print what is known of the account ADDRESS: its mailbox, how it can log in, its app passwords."""
     config = configuration.load_or_stop(config_path)
-    try:
-        account = AccountFile(config.accounts_path).find(address)
-    except AccountError as error:
-        exits.stop(exits.PROBLEM, str(error))
-    if account is None:
-        exits.stop(exits.PROBLEM, f"there is no account {address}")
-    told = _told(account, config)
+    told = _told(_found(config, address), config)
     if as_json:
         click.echo(json.dumps(told))
         return
@@ -142,9 +143,21 @@ def _told(account: Account, config: Config) -> dict[str, Any]:
     }
 
 
+def _found(config: Config, address: str) -> Account:
+    enter_or_stop(config)
+    try:
+        account = AccountFile(config.accounts_path).find(address)
+    except AccountError as error:
+        exits.stop(exits.PROBLEM, str(error))
+    if account is None:
+        exits.stop(exits.PROBLEM, f"there is no account {address}")
+    return account
+
+
 def _change(change: Callable[[AccountFile], str], config: Config) -> str:
     from relay.supervisor.privileges import PrivilegeError
 
+    enter_or_stop(config)
     try:
         make_data_dir(config)
         return change(AccountFile.of(config))

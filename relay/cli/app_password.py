@@ -12,6 +12,7 @@ import click
 from relay.auth import AccountError, AccountFile
 from relay.auth.entries import PROTOCOLS, AppPassword
 from relay.cli import configuration, exits
+from relay.cli.data_dir import enter_or_stop
 from relay.config import Config
 
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -85,4 +86,5 @@ def remove(address: str, name: str, as_json: bool, config_path: Path | None) -> 
 
 
 def _accounts(config: Config) -> AccountFile:
+    enter_or_stop(config)
     return AccountFile.of(config)

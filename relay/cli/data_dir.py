@@ -28,7 +28,9 @@ def enter_or_stop(config: Config) -> None:
     blocked = next((each for each in (*reversed(folder.parents), folder) if _is_closed(each)), None)
     if blocked is not None:
         owner = privileges.name_of(os.stat(blocked).st_uid)
-        exits.stop(exits.PROBLEM, f"{blocked}: permission denied; ask as root or as {owner}")
+        exits.stop(
+            exits.PROBLEM, f"{blocked}: permission denied; ask as {' or as '.join(dict.fromkeys(('root', owner)))}"
+        )
 
 
 def spool_or_stop(config: Config) -> None:

@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from relay.cli import configuration, exits
+from relay.cli.data_dir import enter_or_stop
 from relay.config import Config
 from relay.config.units import parse_duration, show_size
 
@@ -255,6 +256,7 @@ def _opened(config: Config, address: str, *, make: bool = False) -> Iterator[Fol
     from relay.mailbox.store import FolderStore
     from relay.mailbox.vocabulary import Refused
 
+    enter_or_stop(config)
     try:
         folder = folder_of(config.mail_dir, address.lower().encode())
     except ValueError:

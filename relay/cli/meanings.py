@@ -21,12 +21,18 @@ OUR_WORDS: Final = {
     'address (auth.senders = "own"; "any" lets accounts write as everybody).',
     "Your account may not write as this author": "The account that logged in wrote From somebody else "
     '(auth.senders = "own"; "any" lets accounts write as everybody).',
-    "The message names no author": "A submission needs a From field (RFC 6409 8), and its reverse-path could not be one.",
     "Relaying denied": "The recipient's domain is none of ours (domains.local, relay_domain), and the client is "
     "neither in trusted_networks nor logged in.",
+    "No mailbox is set up for postmaster": "There is no account yet that mail for postmaster could go to (relay "
+    "account add; postmaster). The client will try again.",
+    "The message names no author": "A submission needs a From field with an address in it (RFC 6409 8, RFC 5322 3.6).",
+    "Header section cannot be read": "A line of the header section is no header field, so nobody can tell who wrote "
+    "it.",
+    "Wait for the reply": "The client sent more before it had the reply, as programs do that were tricked into "
+    "sending text (smtp.early_talk).",
+    "You spoke before the greeting": "The client did not wait for the greeting, as programs do that send unwanted mail "
+    "(smtp.early_talk, smtp.banner_delay).",
     "No valid recipients": "Every recipient was refused; why stands with each.",
-    "No mailbox is set up for postmaster": "Nobody could read it: no account is postmaster here (relay account add, or "
-    "name an address with the setting postmaster).",
     "Too many connections from your address": "More connections from one address than smtp.max_connections_per_client.",
     "Too many connections": "More connections than smtp.max_connections.",
     "Too many TLS handshakes": "More TLS handshakes at the same time than tls.max_handshakes. The client will try "
@@ -37,6 +43,9 @@ OUR_WORDS: Final = {
 }
 """How our words begin, where the reason in the log says less."""
 _OUR_STATUSES: Final = {
+    "2.1": "The mailbox does not take mail now.",
+    "3.5": "Something is set up wrongly here (relay check).",
+    "6.0": "The content is not as RFC 5322 has it.",
     "1.1": "The domain is ours and has no such account (relay account list; relay_domain.recipients).",
     "2.2": "The mailbox is full (mailbox.quota; relay mailbox list shows how full).",
     "7.1": "A rule of this server refused it.",

@@ -68,7 +68,7 @@ def command(config_path: Path | None) -> None:
         click.echo(text, err=source.path is not None)
 
     try:
-        code = serve(examination.load, ROLES, on_ready=on_ready, examine=examination.examine)
+        code = serve(examination.load, ROLES, on_ready=on_ready, premises=examination)
     except ConfigErrors as errors:
         configuration.stop_for(errors)
     raise SystemExit(code)
@@ -103,17 +103,22 @@ class Examination:
         if any(each.is_error for each in found):
             raise SystemExit(exits.CONFIGURATION)
 
-    def examine(self, config: Config, endpoints: tuple[Endpoint, ...]) -> list[str]:
-        """What keeps this process, which is the account that serves, from serving ``config``."""
-        from relay.supervisor import ports, premises
+    def of_files(self, config: Config) -> list[str]:
+        """What this process, which is the account that serves, cannot use."""
+        from relay.supervisor import premises
 
         faults = self._errors(premises.needed_by_account(config))
         faults += self._errors(premises.read_certificates(config)[1]) if not faults else []
         faults += self._errors(of_postmaster(config))
-        faults += self._errors(ports.of_listeners(config, endpoints))
         if os.geteuid() != 0 and (fault := premises.unreadable_code()):
             faults.append(fault)
         return faults
+
+    def of_ports(self, config: Config, endpoints: tuple[Endpoint, ...]) -> list[str]:
+        """Of ``endpoints`` those that this process cannot open."""
+        from relay.supervisor import ports
+
+        return self._errors(ports.of_listeners(config, endpoints))
 
     def _errors(self, findings: Iterable[Finding]) -> list[str]:
         assert self._loaded is not None

@@ -15,6 +15,7 @@ import click
 
 from relay.auth import AccountError, AccountFile
 from relay.cli import configuration, exits
+from relay.cli.data_dir import enter_or_stop
 from relay.config import Config
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
@@ -146,11 +147,14 @@ def delete(address: str, name: str, config_path: Path | None) -> None:
 
 def _do(address: str, config_path: Path | None, work: Callable[[Scripts], _T]) -> _T:
     config = configuration.load_or_stop(config_path)
+    enter_or_stop(config)
     try:
         scripts = _scripts(config, address)
         _become_owner(config.data_dir)
         return work(scripts)
-    except (ScriptRefused, AccountError, OSError, ValueError) as fault:
+    except OSError as fault:
+        exits.stop(exits.PROBLEM, f"{fault.filename or config.data_dir}: {fault.strerror or fault}")
+    except (ScriptRefused, AccountError, ValueError) as fault:
         exits.stop(exits.PROBLEM, str(fault))
 
 

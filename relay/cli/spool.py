@@ -53,9 +53,12 @@ def verify(quiet: bool, as_json: bool, config_path: Path | None) -> None:
 def dump(log: int | None, config_path: Path | None) -> None:
     """Print the head and envelope of every record, finished or not, one JSON object a line."""
     from relay.spool import dump as records
+    from relay.spool import list_logs
 
     config = configuration.load_or_stop(config_path)
     spool_or_stop(config)
+    if log is not None and log not in list_logs(config.spool_dir):
+        exits.stop(exits.PROBLEM, f"there is no log {log} in {config.spool_dir}")
     for record in records(config.spool_dir, log):
         envelope = record.envelope
         client = envelope.client._asdict()

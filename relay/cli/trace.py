@@ -68,7 +68,11 @@ def command(
                     file.seek(0)
                     for line in _lines(file):
                         reading(line)
-    except (OSError, EOFError) as fault:  # EOFError: a compressed file that is cut off
+    except OSError as fault:
+        where = f"{fault.filename}: " if fault.filename else ""
+        hint = "; ask as root" if isinstance(fault, PermissionError) else ""
+        exits.stop(exits.PROBLEM, f"The log cannot be read: {where}{fault.strerror or fault}{hint}")
+    except EOFError as fault:  # a compressed file that is cut off
         exits.stop(exits.PROBLEM, f"The log cannot be read: {fault}")
     journeys = search.journeys()
     waiting = _in_queue(config, [each for each in journeys if is_open(each)])

@@ -149,11 +149,11 @@ class Filters:
             self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the script's file cannot be read")
         try:
-            script = own or self._default_script()
+            script = own if own is not None else self._default_script()
         except _DefaultBrokenError as fault:
             return self._unfiltered(folder, str(fault))
         is_default = own is None
-        if script is None or (script.triggers is not None and not _may_run(script.triggers, incoming)):
+        if script.triggers is not None and not _may_run(script.triggers, incoming):
             return None
         view = view_of(incoming)
         environment = self._environment(folder, incoming, now)

@@ -19,7 +19,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable, MutableMapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from relay.config.model import Config
 from relay.net import kernel
@@ -48,9 +48,26 @@ FIXED: Final = ("data_dir", "user", "group", "allow_root")
 
 Bound = dict[str, tuple[str, int]]
 """By the listener's name: the address and port it has."""
-Examine = Callable[[Config, tuple[Endpoint, ...]], list[str]]
-"""What keeps this process, which is the account that serves, from serving a configuration and opening new endpoints: a
-sentence each."""
+
+
+class Premises(Protocol):
+    """What keeps this process, which is the account that serves, from serving a configuration: a sentence each."""
+
+    def of_files(self, config: Config) -> list[str]:
+        """Files and folders that it cannot use."""
+
+    def of_ports(self, config: Config, endpoints: tuple[Endpoint, ...]) -> list[str]:
+        """Endpoints that it cannot open."""
+
+
+class NoPremises:
+    """Looks at nothing."""
+
+    def of_files(self, _config: Config) -> list[str]:
+        return []
+
+    def of_ports(self, _config: Config, _endpoints: tuple[Endpoint, ...]) -> list[str]:
+        return []
 
 
 class PremisesError(Exception):
@@ -66,7 +83,7 @@ def serve(
     roles: Sequence[Role],
     *,
     on_ready: Callable[[Config, Bound], None] | None = None,
-    examine: Examine = lambda _config, _endpoints: [],
+    premises: Premises | None = None,
     environ: MutableMapping[str, str] = os.environ,
 ) -> int:
     """Serves until told to stop; returns the program's exit code (``EXIT_...`` of vocabulary.py).
@@ -74,10 +91,10 @@ def serve(
     ``load`` reads and checks the configuration: once at the start, where what it raises goes to the caller, and with
     every reload, where it is logged and the old configuration serves on. It runs without root's rights from the second
     time on. ``on_ready`` is called once, when all workers of the first generation are ready, for what the command line
-    has to print. ``examine`` is asked before each configuration is used. To be called in a process without threads,
+    has to print. ``premises`` are asked before each configuration is used. To be called in a process without threads,
     which it changes for good (account, signals, umask).
     """
-    supervisor = Supervisor(load, roles, on_ready, examine, Notifier(environ))
+    supervisor = Supervisor(load, roles, on_ready, premises or NoPremises(), Notifier(environ))
     return supervisor.run(load())
 
 
@@ -89,13 +106,13 @@ class Supervisor:
         load: Callable[[], Config],
         roles: Sequence[Role],
         on_ready: Callable[[Config, Bound], None] | None,
-        examine: Examine,
+        premises: Premises,
         notifier: Notifier,
     ) -> None:
         self._load_config = load
         self._roles = {role.name: role for role in roles}
         self._on_ready = on_ready
-        self._examine = examine
+        self._premises = premises
         self._notifier = notifier
         self._page = CountersPage()
         self._log = EventLog(self._page.supervisor)
@@ -145,23 +162,27 @@ class Supervisor:
         gc.disable()  # the parent makes no cycles worth looking for; a child turns it on again
         self._signals.install()
         warnings = privileges.apply(config)
-        self._examine_for(config)
+        self._require(self._premises.of_files(config))
         privileges.make_data_dir(config.data_dir, None)
         self._log.open(config)
         for warning in warnings:
             self._log.event("warning", "privileges", reason=warning)
         self._raise_file_limit(config)
         self._lock = lock_data_dir(config.data_dir, LOCK_WAIT)
+        self._require_ports(config)  # not before: those whom a killed supervisor left have gone only now
         self._sockets.ensure(self._endpoints(config))
         self._selector.register(self._signals, selectors.EVENT_READ, None)
         self._status.started()
         self._log.event("info", "starting", hostname=config.hostname, data_dir=str(config.data_dir), run=self._lock.run)
         self._take_in(config)
 
-    def _examine_for(self, config: Config) -> None:
-        """PremisesError when the machine is not as ``config`` has it."""
+    def _require_ports(self, config: Config) -> None:
         new = tuple(endpoint for endpoint in self._endpoints(config) if not self._sockets.has(endpoint))
-        if faults := self._examine(config, new):
+        self._require(self._premises.of_ports(config, new))
+
+    def _require(self, faults: list[str]) -> None:
+        """PremisesError when the machine is not as the configuration has it."""
+        if faults:
             raise PremisesError(faults)
 
     def _raise_file_limit(self, config: Config) -> None:
@@ -278,7 +299,8 @@ class Supervisor:
         try:
             config = self._load_config()
             _check_fixed(serving, config)
-            self._examine_for(config)
+            self._require(self._premises.of_files(config))
+            self._require_ports(config)
             self._sockets.ensure(self._endpoints(config))
         except Exception as fault:  # noqa: BLE001 - I6: whatever is wrong with the new one, the old one serves on
             self._events.append(vocabulary.Refused(str(fault).strip().replace("\n", "; ") or type(fault).__name__))

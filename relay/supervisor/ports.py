@@ -59,7 +59,7 @@ def _look(config: Config, endpoint: Endpoint, *, is_running: bool) -> Finding | 
             holders = holders_of(endpoint.port)
             if is_running and (not holders or any(each.is_relay for each in holders)):
                 return None
-            who = ", ".join(f"{each.name} (pid {each.pid})" for each in holders) or "another program"
+            who = ", ".join(f"{each.name} (pid {each.pid})" for each in holders) or "a program that only root can see"
             return error((*path, "port"), f"{endpoint}: {who} listens there already; stop it, or take another port")
         if fault.errno == errno.EADDRNOTAVAIL:
             return error(

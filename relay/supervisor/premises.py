@@ -231,7 +231,10 @@ def _log(config: Config) -> Iterator[Finding]:
     elif file.parent in (config.data_dir, *config.data_dir.parents) and not os.path.lexists(file.parent):
         return  # it is made at the start
     elif not os.access(file.parent, _WRITE):
-        yield error(path, f"{_reason(file.parent, _WRITE, is_folder=True)}; {_make(file.parent)}")
+        remedy = _make(file.parent)
+        if os.path.exists(file.parent) and not _blocked_above(file.parent):
+            remedy = f"as root: install -o {_me()} -m 640 /dev/null {file}"
+        yield error(path, f"{_reason(file.parent, _WRITE, is_folder=True)}; {remedy}")
 
 
 def _accounts(config: Config) -> Iterator[Finding]:
@@ -312,7 +315,10 @@ def _me() -> str:
 
 
 def _give(path: Path) -> str:
-    return f"as root: chown -R {_me()} {path}"
+    if (above := _blocked_above(path)) is not None:
+        return f"as root: chmod o+x {above}, or choose another place"
+    owner = privileges.name_of(os.stat(path).st_uid)
+    return f"serve as {owner}, or give it over, as root: chown -R {_me()} {path}"
 
 
 def _make(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,20 @@ def test_a_broken_script_and_an_unknown_account_are_refused(config, tmp_path):
     done = relay("list", "bob@local.test", *at)
     assert done.exit_code == 1
     assert "there is no account bob@local.test" in done.output
+
+
+def test_check_and_test_have_json(tmp_path):
+    script = tmp_path / "x.sieve"
+    script.write_text('keep;\nfileinto "Junk";\n')
+    result = CliRunner().invoke(main, ["sieve", "check", str(script), "--json"])
+    assert result.exit_code == 1
+    (problem,) = json.loads(result.output)["problems"]
+    assert (problem["line"], "fileinto" in problem["text"]) == (2, True)
+    script.write_text('require "fileinto";\nif header :is "Subject" "a" { fileinto "Junk"; }\n')
+    assert json.loads(CliRunner().invoke(main, ["sieve", "check", str(script), "--json"]).output)["problems"] == []
+    (tmp_path / "message").write_text("Subject: a\n\nbody\n")
+    told = json.loads(
+        CliRunner().invoke(main, ["sieve", "test", str(script), str(tmp_path / "message"), "--json"]).output
+    )
+    assert told["does"] == ["stores it in Junk"]
+    assert told["steps"][0]["line"] == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import os
 import pwd
 import shutil
@@ -15,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from relay.cli.data_dir import enter_or_stop
 from relay.config import Config, Listener, RelayDomain
 from relay.config.model import CertificateFiles, LogSettings
 from relay.config.sieve import SieveSettings
@@ -118,6 +121,30 @@ def test_a_log_in_a_data_directory_that_is_made_at_the_start_is_no_fault(config,
     data = folder / "a" / "b"
     changed = dataclasses.replace(config, data_dir=data, log=LogSettings(destination=str(data / "log")))
     assert not seen(changed, root_makes_data_dir=True)
+
+
+@as_root
+def test_a_folder_that_the_log_cannot_be_made_in_has_another_remedy_than_one_that_is_missing(config, folder):
+    changed = dataclasses.replace(config, log=LogSettings(destination=str(folder / "relay.log")))
+    assert f"install -o nobody -m 640 /dev/null {folder}/relay.log" in seen(changed)[("log", "destination")]
+
+
+@as_root
+def test_commands_say_who_may_ask_when_the_data_directory_is_closed_to_the_asker(folder):
+    """A queue that cannot be seen was an empty one, and an account list a stack trace."""
+    (folder / "data" / "spool").mkdir(parents=True)
+    (folder / "data").chmod(0o700)
+    config = Config(data_dir=folder / "data")
+
+    def look() -> list[Finding]:
+        told = io.StringIO()
+        with contextlib.redirect_stderr(told), pytest.raises(SystemExit) as ended:
+            enter_or_stop(config)
+        return [premises.error((), f"{ended.value.code}: {told.getvalue()}")]
+
+    (found,) = premises.as_account(NOBODY, look)
+    assert found.text == f"1: {folder}/data: permission denied; ask as root\n"
+    enter_or_stop(config)
 
 
 def test_missing_files_and_folders_are_named(config, folder):
