@@ -79,6 +79,7 @@ class Authenticator:
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="password")
         self._decoy = accounts.hasher.hash(secrets.token_urlsafe())
         self._queued = 0
+        self._is_told = False
         self._meter = _Meter(row)
         self._going_on: set[asyncio.Task[Login]] = set()
 
@@ -140,9 +141,10 @@ class Authenticator:
             self._log.event("error", "accounts not read", cause=str(fault))
             return self._refused(check, client, Trouble.BUSY)
         mark = b""
-        if isinstance(check, CheckPassword) and account is not None:
-            mark = self._remembered.mark(network, _line_of(account, client.protocol), check.password)
-            if self._remembered.holds(mark, now):
+        if isinstance(check, CheckPassword):
+            line = check.name if account is None else _line_of(account, client.protocol)
+            mark = self._remembered.mark(network, line, check.password)
+            if account is not None and self._remembered.holds(mark, now):
                 self._meter.remembered(client.protocol)
                 return Login(account.address)
         admission = self._throttle.admit(network, _throttle_name(check.name), now)
@@ -189,7 +191,9 @@ class Authenticator:
         try:
             await loop.run_in_executor(self._threads, self._accounts.renew_keys, account, password)
         except AccountError as fault:
-            self._log.event("error", "keys not renewed", account=account.address, cause=str(fault))
+            if not self._is_told:  # the file is not ours to write, or the disk is full: the same for all accounts
+                self._log.event("warning", "keys not renewed", account=account.address, cause=str(fault))
+            self._is_told = True
 
     async def _is_password(self, password: str, account: Account | None, protocol: str) -> bool | None:
         """Whether it is the account's, or one of its app passwords; None when too many wait for a thread."""

@@ -33,13 +33,10 @@ def prepared(text: str, *, is_query: bool = True) -> str:
         if any(character < " " or character == "\x7f" for character in text):
             raise ValueError("control characters are not allowed")
         return text
-    mapped = "".join(
-        " " if stringprep.in_table_c12(character) else character
-        for character in text
-        if not stringprep.in_table_b1(character)
-    )
-    form = unicodedata.normalize("NFKC", mapped)
-    for character in form:
+    # The tables are asked about each character once, however often it stands there: strangers send long names.
+    mapping = {ord(each): " " if stringprep.in_table_c12(each) else None for each in set(text) if _is_mapped(each)}
+    form = unicodedata.normalize("NFKC", text.translate(mapping))
+    for character in dict.fromkeys(form):
         if any(is_in_table(character) for is_in_table in _PROHIBITED):
             raise ValueError(f"the character U+{ord(character):04X} is not allowed")
         if not is_query and stringprep.in_table_a1(character):
@@ -48,11 +45,16 @@ def prepared(text: str, *, is_query: bool = True) -> str:
     return form
 
 
+def _is_mapped(character: str) -> bool:
+    return stringprep.in_table_b1(character) or stringprep.in_table_c12(character)
+
+
 def _check_directions(form: str) -> None:
     """RFC 3454 6: text that runs from right to left must do so from its first character to its last."""
-    if not any(stringprep.in_table_d1(character) for character in form):
+    characters = set(form)
+    if not any(stringprep.in_table_d1(character) for character in characters):
         return
-    if any(stringprep.in_table_d2(character) for character in form):
+    if any(stringprep.in_table_d2(character) for character in characters):
         raise ValueError("it mixes directions of writing")
     if not (stringprep.in_table_d1(form[0]) and stringprep.in_table_d1(form[-1])):
         raise ValueError("it must begin and end with characters that run from right to left")

@@ -19,13 +19,10 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from relay.mail.address import AddressError, parse_address
+from relay.policy._responsible import find_responsible
 
-LONGEST: Final = 16384
+LONGEST: Final = 8192
 """Octets of a field that are read."""
-_AUTHORS: Final = frozenset((b"from", b"sender"))
-_RESENT: Final = b"resent-"
-_TRACE: Final = frozenset((b"received", b"return-path"))
-_FIELD: Final = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\r]++|\r\n[ \t]|\r(?!\n))*+)(?:\r\n)?")
 _TOKEN: Final = re.compile(
     rb'(?P<space>[ \t\r\n]++)|(?P<quoted>"(?:[^"\\]|\\.)*+")|(?P<literal>\[(?:[^\[\]\\]|\\.)*+\])'
     rb'|(?P<open>\()|(?P<special>[<>@,:;.])|(?P<atom>[^\x00-\x20()<>@,:;.\\"\[\]\x7f]++)',
@@ -36,10 +33,13 @@ _ADDRESS_KINDS: Final = frozenset(("atom", "quoted", "literal"))
 
 
 class Fields(NamedTuple):
-    """The fields that name who is responsible, each as often as it stands there: its value, folds included."""
+    """The fields that name who is responsible, each as often as it stands there (at most twice): its value, folds
+    included."""
 
     is_resent: bool
     """They are the Resent- fields of the newest resending."""
+    has_from: bool
+    """There is a From field."""
     author: tuple[bytes, ...]
     """Of From, or Resent-From."""
     sender: tuple[bytes, ...]
@@ -47,28 +47,12 @@ class Fields(NamedTuple):
 
 
 class UnreadableError(ValueError):
-    """A field that is no list of addresses, or a line that is no field."""
+    """A field that is no list of addresses."""
 
 
 def responsible(header: bytes) -> Fields:
-    """The fields of ``header``, a whole header section, that say who is responsible for the message as it is now sent.
-    Raises UnreadableError for a line that is no field."""
-    found: dict[bytes, list[bytes]] = {b"from": [], b"sender": []}
-    resent: dict[bytes, bytes] = {}
-    may_be_resent = True
-    for name, value in _fields(header):
-        if name in _AUTHORS:
-            found[name].append(value)
-        elif may_be_resent:
-            if name.startswith(_RESENT):
-                may_be_resent = name not in resent
-                resent.setdefault(name, value)
-            else:
-                may_be_resent = name not in _TRACE
-    author, sender = resent.get(b"resent-from"), resent.get(b"resent-sender")
-    if author is None and sender is None:
-        return Fields(False, tuple(found[b"from"]), tuple(found[b"sender"]))
-    return Fields(True, () if author is None else (author,), () if sender is None else (sender,))
+    """The fields of the whole header section ``header`` that say who is responsible for the message as it is sent."""
+    return Fields(*find_responsible(header, LONGEST + 1))
 
 
 def addresses(value: bytes) -> list[bytes]:
@@ -101,17 +85,6 @@ def addresses(value: bytes) -> list[bytes]:
     if not found and not has_any:
         raise UnreadableError
     return found
-
-
-def _fields(header: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Name in lower case and value of each field."""
-    at = 0
-    while at < len(header):
-        field = _FIELD.match(header, at)
-        if field is None:
-            raise UnreadableError
-        yield field[1].lower(), field[2]
-        at = field.end()
 
 
 def _tokens(value: bytes) -> Iterator[tuple[str, bytes]]:

@@ -19,7 +19,6 @@ Not here: limits on connections and errors (the session's), reputation, SPF, gre
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -27,6 +26,7 @@ from typing import Final, Protocol
 from relay.config.model import Config, RelayDomain
 from relay.mail.address import base_address, is_role
 from relay.mail.reply import NO_POSTMASTER, NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
+from relay.policy.authors import responsible
 from relay.policy.senders import ANY, foreign_author, is_own
 from relay.policy.verdict import ANNOTATE, DEFER, Answer, SessionView, Verdict, reject
 
@@ -38,10 +38,6 @@ LOGIN_NEEDED: Final = reject(Reply(530, "5.7.0", "Authentication required to sub
 
 _KNOWN_CLIENTS: Final = 1024
 """Addresses of clients about which it is remembered whether they are trusted: parsing one costs 5 us."""
-
-
-_FROM: Final = re.compile(rb"^From[ \t]*:", re.IGNORECASE | re.MULTILINE)
-_RESENT: Final = re.compile(rb"^Resent-(?:From|Sender)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Accounts(Protocol):
@@ -152,15 +148,15 @@ class Policy:
     def _judge_author(self, session: SessionView, content: list[bytes]) -> Verdict | None:
         """Refuses accounts that write as somebody else, and gives a message without From the one that its sender
         has."""
-        header = _header_section(content)
+        fields = responsible(_header_section(content))
         if session.account and self._checks_senders:
-            author = foreign_author(header, session.account, self._delimiter, self._senders)
+            author = foreign_author(fields, session.account, self._delimiter, self._senders)
             if author:
                 return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}"))
-        if _FROM.search(header):
+        if fields.has_from:
             return None
         author_address = session.reverse_path or session.account.encode()
-        if not author_address or not author_address.isascii() or _RESENT.search(header):
+        if fields.is_resent or not author_address or not author_address.isascii():
             return reject(NO_AUTHOR)
         return Verdict(ANNOTATE, fields=(b"From: <%b>\r\n" % author_address,))
 

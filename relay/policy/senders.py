@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Final
 
 from relay.mail.address import base_address
-from relay.policy.authors import Fields, UnreadableError, addresses, responsible
+from relay.policy.authors import Fields, UnreadableError, addresses
 
 SENDER: Final = "sender"
 ANY: Final = "any"
@@ -28,14 +28,10 @@ def is_own(address: bytes, account: str, delimiter: str) -> bool:
     return lowered == own or bool(delimiter and base_address(lowered, delimiter) == own)
 
 
-def foreign_author(header: bytes, account: str, delimiter: str, rule: str) -> str:
-    """The first of whom the header section names as responsible that is not the account, made safe to show; empty when
+def foreign_author(fields: Fields, account: str, delimiter: str, rule: str) -> str:
+    """The first of whom a header section names as responsible that is not the account, made safe to show; empty when
     there is none, or nobody is named. A field that stands there twice is foreign as a whole: readers disagree on which
     one counts."""
-    try:
-        fields = responsible(header)
-    except UnreadableError:
-        return "a header section that cannot be read"
     prefix = "Resent-" if fields.is_resent else ""
     for name, values in (("From", fields.author), ("Sender", fields.sender)):
         if len(values) > 1:

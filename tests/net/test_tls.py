@@ -432,6 +432,16 @@ def test_a_ticket_is_good_in_every_process_that_has_the_keys(tmp_path, version):
 
 
 @both_versions
+@pytest.mark.parametrize("profile", ["modern", "intermediate", "opportunistic"])
+def test_a_ticket_is_good_with_every_profile(tmp_path, version, profile):
+    keys = TicketKeys(START)
+    context = client_context(version)
+    session = World(tmp_path / "1", keys=keys, profiles=(profile,)).visit(context=context, profile=profile).session
+    other = World(tmp_path / "2", keys=keys, profiles=(profile,))
+    assert other.visit(context=context, session=session, profile=profile).tls.session_reused
+
+
+@both_versions
 def test_a_ticket_is_no_good_elsewhere(tmp_path, version):
     context = client_context(version)
     session = World(tmp_path).visit(context=context).session

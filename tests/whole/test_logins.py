@@ -1,11 +1,13 @@
 """Logins that come to nothing, in every protocol of a running appliance."""
 
 import base64
+import imaplib
 import socket
 import time
 
 import pytest
 
+from relay.auth import AccountFile
 from tests.support.appliance import Appliance, free_port
 
 ADDRESS = "anna@local.test"
@@ -33,6 +35,19 @@ def ports(tmp_path_factory):
     more = "".join(LISTENER.format(kind=kind, port=port) for kind, port in ports.items())
     with Appliance(tmp_path_factory.mktemp("logins"), free_port(), more=more, smtp_workers=1) as appliance:
         yield appliance, ports
+
+
+def test_an_account_of_an_older_version_gets_keys_that_clients_can_compute_at_its_next_login(ports):
+    """Cyrus SASL refuses its 100,000 iterations."""
+    appliance, listening = ports
+    path = appliance.data / "accounts"
+    AccountFile(path, scram_iterations=100_000).add("old@local.test", "correct horse battery")
+    with imaplib.IMAP4("127.0.0.1", listening["imap"], timeout=30) as client:
+        client.login("old@local.test", "correct horse battery")
+    account = AccountFile(path).find("old@local.test")
+    assert account is not None
+    assert account.scram is not None
+    assert account.scram.iterations == 65_536
 
 
 @pytest.mark.parametrize("ends", ["abandoned", "cancelled"])
