@@ -28,6 +28,7 @@ LABEL_LIMIT: Final = 64
 PIECE: Final = 1 << 20
 """So many octets are decoded in one call, which holds the GIL."""
 _NOT_IN_LABELS: Final = str.maketrans("", "", "-_.: \t\"'")
+_NO_SIGNS: Final = "\uf8f0\uf8f1\uf8f2\uf8f3"
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -120,6 +121,14 @@ def _multi_byte(codec: str) -> Callable[[bytes], str]:
     return read
 
 
+def _cp932(octets: bytes) -> str:
+    """Python's codec takes four octets that mean nothing for signs of their own."""
+    text = _multi_byte("cp932")(octets)
+    for sign in _NO_SIGNS:
+        text = text.replace(sign, "\ufffd")
+    return text
+
+
 def _utf16(octets: bytes, is_big: bool) -> str:
     return _charsets.utf16(octets, is_big).removeprefix("\ufeff")
 
@@ -200,6 +209,7 @@ _UNICODE: Final[dict[str, tuple[Callable[[bytes], str], str]]] = {
     "utf-7": (_charsets.utf7, "utf7 unicode11utf7 unicode20utf7 xunicode20utf7 csunicode11utf7 csutf7"),
     "iso-2022-jp": (_iso_2022_jp, "iso2022jp iso2022jp1 iso2022jpms csiso2022jp cp50220 cp50221 cp50222 jis"),
     "euc-jp": (_euc_jp, "eucjp eucjpms eucjpwin xeucjp ujis cseucpkdfmtjapanese cp51932"),
+    "cp932": (_cp932, "shiftjis sjis xsjis mskanji csshiftjis windows31j cswindows31j cp932 932 ms932 windows932 xmscp932"),
     "big5": (_big5, "big5 big5hkscs big5eten cnbig5 xxbig5 csbig5 cp950 950 windows950 ms950 big5tw hkscs"),
 }  # fmt: skip
 """Name -> reader, labels without the signs that are left out of them."""
@@ -208,8 +218,6 @@ _MULTI_BYTE: Final = {
                "csiso58gb231280 csgbk euccn gb eucgb2312cn isoir58 cngb hz936 xeuccn",
     "cp949": "ksc56011987 ksc56011989 ksc5601 ksx1001 korean euckr windows949 cp949 949 ms949 uhc xwindows949 "
              "cseuckr csksc56011987 isoir149 ks",
-    "cp932": "shiftjis sjis xsjis mskanji csshiftjis windows31j cswindows31j cp932 932 ms932 windows932 xmscp932 "
-             "shiftjisx",
     "shift_jisx0213": "shiftjisx0213 sjisx0213 shiftjis2004 sjis2004",
     "johab": "johab cp1361 ms1361",
     "hz": "hz hzgb hzgb2312",

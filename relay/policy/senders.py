@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from email.utils import getaddresses
 from typing import Final
 
 from relay.mail.address import AddressError, base_address, parse_address
+from relay.mail.header_addresses import addresses
 
 _FROM: Final = re.compile(rb"^From[ \t]*:((?:[^\r\n]|\r\n[ \t])*)", re.IGNORECASE | re.MULTILINE)
 _LONGEST: Final = 16384
@@ -35,13 +35,13 @@ def foreign_author(content: Sequence[bytes], account: str, delimiter: str) -> st
         return ""
     if len(fields[0]) > _LONGEST:
         return "a From field that is too long"
-    text = fields[0].replace(b"\r\n", b"").decode("utf-8", "replace")
-    for _, address in getaddresses([text]) or [("", "")]:
-        if not address:
-            return "a From field that cannot be read"
+    found = [each for each in addresses(fields[0]) if each.domain is not None]
+    if not found or not all(each.is_clean for each in found):
+        return "a From field that cannot be read"
+    for each in found:
         try:
-            parsed = parse_address(address)
-        except AddressError:
+            parsed = parse_address(f"{each.local.decode()}@{each.domain.decode()}")
+        except (AddressError, UnicodeDecodeError):
             return "a From field that cannot be read"
         if not is_own(parsed, account, delimiter):
             return f"<{parsed.decode(errors='backslashreplace')}>"
