@@ -209,7 +209,7 @@ _UNICODE: Final[dict[str, tuple[Callable[[bytes], str], str]]] = {
     "utf-7": (_charsets.utf7, "utf7 unicode11utf7 unicode20utf7 xunicode20utf7 csunicode11utf7 csutf7"),
     "iso-2022-jp": (_iso_2022_jp, "iso2022jp iso2022jp1 iso2022jpms csiso2022jp cp50220 cp50221 cp50222 jis"),
     "euc-jp": (_euc_jp, "eucjp eucjpms eucjpwin xeucjp ujis cseucpkdfmtjapanese cp51932"),
-    "cp932": (_cp932, "shiftjis sjis xsjis mskanji csshiftjis windows31j cswindows31j cp932 932 ms932 windows932 xmscp932"),
+    "cp932": (_cp932, "shiftjis sjis xsjis mskanji csshiftjis windows31j cswindows31j cp932 932 ms932 windows932"),
     "big5": (_big5, "big5 big5hkscs big5eten cnbig5 xxbig5 csbig5 cp950 950 windows950 ms950 big5tw hkscs"),
 }  # fmt: skip
 """Name -> reader, labels without the signs that are left out of them."""
