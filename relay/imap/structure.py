@@ -6,7 +6,6 @@ are bounded where the message is scanned.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -15,7 +14,8 @@ from relay.imap.responses import nstring, string
 from relay.mail.header_addresses import addresses
 from relay.mailbox.vocabulary import Part
 
-_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])|[\r\n\x00]")
+_NO_TEXT: Final = b"\r\n\0"
+"""Octets of folds, and those that no string may hold."""
 _ADDRESS_FIELDS: Final = ("from", "sender", "reply-to", "to", "cc", "bcc")
 
 
@@ -37,7 +37,7 @@ def envelope(fields: dict[str, bytes]) -> bytes:
 
 def address_list(value: bytes | None) -> bytes:
     """``((name NIL mailbox host) ...)`` or NIL."""
-    found = addresses(_FOLD.sub(b"", value)) if value else []
+    found = addresses(value) if value else []
     if not found:
         return b"NIL"
     return (
@@ -127,4 +127,4 @@ def _value(fields: dict[str, bytes], name: str) -> bytes | None:
 
 
 def _clean(value: bytes) -> bytes:
-    return _FOLD.sub(b"", value)
+    return value.translate(None, _NO_TEXT)

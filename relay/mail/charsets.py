@@ -8,7 +8,7 @@ once, by our own names. Labels mean what mail programs mean by them, which is th
 Invariants: no octets and no label make anything here raise; there are no lone surrogates in what is returned; what
 is wrong becomes U+FFFD by itself ("maximal subparts", Unicode 15 3.9), never the whole text; time is linear in the
 octets with a constant that does not depend on how many of them are wrong, since no error handler in Python is
-called for one; and the GIL is given back at least every ``PIECE`` octets.
+called for one; and no call holds the GIL for longer than some tens of milliseconds.
 
 Not allowed: codecs that are no charsets (punycode, idna, unicode_escape, rot13, zlib and so on). UTF-7 (RFC 2152)
 is: old Exchange servers write it in notices; the reader is ours, because Python's lets lone surrogates through.
@@ -27,6 +27,8 @@ LABEL_LIMIT: Final = 64
 """Octets of the longest label that is looked at."""
 PIECE: Final = 1 << 20
 """So many octets are decoded in one call, which holds the GIL."""
+STATEFUL_LIMIT: Final = 4 * PIECE
+"""Octets of a text in a rare charset with escape sequences (HZ, ISO-2022-KR, ISO-2022-JP-2 and on) that are read."""
 _NOT_IN_LABELS: Final = str.maketrans("", "", "-_.: \t\"'")
 _NO_SIGNS: Final = "\uf8f0\uf8f1\uf8f2\uf8f3"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -79,12 +81,20 @@ def _utf8(octets: bytes) -> str:
     octets = octets.removeprefix(_BOM)
     if len(octets) <= PIECE:
         return octets.decode("utf-8", "replace")
-    return _in_pieces(codecs.getincrementaldecoder("utf-8")("replace"), octets)
+    return _in_pieces(octets, "utf-8")
 
 
-def _in_pieces(decoder: codecs.IncrementalDecoder, octets: bytes) -> str:
-    pieces = [decoder.decode(octets[at : at + PIECE]) for at in range(0, len(octets), PIECE)]
-    return "".join([*pieces, decoder.decode(b"", True)])
+def _in_pieces(octets: bytes, codec: str) -> str:
+    """By a codec of Python's, line by line as far as lines are no longer than a piece: a line feed is part of no other
+    character. (Incremental decoders of East Asian charsets raise for some input, "replace" or not.)"""
+    pieces = []
+    at = 0
+    while at < len(octets):
+        end = octets.rfind(b"\n", at, at + PIECE) + 1 if at + PIECE < len(octets) else len(octets)
+        end = end or min(at + PIECE, len(octets))
+        pieces.append(str(octets[at:end], codec, "replace"))
+        at = end
+    return "".join(pieces)
 
 
 def _us_ascii(octets: bytes) -> str:
@@ -112,13 +122,12 @@ def _character(codec: str, octets: bytes) -> str:
 
 def _multi_byte(codec: str) -> Callable[[bytes], str]:
     """A charset that a codec of Python's in C reads; those replace what is wrong without calling back."""
+    return lambda octets: _in_pieces(octets, codec)
 
-    def read(octets: bytes) -> str:
-        if len(octets) <= PIECE:
-            return str(octets, codec, "replace")
-        return _in_pieces(codecs.getincrementaldecoder(codec)("replace"), octets)
 
-    return read
+def _stateful(codec: str) -> Callable[[bytes], str]:
+    """The same for one whose escape sequences count to the end: it is read in one go, up to ``STATEFUL_LIMIT``."""
+    return lambda octets: str(octets[:STATEFUL_LIMIT], codec, "replace")
 
 
 def _cp932(octets: bytes) -> str:
@@ -220,14 +229,16 @@ _MULTI_BYTE: Final = {
              "cseuckr csksc56011987 isoir149 ks",
     "shift_jisx0213": "shiftjisx0213 sjisx0213 shiftjis2004 sjis2004",
     "johab": "johab cp1361 ms1361",
+    "euc_jis_2004": "eucjis2004 eucjisx0213",
+}  # fmt: skip
+"""Python's codec -> labels."""
+_STATEFUL: Final = {
     "hz": "hz hzgb hzgb2312",
     "iso2022_kr": "iso2022kr csiso2022kr",
     "iso2022_jp_2": "iso2022jp2 csiso2022jp2",
     "iso2022_jp_3": "iso2022jp3",
     "iso2022_jp_2004": "iso2022jp2004",
-    "euc_jis_2004": "eucjis2004 eucjisx0213",
-}  # fmt: skip
-"""Python's codec -> labels."""
+}
 _SINGLE_BYTE: Final = {
     "cp1252": "windows1252 cp1252 xcp1252 1252 win1252 iso88591 iso885911987 isoir100 latin1 l1 ibm819 cp819 "
               "csisolatin1 8859 iso8859 88591 latin",
@@ -285,6 +296,8 @@ def _table() -> dict[str, Charset]:
         found |= dict.fromkeys((name, *labels.split()), Charset(name, read))
     for codec, labels in _MULTI_BYTE.items():
         found |= dict.fromkeys((codec, *labels.split()), Charset(codec, _multi_byte(codec)))
+    for codec, labels in _STATEFUL.items():
+        found |= dict.fromkeys((codec, *labels.split()), Charset(codec, _stateful(codec)))
     for codec, labels in _SINGLE_BYTE.items():
         found |= dict.fromkeys((codec, *labels.split()), Charset(codec, _late(codec)))
     for codec in _CODE_PAGES:

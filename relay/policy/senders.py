@@ -40,7 +40,7 @@ def foreign_author(content: Sequence[bytes], account: str, delimiter: str) -> st
         return "a From field that cannot be read"
     for each in found:
         try:
-            parsed = parse_address(f"{each.local.decode()}@{each.domain.decode()}")
+            parsed = parse_address(b"@".join((each.local or b"", each.domain or b"")).decode())
         except (AddressError, UnicodeDecodeError):
             return "a From field that cannot be read"
         if not is_own(parsed, account, delimiter):

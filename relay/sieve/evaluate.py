@@ -279,11 +279,11 @@ def _delete_header(run: Run, node: Node) -> str:
         return _GO
 
     def chosen(found: list[str]) -> list[bool]:
-        places = list(range(len(found)))
+        places = range(len(found))
         if "index" in node.tags:
             number = int(str(node.tags["index"][1]))
             place = len(found) - number if "last" in node.tags else number - 1
-            places = [place] if 0 <= place < len(found) else []
+            places = places[place : place + 1] if place >= 0 else range(0)
         if node.optional is None:
             return [place in places for place in range(len(found))]
         if node.tags.get("match", ("",))[0] == "count":

@@ -58,27 +58,39 @@ def matcher(match: str, relation: str, comparator: str) -> Match:
     if match == "contains":
         return _contains(comparator)
     if match == "matches":
-        return lambda value, key: wildcards(comparator, value, key)
+        return _matches(comparator)
     return lambda value, key: () if compare(comparator, value, key) == 0 else None
 
 
-def _contains(comparator: str) -> Match:
-    """One value is mostly asked about with many keys: it is folded once."""
+def _folding(comparator: str) -> Callable[[str], str]:
+    """``fold`` for values: one value is mostly asked about with many keys, and is folded once."""
     last = folded = ""
 
-    def decide(value: str, key: str) -> Sequence[str] | None:
+    def of(value: str) -> str:
         nonlocal last, folded
         if value is not last:
             last, folded = value, fold(comparator, value)
-        return () if fold(comparator, key) in folded else None
+        return folded
 
-    return decide
+    return of
+
+
+def _contains(comparator: str) -> Match:
+    folded = _folding(comparator)
+    return lambda value, key: () if fold(comparator, key) in folded(value) else None
+
+
+def _matches(comparator: str) -> Match:
+    folded = _folding(comparator)
+    return lambda value, key: _wildcards(value, folded(value), _segments(fold(comparator, key)))
 
 
 def wildcards(comparator: str, text: str, pattern: str) -> tuple[str, ...] | None:
     """The whole text and then what each wildcard of ``pattern`` stands for; None when the pattern does not fit."""
-    segments = _segments(fold(comparator, pattern))
-    folded = fold(comparator, text)
+    return _wildcards(text, fold(comparator, text), _segments(fold(comparator, pattern)))
+
+
+def _wildcards(text: str, folded: str, segments: Sequence[_Segment]) -> tuple[str, ...] | None:
     first, last = segments[0], segments[-1]
     if len(segments) == 1:
         return _captures(text, [(0, first)]) if len(text) == first.length and first.fits(folded, 0) else None
@@ -102,6 +114,14 @@ def wildcards(comparator: str, text: str, pattern: str) -> tuple[str, ...] | Non
 def cost(text: int, pattern: str) -> int:
     """What matching a text of so many characters against ``pattern`` costs, in units of the budget."""
     return (text * (len(pattern) if "?" in pattern else 1) + len(pattern)) // 1000 + 1
+
+
+def folding_cost(comparator: str, text: str) -> int:
+    """What folding a text costs beyond comparing it; nothing for ASCII."""
+    return 0 if text.isascii() else len(text) * _FOLDING.get(comparator, 0) // 1000
+
+
+_FOLDING: Final = {"i;ascii-casemap": 3, "i;unicode-casemap": 100}
 
 
 class _Segment:

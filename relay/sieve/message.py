@@ -10,7 +10,7 @@ Not here: parts of the body (body.py), addresses (addresses.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from relay.mail import charsets, encoded_words
@@ -100,7 +100,7 @@ class MessageView:
 
     def _editable(self) -> list[tuple[bytes, bytes]]:
         if self._fields is None:
-            self._fields = [(match[1], _ended(match[2])) for match in _FIELD.finditer(self._section, 1)]
+            self._fields = list(_fields(self._section[1:]))
         self._known.clear()
         self.is_edited = True
         return self._fields
@@ -115,8 +115,17 @@ def _cut(header: bytes) -> bytes:
     return header
 
 
-def _ended(value: bytes) -> bytes:
-    return value if value.endswith(b"\n") else value + b"\r\n"
+def _fields(section: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and value of each field, with its end; lines that are no field are left out. A search for the next field
+    from every octet of such a line would take quadratic time."""
+    at = 0
+    while at < len(section):
+        match = _FIELD.match(section, at)
+        if match is not None:
+            yield match[1], match[2] if match[2].endswith(b"\n") else match[2] + b"\r\n"
+            at = match.end()
+        else:
+            at = section.find(b"\n", at) + 1 or len(section)
 
 
 def decoded(value: bytes) -> str:

@@ -1,5 +1,7 @@
 """Address lists (RFC 5322 3.4 and 4.4, RFC 6854), well-formed, careless and hostile."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,14 +14,14 @@ BEGIN, END = "begin", "end"
 
 def shown(value):
     """Each as (name, local, domain), groups as BEGIN with their name and END; what is not clean with a ``!``."""
-    found = []
+    found: list[Any] = []
     for each in addresses(value):
         if each.is_group_begin:
-            found.append((BEGIN, each.local.decode()))
+            found.append((BEGIN, (each.local or b"").decode()))
         elif each.is_group_end:
             found.append(END)
         else:
-            words = [each.name and each.name.decode(), each.local.decode(), each.domain.decode()]
+            words = [None if part is None else part.decode() for part in (each.name, each.local, each.domain)]
             found.append((*words,) if each.is_clean else (*words, "!"))
     return found
 

@@ -3,7 +3,7 @@
 import email.utils
 import html
 import unicodedata
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
@@ -53,7 +53,7 @@ def test_dates_of_real_mail(value, iso):
 )
 def test_no_date_makes_it_raise(value):
     found = dates.parse(value)
-    assert found is None or found.astimezone(UTC) or True
+    assert found is None or found.tzinfo is not None
 
 
 @pytest.mark.parametrize(
