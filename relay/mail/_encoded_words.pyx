@@ -186,7 +186,7 @@ def from_base64(bytes octets):
 
 
 cdef Py_ssize_t _quoted_printable(octets_t p, Py_ssize_t n, uint8_t* out) noexcept nogil:
-    cdef Py_ssize_t at = 0, line_end, end, following, written = 0
+    cdef Py_ssize_t at = 0, line_end, end, following, escape, written = 0
     cdef int high, low
     cdef const void* found
     while at < n:
@@ -202,11 +202,17 @@ cdef Py_ssize_t _quoted_printable(octets_t p, Py_ssize_t n, uint8_t* out) noexce
             end -= 1
             line_end = following
         while at < end:
-            high = hex_value(p[at + 1]) if p[at] == c'=' and end - at > 2 else -1
-            low = hex_value(p[at + 2]) if high >= 0 else -1
-            out[written] = <uint8_t>(high << 4 | low) if low >= 0 else p[at]
-            written += 1
-            at += 3 if low >= 0 else 1
+            found = memchr(p + at, c'=', end - at)
+            escape = <octets_t>found - p if found != NULL else end
+            memcpy(out + written, p + at, escape - at)
+            written += escape - at
+            at = escape
+            if at < end:
+                high = hex_value(p[at + 1]) if end - at > 2 else -1
+                low = hex_value(p[at + 2]) if high >= 0 else -1
+                out[written] = <uint8_t>(high << 4 | low) if low >= 0 else p[at]
+                written += 1
+                at += 3 if low >= 0 else 1
         memcpy(out + written, p + line_end, following - line_end)
         written += following - line_end
         at = following

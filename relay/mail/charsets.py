@@ -109,7 +109,14 @@ def _us_ascii(octets: bytes) -> str:
 def _single_byte(codec: str) -> Callable[[bytes], str]:
     """A charset of one octet for each character; ``codec``: one of our own names for it."""
     table = "".join(_character(codec, bytes((octet,))) or "\ufffd" for octet in range(256))
-    return lambda octets: codecs.charmap_decode(octets, "replace", table)[0]
+    has_ascii = table[:128] == bytes(range(128)).decode("ascii")
+
+    def read(octets: bytes) -> str:
+        if has_ascii and octets.isascii():
+            return octets.decode("ascii")
+        return codecs.charmap_decode(octets, "replace", table)[0]
+
+    return read
 
 
 def _character(codec: str, octets: bytes) -> str:
@@ -290,6 +297,10 @@ _CODE_PAGES: Final = (
 _CODE_PAGE_LABELS: Final = ("{0}", "cp{0}", "ibm{0}", "csibm{0}", "ibm{0:0>3}", "cspc{0}")
 
 
+_OFTEN: Final = ("utf-8", "us-ascii", "iso-8859-1", "windows-1252", "gb2312", "iso-2022-jp")
+"""Labels that most mail has; those need not be brought into one form."""
+
+
 def _table() -> dict[str, Charset]:
     found: dict[str, Charset] = {}
     for name, (read, labels) in _UNICODE.items():
@@ -303,6 +314,8 @@ def _table() -> dict[str, Charset]:
     for codec in _CODE_PAGES:
         spellings = [form.format(codec[2:]) for form in _CODE_PAGE_LABELS]
         found |= dict.fromkeys((codec, *spellings), Charset(codec, _late(codec)))
+    for label in _OFTEN:
+        found[label] = found[label.upper()] = found[label.translate(_NOT_IN_LABELS)]
     return found
 
 

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import cache
 from typing import Final
 
 LENGTH: Final = 200
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _NUMBERS: Final = {name.lower(): number for number, name in enumerate(_MONTHS, 1)}
+_USUAL: Final = re.compile(
+    rf"(?:[A-Z][a-z][a-z], )?([0-9]{{1,2}}) ({'|'.join(_MONTHS)}) ([0-9]{{4}}) ([0-9]{{2}}):([0-9]{{2}}):([0-9]{{2}}) "
+    r"([+-])([0-9]{2})([0-9]{2})(?![0-9])"
+)
+"""What nearly all mail has."""
 _TIME: Final = r"(?P<hour>[0-9]{1,2})[:.](?P<minute>[0-9]{1,2})(?:[:.](?P<second>[0-9]{1,2})(?:[.,][0-9]{1,9})?)?"
 _ZONE: Final = r"(?:[A-Za-z]{1,5})?(?P<offset>[+-][0-9]{2}:?[0-9]{2})|(?P<zone>[A-Za-z]{1,5})"
 _DATE: Final = re.compile(
@@ -30,6 +36,15 @@ def parse(value: bytes | str) -> datetime | None:
     text = value[:LENGTH]
     if isinstance(text, bytes):
         text = text.decode("latin-1")
+    usual = _USUAL.match(text)
+    if usual is not None:
+        day, month, year, hour, minute, second, sign, zone_hours, zone_minutes = usual.groups()
+        minutes = int(zone_hours) * 60 + int(zone_minutes)
+        try:
+            return datetime(int(year), _NUMBERS[month.lower()], int(day), int(hour), int(minute), int(second),
+                            tzinfo=_zone_of(-minutes if sign == "-" else minutes))  # fmt: skip
+        except ValueError:
+            pass  # a leap second, or no date
     text = _SPACES.sub(" ", _without_comments(text) if "(" in text else text)
     found = _DATE.match(text) or _ASCTIME.match(text)
     if found is None:
@@ -69,7 +84,13 @@ def _zone(offset: str | None, name: str | None) -> timezone:
         return timezone(timedelta(hours=_HOURS[name.upper()])) if name and name.upper() in _HOURS else UTC
     digits = offset[1:].replace(":", "")
     minutes = int(digits[:2]) * 60 + int(digits[2:])
-    return timezone(timedelta(minutes=-minutes if offset[0] == "-" else minutes))
+    return _zone_of(-minutes if offset[0] == "-" else minutes)
+
+
+@cache
+def _zone_of(minutes: int) -> timezone:
+    """ValueError for a day and more."""
+    return timezone(timedelta(minutes=minutes)) if minutes else UTC
 
 
 def _without_comments(text: str) -> str:

@@ -51,6 +51,8 @@ def parameters(value: bytes) -> dict[bytes, Parameter]:
 
 def charset_of(value: bytes) -> bytes:
     """The charset parameter of a Content-Type field's value; empty when there is none."""
+    if b"*" not in value:
+        return next((text for name, text in _mime_values.parse_value(value)[1] if name == b"charset"), b"")
     charset = parameters(value).get(b"charset")
     return charset.octets if charset is not None else b""
 
