@@ -2,7 +2,8 @@
 
 def runs(value: bytes) -> list[tuple[bytes, bytes | None]]:
     """What an unfolded value consists of: (octets, label of their charset, None for what stands outside of encoded
-    words). Adjacent words with one label are joined, since characters are split over them (RFC 2047 5 forbids it)."""
+    words). Adjacent words with one label are joined, since characters are split over them (RFC 2047 5 forbids it); the
+    label is spelled as in the last of them."""
 
 def unfold(value: bytes) -> bytes:
     """``value`` without its folds (RFC 5322 2.2.3); a tab behind one becomes a space. Other line ends stay."""

@@ -12,7 +12,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memchr, memcpy
 
-from relay._fastparse cimport hex_value
+from relay._fastparse cimport hex_value, lower
 
 ctypedef const uint8_t* octets_t
 
@@ -101,7 +101,7 @@ cdef bint _is_same(octets_t p, const Word* one, const Word* other) noexcept nogi
     if other.label_end - other.label_start != length:
         return False
     for at in range(length):
-        if p[one.label_start + at] | 32 != p[other.label_start + at] | 32:
+        if lower(p[one.label_start + at]) != lower(p[other.label_start + at]):
             return False
     return True
 

@@ -266,6 +266,7 @@ def _add_header(run: Run, node: Node) -> str:
     run.added_fields += 1
     if run.added_fields > limits.EDITED_FIELDS:
         raise RunError(f"more than {limits.EDITED_FIELDS} header fields added")
+    run.charge(run.message.header_octets >> 7)  # all fields may have to be looked at
     run.message.add(name, value, last="last" in node.tags)
     run.trace(node, f"addheader {values.shown(name)}")
     return _GO
@@ -277,6 +278,7 @@ def _delete_header(run: Run, node: Node) -> str:
         raise RunError(f"{values.shown(name)} {fault}")
     if name.lower() in _UNDELETABLE:
         return _GO
+    run.charge(run.message.header_octets >> 7)
 
     def chosen(found: list[str]) -> list[bool]:
         places = range(len(found))

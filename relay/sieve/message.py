@@ -29,6 +29,8 @@ class MessageView:
         self._section = b"\n" + _cut(header)
         self._lower: bytes | None = None
         self._fields: list[tuple[bytes, bytes]] | None = None
+        self._by_name: dict[bytes, list[bytes]] = {}
+        """The edited fields; empty: not known yet."""
         self._known: dict[str, list[str]] = {}
         self._load = content
         self._content: bytes | None = None
@@ -56,7 +58,10 @@ class MessageView:
         except UnicodeEncodeError:
             return []
         if self._fields is not None:
-            return [value for field, value in self._fields if field.lower() == wanted]
+            if not self._by_name:
+                for field, value in self._fields:
+                    self._by_name.setdefault(field.lower(), []).append(value)
+            return self._by_name.get(wanted, [])
         if self._lower is None:
             self._lower = self._section.lower()
         found: list[bytes] = []
@@ -72,13 +77,13 @@ class MessageView:
     def add(self, name: str, value: str, *, last: bool) -> None:
         """Adds a field in front or at the end (RFC 5293 4); ``value`` is put into encoded words where it must be."""
         field = (name.encode(), encoded(name, value))
-        fields = self._editable()
+        fields = self._editable(name)
         fields.insert(len(fields) if last else 0, field)
 
     def remove(self, name: str, matches: Callable[[list[str]], list[bool]]) -> int:
         """Removes the fields ``name`` that ``matches`` picks among all of that name; how many there were (RFC 5293
         5)."""
-        fields = self._editable()
+        fields = self._editable(name)
         wanted = name.lower().encode("ascii", "replace")
         places = [place for place, (field, _) in enumerate(fields) if field.lower() == wanted]
         chosen = matches([decoded(fields[place][1]) for place in places])
@@ -98,10 +103,12 @@ class MessageView:
             self._content = self._load()[: limits.BODY_OCTETS] if self._load is not None else b""
         return self._content
 
-    def _editable(self) -> list[tuple[bytes, bytes]]:
+    def _editable(self, name: str) -> list[tuple[bytes, bytes]]:
+        """All fields, of which those of ``name`` are about to change."""
         if self._fields is None:
             self._fields = list(_fields(self._section[1:]))
-        self._known.clear()
+        self._known.pop(name.lower(), None)
+        self._by_name = {}
         self.is_edited = True
         return self._fields
 

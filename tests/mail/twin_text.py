@@ -52,7 +52,7 @@ def runs(value: bytes) -> list[tuple[bytes, bytes | None]]:
             made.append((before, None))
         octets = base64(found[3]) if found[2] in b"Bb" else unescaped(found[3].replace(b"_", b" "))
         if made and made[-1][1] is not None and made[-1][1].lower() == found[1].lower():
-            made[-1] = (made[-1][0] + octets, made[-1][1])
+            made[-1] = (made[-1][0] + octets, found[1])
         else:
             made.append((octets, found[1]))
         value = value[found.end() :]
