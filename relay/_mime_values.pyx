@@ -15,6 +15,7 @@ from relay._fastparse cimport equals, hex_value, octets_t
 
 cdef enum:
     SECTION_LIMIT = 10          # sections of one RFC 2231 boundary
+    PARAMETERS_LIMIT = 1000     # parameters of one value that are told: what they take is many times their octets
 
 cdef bint IS_TOKEN[256]         # RFC 2045 5.1: any CHAR but SPACE, CTLs and tspecials
 IS_TOKEN[:] = [33 <= c <= 126 and c not in b"()<>@,;:\\\"/[]?=" for c in range(256)]
@@ -221,7 +222,7 @@ def parse_value(bytes value):
     if media_type(<octets_t>p, whole, &type, &subtype):
         word = (value[type.start:type.end] + b"/" + value[subtype.start:subtype.end]).lower()
     at = next_parameter(p, 0, end, &parameter)
-    while at >= 0:
+    while at >= 0 and len(found) < PARAMETERS_LIMIT:
         text = PyBytes_FromStringAndSize(NULL, parameter.value_end - parameter.value_start)
         stop = unquote(p, &parameter, PyBytes_AS_STRING(text))
         found.append((value[parameter.name_start:parameter.name_end].lower(), text[:stop]))

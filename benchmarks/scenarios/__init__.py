@@ -16,6 +16,7 @@ SUMMARIES: Final = {
     "tls": "STARTTLS, one message per connection: the share of OpenSSL's handshake rate.",
     "mailbox": "Logins, IMAP, POP3 and deliveries beside Dovecot, on copies of the same Maildirs.",
     "mime": "The MIME structure scanner beside the standard library's email parser.",
+    "hostile": "Every parser of strangers' text on what is made to be slow for it.",
     "crash": "Kill -9 under load, everything accounted for.",
 }
 
@@ -29,9 +30,9 @@ SIZES: Final = {
 }
 """What --size is; the others have none."""
 WITHOUT: Final = {
-    "servers": ("backlog", "mime", "crash"),
+    "servers": ("backlog", "mime", "hostile", "crash"),
     "repetitions": ("crash",),
-    "seconds": ("idle", "backlog"),
+    "seconds": ("idle", "backlog", "hostile"),
     "works": ("fanout", "idle", "backlog", "slow-destination", "crash"),
 }
 """Setting -> the scenarios that it means nothing to."""

@@ -10,11 +10,12 @@ import contextlib
 import os
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
-from email.utils import formatdate
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from relay.config.mailbox import MailboxLimit, MailboxSettings
+from relay.mail import dates
 from relay.mail.outcome import Outcome, deferred, failed
 from relay.mailbox.limits import DAY, LimitTable
 from relay.mailbox.maildir import Message, deliver
@@ -102,7 +103,7 @@ def _notice(mailbox: str, used: int, now: float) -> bytes:
     lines = (
         "From: Mailbox <postmaster>",
         f"To: <{name}>",
-        f"Date: {formatdate(now)}",
+        f"Date: {dates.written(datetime.fromtimestamp(now, tz=UTC))}",
         f"Subject: Your mailbox is {min(used, 100)}% full",
         "Auto-Submitted: auto-generated",
         "MIME-Version: 1.0",

@@ -10,9 +10,9 @@ import ipaddress
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Final
 
+from relay.mail import dates
 from relay.mail.address import ascii_form
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import EXPIRED, FAILED, Outcome
@@ -155,4 +155,4 @@ def fold(line: str) -> str:
 
 def date(microseconds: int) -> str:
     """A date as in RFC 5322 3.3, UTC."""
-    return format_datetime(datetime.fromtimestamp(microseconds // 1_000_000, tz=UTC))
+    return dates.written(datetime.fromtimestamp(microseconds // 1_000_000, tz=UTC))

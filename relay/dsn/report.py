@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Final
 
 from relay.dsn.fields import safe_address, status_fields
 from relay.dsn.words import bounce_words, delay_words
+from relay.mail import dates
 from relay.mail.address import ascii_form
 from relay.mail.envelope import BODY_8BIT, DOTS, DSN, SMTPUTF8, Envelope
 from relay.mail.outcome import Outcome
@@ -136,7 +136,7 @@ def _report(
 def _head(
     envelope: Envelope, subject: str, content: bytes, hostname: str, message_id: str, now: int, boundary: bytes
 ) -> bytes:
-    date = format_datetime(datetime.fromtimestamp(now // 1_000_000, tz=UTC))
+    date = dates.written(datetime.fromtimestamp(now // 1_000_000, tz=UTC))
     lines = [
         b"Date: " + date.encode(),
         b"From: Mail Delivery System <MAILER-DAEMON@" + hostname.encode() + b">",

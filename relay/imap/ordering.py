@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, NamedTuple
 
 from relay.imap import decoding
-from relay.imap.addresses import addresses
 from relay.imap.faults import Bad
+from relay.mail import dates
+from relay.mail.header_addresses import addresses
 from relay.mailbox.ports import View
 
 LONGEST_SUBJECT: Final = 4096
@@ -55,10 +55,8 @@ def base_subject(value: bytes) -> Subject:
 def sent_at(view: View, index: int) -> float:
     """When it was sent (RFC 5256 2.2): the Date field, or when it came in."""
     value = view.parts(index)[0].fields.get("date", b"")
-    try:
-        return parsedate_to_datetime(value.decode("latin-1")).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return float(view.internal_date(index))
+    sent = dates.parse(value)
+    return float(view.internal_date(index)) if sent is None else sent.timestamp()
 
 
 class Criterion(NamedTuple):
@@ -111,7 +109,7 @@ class Order:
 def _mailbox_of(name: str) -> Callable[[View, int], str]:
     def value(view: View, index: int) -> str:
         found = addresses(view.parts(index)[0].fields.get(name, b""))
-        return (found[0].mailbox or b"").decode("latin-1").casefold() if found else ""
+        return (found[0].local or b"").decode("latin-1").casefold() if found else ""
 
     return value
 
@@ -126,7 +124,7 @@ def _display_of(name: str) -> Callable[[View, int], str]:
         first = found[0]
         if first.name:
             return decoding.header(first.name).casefold()
-        return ((first.mailbox or b"") + b"@" + (first.host or b"")).decode("latin-1").casefold()
+        return ((first.local or b"") + b"@" + (first.domain or b"")).decode("latin-1").casefold()
 
     return value
 

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import date as Day  # noqa: N812 - date() reads a command's
 from typing import Final, NamedTuple
 
 from relay.imap import decoding
@@ -22,6 +21,7 @@ from relay.imap.grammar import CLOSE, OPEN, Ranges, date, indexes, members
 from relay.imap.sections import Section
 from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
+from relay.mail import charsets, dates
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
 
@@ -29,6 +29,7 @@ MAX_KEYS: Final = 1000
 MAX_DEPTH: Final = 50
 FREE, CHEAP, HEADER, CONTENT = 0, 1, 10, 100
 _DAY: Final = 86400
+_EPOCH: Final = Day(1970, 1, 1)
 
 
 @dataclass(slots=True)
@@ -77,12 +78,8 @@ class Message:
 
     def sent_day(self) -> int | None:
         """The day of the Date field, whatever its time zone (RFC 9051 6.4.4), in days since 1970."""
-        value = self.view.parts(self.index)[0].fields.get("date")
-        try:
-            sent = parsedate_to_datetime((value or b"").decode("latin-1"))
-            return int(datetime(sent.year, sent.month, sent.day, tzinfo=UTC).timestamp()) // _DAY
-        except (ValueError, TypeError, OverflowError, IndexError):
-            return None
+        sent = dates.parse(self.view.parts(self.index)[0].fields.get("date", b""))
+        return None if sent is None else (sent.date() - _EPOCH).days
 
 
 Test = Callable[[Message], bool]
@@ -171,10 +168,9 @@ def key(parsing: Parsing, depth: int) -> Key:
 
 def _text(parsing: Parsing) -> str:
     octets = parsing.tokens.astring()
-    charset = "utf-8" if parsing.tokens.utf8 else parsing.charset
     try:
-        return octets.decode("utf-8" if charset == "us-ascii" else charset).casefold()
-    except (UnicodeError, LookupError):
+        return charsets.decode_strictly(octets, "utf-8" if parsing.tokens.utf8 else parsing.charset).casefold()
+    except ValueError:
         raise No("This string is not in the charset of the search", "CANNOT") from None
 
 

@@ -6,16 +6,16 @@ are bounded where the message is scanned.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from relay import _mime_values
-from relay.imap.addresses import addresses
 from relay.imap.responses import nstring, string
+from relay.mail.header_addresses import addresses
 from relay.mailbox.vocabulary import Part
 
-_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])|[\r\n\x00]")
+_NO_TEXT: Final = b"\r\n\0"
+"""Octets of folds, and those that no string may hold."""
 _ADDRESS_FIELDS: Final = ("from", "sender", "reply-to", "to", "cc", "bcc")
 
 
@@ -37,13 +37,13 @@ def envelope(fields: dict[str, bytes]) -> bytes:
 
 def address_list(value: bytes | None) -> bytes:
     """``((name NIL mailbox host) ...)`` or NIL."""
-    found = addresses(_FOLD.sub(b"", value)) if value else []
+    found = addresses(value) if value else []
     if not found:
         return b"NIL"
     return (
         b"("
         + b"".join(
-            b"(%b NIL %b %b)" % (nstring(each.name), nstring(each.mailbox), nstring(each.host)) for each in found
+            b"(%b NIL %b %b)" % (nstring(each.name), nstring(each.local), nstring(each.domain)) for each in found
         )
         + b")"
     )
@@ -127,4 +127,4 @@ def _value(fields: dict[str, bytes], name: str) -> bytes | None:
 
 
 def _clean(value: bytes) -> bytes:
-    return _FOLD.sub(b"", value)
+    return value.translate(None, _NO_TEXT)

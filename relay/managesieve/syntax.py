@@ -15,6 +15,8 @@ LONGEST_LINE: Final = 16_384
 QUOTED_LIMIT: Final = 1024
 """What is longer, or has a line end, goes out as a literal (RFC 5804 4)."""
 LONGEST_PASSED_OVER: Final = 64 << 20
+MOST_WORDS: Final = 32
+"""Words of a command; those that there are have at most four. All are read again when more octets come in."""
 
 _WORD: Final = re.compile(
     rb"""(?P<literal>\{(?P<count>[0-9]{1,10})\+?\}\r?\n)|"(?P<quoted>(?:[^"\\\r\n\0]|\\["\\])*)"|(?P<passed>\{!\})|(?P<atom>[^\s"{}\0]+)"""
@@ -47,6 +49,9 @@ class Reader:
     def __init__(self, literal_limit: int) -> None:
         self._literal_limit = literal_limit
         self._octets = b""
+        self._pieces: list[bytes] = []
+        """What came in since the last look, in the order in which it did."""
+        self._held = 0
         self._wanted = 1
         self._passing = 0
         """Octets of a literal that are still to be passed over."""
@@ -55,21 +60,25 @@ class Reader:
         """More octets."""
         passed = min(self._passing, len(octets))
         self._passing -= passed
-        self._octets += octets[passed:]
+        if passed < len(octets):
+            self._pieces.append(octets[passed:])
+            self._held += len(octets) - passed
 
     def clear(self) -> None:
         """Throws away what was not read yet."""
         self._octets, self._wanted, self._passing = b"", 1, 0
+        self._pieces, self._held = [], 0
 
     @property
     def held(self) -> int:
         """Octets that wait."""
-        return len(self._octets)
+        return len(self._octets) + self._held
 
     def next(self) -> Command | None:
         """The next command; None when more octets are needed. BrokenError for what is none."""
-        if self._passing or len(self._octets) < self._wanted:
+        if self._passing or self.held < self._wanted:
             return None
+        self._gather()
         words: list[bytes | None] = []
         strings: list[bool] = []
         octets, at, literals = self._octets, 0, 0
@@ -87,6 +96,8 @@ class Reader:
                 self._wanted = len(octets) + 1
                 return None
             match = _WORD.match(octets, at)
+            if len(words) >= MOST_WORDS:
+                raise BrokenError("the command has too many words", is_fatal=True)
             if match is None:
                 self._octets = octets[end + 1 :]
                 self._wanted = 1
@@ -114,6 +125,11 @@ class Reader:
             strings.append(True)
             at += count
             literals += count
+
+    def _gather(self) -> None:
+        if self._pieces:
+            self._octets = b"".join([self._octets, *self._pieces])
+            self._pieces, self._held = [], 0
 
     def _pass_over(self, start: int, at: int, count: int) -> bool:
         """Puts a mark where the literal stands that begins at ``start``; whether more of it is to come."""

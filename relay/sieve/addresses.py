@@ -1,7 +1,6 @@
-"""Addresses in header fields (RFC 5322 3.4), for the address test: mailboxes in their order, groups opened.
+"""Addresses for the address test (RFC 5228 5.1, RFC 5233): mailboxes in their order, groups opened.
 
-Theory: one pass over tokens, no recursion, nothing looked at twice; comments may nest to any depth. It takes what
-mail has, not only what the grammar allows; what has no addr-spec is left out (RFC 5228 5.1).
+They are read by relay/mail/header_addresses.py; what has no addr-spec is left out.
 """
 
 from __future__ import annotations
@@ -9,13 +8,9 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-ADDRESSES_LIMIT: Final = 10_000
-_TOKEN: Final = re.compile(
-    r"""(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<sign>[()<>,;:])|(?P<space>[ \t\r\n]+)|(?P<atom>[^"()<>,;: \t\r\n]+|")""",
-    re.DOTALL | re.VERBOSE,
-)
+from relay.mail.header_addresses import addresses
+
 _QUOTED_PAIR: Final = re.compile(r"\\(.)", re.DOTALL)
-_ROUTE: Final = re.compile(r"@[^:]*:")
 
 
 class Address(NamedTuple):
@@ -32,41 +27,13 @@ class Address(NamedTuple):
         return f"{self.local}@{self.domain}" if self.domain else self.local
 
 
-def parse_addresses(value: str) -> list[Address]:
-    """The addresses of one field value, unfolded."""
+def parse_addresses(value: bytes) -> list[Address]:
+    """The addresses of one field value as it stands in the message."""
     found: list[Address] = []
-    plain: list[str] = []
-    angle: list[str] | None = None
-    inside = False
-    depth = 0
-    for match in _TOKEN.finditer(value):
-        kind, text = match.lastgroup, match[0]
-        if kind == "sign":
-            if text == "(":
-                depth += 1
-                continue
-            if text == ")":
-                depth = max(0, depth - 1)
-                continue
-        if depth:
-            continue
-        if inside and text != ">":
-            assert angle is not None
-            angle.append(" " if kind == "space" else text)
-        elif text == "<" and angle is None:
-            angle, inside = [], True
-        elif text == ">":
-            inside = False
-        elif kind == "sign" and text in ",;":
-            _end(found, plain, angle)
-            plain, angle = [], None
-        elif kind == "sign" and text == ":":
-            plain = []  # the name of a group
-        else:
-            plain.append(" " if kind == "space" else text)
-        if len(found) >= ADDRESSES_LIMIT:
-            return found
-    _end(found, plain, angle)
+    for each in addresses(value):
+        domain = (each.domain or b"").rstrip(b".")
+        if each.local and domain and not each.has_gap:
+            found.append(Address(each.local.decode("utf-8", "replace"), domain.decode("utf-8", "replace")))
     return found
 
 
@@ -74,19 +41,6 @@ def parse_path(path: str) -> Address:
     """The address of an envelope; the null reverse-path has neither part."""
     local, at, domain = path.rpartition("@")
     return Address(_unquoted(local), domain) if at else Address(_unquoted(path), "")
-
-
-def _end(found: list[Address], plain: list[str], angle: list[str] | None) -> None:
-    text = "".join(plain).strip() if angle is None else _ROUTE.sub("", "".join(angle).strip(), count=1)
-    local, at, domain = text.rpartition("@")
-    local, domain = local.strip(), domain.strip().rstrip(".")
-    if not at or not local or not domain or " " in domain:
-        return
-    if not local.startswith('"'):
-        local = re.sub(r" *\. *", ".", local)
-        if " " in local:
-            return
-    found.append(Address(_unquoted(local), domain))
 
 
 def _unquoted(local: str) -> str:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from email.utils import format_datetime, formataddr, parseaddr
 from typing import Final
 
+from relay.mail import dates, encoded_words, header_addresses
 from relay.mail.address import ascii_form
 from relay.sieve.actions import Vacation
 from relay.sieve.addresses import parse_addresses
@@ -26,6 +26,8 @@ _LISTS: Final = (
     "List-Id", "List-Help", "List-Subscribe", "List-Unsubscribe", "List-Post", "List-Owner", "List-Archive",
 )  # fmt: skip
 _TO: Final = ("To", "Cc", "Bcc", "Resent-To", "Resent-Cc", "Resent-Bcc")
+_ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
+_ESCAPED: Final = re.compile(r'["\\]')
 _ID: Final = re.compile(r"<[!-;=?-~]{1,250}>")
 REFERENCES: Final = 20
 RETURNED_HEADER: Final = 32 * 1024
@@ -50,7 +52,7 @@ def why_no_answer(message: MessageView, environment: Environment, own: Collectio
     for value in message.values("X-Auto-Response-Suppress"):
         if {"all", "oof", "autoreply"}.intersection(value.lower().replace(" ", "").split(",")):
             return "the sender wants no answer"
-    named = (each.text.lower() for name in _TO for value in message.values(name) for each in parse_addresses(value))
+    named = (each.text.lower() for name in _TO for value in message.raw_values(name) for each in parse_addresses(value))
     if not any(address in lower for address in named):
         return "the message does not name an address of the user"
     return ""
@@ -63,7 +65,7 @@ def vacation_answer(
     subjects = message.values("Subject")
     subject = vacation.subject or f"Auto: {subjects[0] if subjects else 'your message'}"
     fields = [
-        ("Date", format_datetime(environment.now)),
+        ("Date", dates.written(environment.now)),
         ("From", _mailbox(vacation.sender) or account),
         ("To", f"<{_addressee(environment)}>"),
         ("Subject", subject[:500]),
@@ -97,8 +99,8 @@ def rejection(
     subjects = message.values("Subject")
     boundary = "=_" + re.sub(r"[^A-Za-z0-9.]", "", message_id)[:40]
     head = _section([
-        ("Date", format_datetime(environment.now)),
-        ("From", formataddr(("Mail Delivery System", f"MAILER-DAEMON@{hostname}"))),
+        ("Date", dates.written(environment.now)),
+        ("From", f"Mail Delivery System <MAILER-DAEMON@{hostname}>"),
         ("To", f"<{_addressee(environment)}>"),
         ("Subject", f"Rejected: {subjects[0] if subjects else 'your message'}"[:500]),
         ("Message-ID", f"<{message_id}>"),
@@ -147,14 +149,33 @@ def _addressee(environment: Environment) -> str:
 
 def _mailbox(text: str) -> str:
     """A name and an address for a From field, the name in encoded words; "" when there is no address in ``text``."""
-    name, address = parseaddr("".join(c if c.isprintable() else " " for c in text))
-    return formataddr((name, address)) if "@" in address and address.isascii() else ""
+    plain = "".join(c if c.isprintable() else " " for c in text)
+    found = header_addresses.addresses(plain.encode("utf-8", "replace"), most=1)
+    first = found[0] if found else None
+    if first is None or not first.local or not first.domain or first.has_gap:
+        return ""
+    address = _quoted(first.local.decode()) + "@" + first.domain.decode()
+    if not address.isascii():
+        return ""
+    name = encoded_words.decode(first.name or b"")
+    return f"{_phrase(name)} <{address}>" if name else address
+
+
+def _phrase(name: str) -> str:
+    """A display name (RFC 5322 3.4): quoted where it must be, in encoded words when it is not ASCII."""
+    if not name.isascii():
+        return encoded_words.encode(name, len("From: "))
+    return name if _ATOMS.fullmatch(name) else '"' + _ESCAPED.sub(r"\\\g<0>", name) + '"'
+
+
+def _quoted(local: str) -> str:
+    return local if _ATOMS.fullmatch(local) and " " not in local else '"' + _ESCAPED.sub(r"\\\g<0>", local) + '"'
 
 
 def _section(fields: list[tuple[str, str]]) -> bytes:
     return b"".join(
         # An address is no place for encoded words: one in UTF-8 stands as it is (RFC 6532 3).
-        f"{name}: {value}\r\n".encode() if name == "To" else name.encode() + b":" + encoded(name, value)
+        f"{name}: {value}\r\n".encode() if name in ("From", "To") else name.encode() + b":" + encoded(name, value)
         for name, value in fields
     )
 
@@ -187,7 +208,7 @@ def fault_notice(fault: str, message: MessageView, environment: Environment, acc
         "This notice comes at most once a day.\n"
     )
     return _section([
-        ("Date", format_datetime(environment.now)),
+        ("Date", dates.written(environment.now)),
         ("From", f"Mail filter <{account}>"),
         ("To", f"<{account}>"),
         ("Subject", "Your mail filter (Sieve script) does not work"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import quopri
 from collections.abc import Iterator, Sequence
 
 from relay import _mime, _mime_values
+from relay.mail import parameters, transfer
 from relay.sieve import limits
 from relay.sieve.message import MessageView, to_text
 
@@ -29,7 +27,9 @@ def texts(message: MessageView, types: Sequence[str]) -> Iterator[str]:
         media_type = part.content_type(content).decode("latin-1")
         if not any(_is_wanted(media_type, each) for each in wanted):
             continue
-        octets = _octets(content, part)[: max(0, left)]
+        if left <= 0:
+            return
+        octets = _octets(content, part)[:left]
         left -= len(octets)
         yield _text(part, content, octets)
 
@@ -50,7 +50,7 @@ def _octets(content: bytes, part: _mime.Part) -> bytes:
         return _around(content, part)
     if part.kind == "message":
         return octets.partition(b"\r\n\r\n")[0]
-    return _decoded(octets, part.encoding)
+    return transfer.decode(octets, part.encoding)
 
 
 def _around(content: bytes, part: _mime.Part) -> bytes:
@@ -65,19 +65,6 @@ def _around(content: bytes, part: _mime.Part) -> bytes:
     return prologue + (epilogue if ended else b"")
 
 
-def _decoded(octets: bytes, encoding: str) -> bytes:
-    if encoding == "base64":
-        kept = bytes(octets).translate(None, b"\r\n \t")
-        try:
-            return base64.b64decode(kept[: len(kept) - len(kept) % 4])
-        except binascii.Error:
-            return b""
-    if encoding == "quoted-printable":
-        return quopri.decodestring(octets)
-    return octets
-
-
 def _text(part: _mime.Part, content: bytes, octets: bytes) -> str:
     place = part.field("content-type")
-    parameters = dict(_mime_values.parse_value(content[place])[1]) if place is not None else {}
-    return to_text(octets, parameters.get(b"charset", b"utf-8").decode("latin-1"))
+    return to_text(octets, parameters.charset_of(content[place]) if place is not None else b"")

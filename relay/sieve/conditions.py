@@ -54,6 +54,7 @@ def _names(run: Run, value: Any) -> list[str]:
     for name in names:
         if fault := values.field_name_fault(name):
             raise RunError(f"{values.shown(name)} {fault}")
+    run.charge(len(names) * (run.message.header_octets >> 15))  # each is looked for in the whole header section
     return names
 
 
@@ -70,7 +71,7 @@ def _address(run: Run, node: Node) -> bool:
 def _addresses(run: Run, node: Node) -> Iterator[str]:
     part = node.tags.get("part", ("all", True))[0]
     for name in _names(run, node.arguments[0]):
-        for value in _indexed(node, run.message.values(name)):
+        for value in _indexed(node, run.message.raw_values(name)):
             run.charge(len(value) // 1000 + 1)
             for address in addresses.parse_addresses(value):
                 text = addresses.part_of(address, part, run.environment.delimiter)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
-from email.utils import format_datetime, parsedate_to_datetime
+from datetime import datetime, timedelta, timezone
+
+from relay.mail import dates
 
 _MJD_OF_DAY_ONE = 678_576
 """Modified Julian Day of the day before ordinal 1, negated."""
@@ -11,12 +12,7 @@ _MJD_OF_DAY_ONE = 678_576
 
 def parse_date(value: str) -> datetime | None:
     """The date of a field value (RFC 5322 3.3); of a Received field that behind its last semicolon (RFC 5260 4)."""
-    text = value.rpartition(";")[2].strip()
-    try:
-        date = parsedate_to_datetime(text[:100])
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+    return dates.parse(value.rpartition(";")[2].strip())
 
 
 def in_zone(date: datetime, zone: str) -> datetime:
@@ -54,7 +50,7 @@ def part_of(date: datetime, part: str) -> str:
         case "iso8601":
             return f"{date.date().isoformat()}T{part_of(date, 'time')}{zone[:3]}:{zone[3:]}"
         case "std11":
-            return format_datetime(date)
+            return dates.written(date)
         case "zone":
             return zone
         case _:

@@ -266,6 +266,7 @@ def _add_header(run: Run, node: Node) -> str:
     run.added_fields += 1
     if run.added_fields > limits.EDITED_FIELDS:
         raise RunError(f"more than {limits.EDITED_FIELDS} header fields added")
+    run.charge(run.message.header_octets >> 7)  # all fields may have to be looked at
     run.message.add(name, value, last="last" in node.tags)
     run.trace(node, f"addheader {values.shown(name)}")
     return _GO
@@ -277,13 +278,14 @@ def _delete_header(run: Run, node: Node) -> str:
         raise RunError(f"{values.shown(name)} {fault}")
     if name.lower() in _UNDELETABLE:
         return _GO
+    run.charge(run.message.header_octets >> 7)
 
     def chosen(found: list[str]) -> list[bool]:
-        places = list(range(len(found)))
+        places = range(len(found))
         if "index" in node.tags:
             number = int(str(node.tags["index"][1]))
             place = len(found) - number if "last" in node.tags else number - 1
-            places = [place] if 0 <= place < len(found) else []
+            places = places[place : place + 1] if place >= 0 else range(0)
         if node.optional is None:
             return [place in places for place in range(len(found))]
         if node.tags.get("match", ("",))[0] == "count":

@@ -11,12 +11,12 @@ as it is (RFC 5229 3.2).
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-_ASCII_UPPER: Final = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+from relay.mail.unicode_text import normalized
+
 _NUMBER: Final = re.compile(r"[0-9]+", re.ASCII)
 _RELATIONS: Final[dict[str, tuple[int, ...]]] = {
     "gt": (1,), "ge": (0, 1), "lt": (-1,), "le": (-1, 0), "eq": (0,), "ne": (-1, 1),
@@ -28,11 +28,13 @@ Match = Callable[[str, str], Sequence[str] | None]
 
 def fold(comparator: str, text: str) -> str:
     """``text`` so that two texts that the comparator holds equal are equal, for substrings too."""
-    if comparator == "i;ascii-casemap":
-        return text.translate(_ASCII_UPPER)
-    if comparator == "i;unicode-casemap":
-        return "".join(map(_titlecase, text)) if not text.isascii() else text.upper()
-    return text
+    if comparator not in ("i;ascii-casemap", "i;unicode-casemap"):
+        return text
+    if text.isascii():
+        return text.upper()
+    if comparator == "i;ascii-casemap":  # octets know ASCII's letters alone, and are much quicker than a translation
+        return text.encode("utf-8", "surrogatepass").upper().decode("utf-8", "surrogatepass")
+    return text.translate({ord(each): _titlecase(each) for each in set(text)})
 
 
 def compare(comparator: str, left: str, right: str) -> int:
@@ -41,7 +43,7 @@ def compare(comparator: str, left: str, right: str) -> int:
         one, other = _number(left), _number(right)
         return (one > other) - (one < other)
     if comparator == "i;unicode-casemap":
-        a, b = (unicodedata.normalize("NFKD", fold(comparator, text)) for text in (left, right))
+        a, b = (normalized("NFKD", fold(comparator, text)) for text in (left, right))
     else:
         a, b = fold(comparator, left), fold(comparator, right)
     # Code points are in the order of their UTF-8 octets.
@@ -54,16 +56,41 @@ def matcher(match: str, relation: str, comparator: str) -> Match:
         wanted = _RELATIONS[relation]
         return lambda value, key: () if compare(comparator, value, key) in wanted else None
     if match == "contains":
-        return lambda value, key: () if fold(comparator, key) in fold(comparator, value) else None
+        return _contains(comparator)
     if match == "matches":
-        return lambda value, key: wildcards(comparator, value, key)
+        return _matches(comparator)
     return lambda value, key: () if compare(comparator, value, key) == 0 else None
+
+
+def _folding(comparator: str) -> Callable[[str], str]:
+    """``fold`` for values: one value is mostly asked about with many keys, and is folded once."""
+    last = folded = ""
+
+    def of(value: str) -> str:
+        nonlocal last, folded
+        if value is not last:
+            last, folded = value, fold(comparator, value)
+        return folded
+
+    return of
+
+
+def _contains(comparator: str) -> Match:
+    folded = _folding(comparator)
+    return lambda value, key: () if fold(comparator, key) in folded(value) else None
+
+
+def _matches(comparator: str) -> Match:
+    folded = _folding(comparator)
+    return lambda value, key: _wildcards(value, folded(value), _segments(fold(comparator, key)))
 
 
 def wildcards(comparator: str, text: str, pattern: str) -> tuple[str, ...] | None:
     """The whole text and then what each wildcard of ``pattern`` stands for; None when the pattern does not fit."""
-    segments = _segments(fold(comparator, pattern))
-    folded = fold(comparator, text)
+    return _wildcards(text, fold(comparator, text), _segments(fold(comparator, pattern)))
+
+
+def _wildcards(text: str, folded: str, segments: Sequence[_Segment]) -> tuple[str, ...] | None:
     first, last = segments[0], segments[-1]
     if len(segments) == 1:
         return _captures(text, [(0, first)]) if len(text) == first.length and first.fits(folded, 0) else None
@@ -87,6 +114,14 @@ def wildcards(comparator: str, text: str, pattern: str) -> tuple[str, ...] | Non
 def cost(text: int, pattern: str) -> int:
     """What matching a text of so many characters against ``pattern`` costs, in units of the budget."""
     return (text * (len(pattern) if "?" in pattern else 1) + len(pattern)) // 1000 + 1
+
+
+def folding_cost(comparator: str, text: str) -> int:
+    """What folding a text costs beyond comparing it; nothing for ASCII."""
+    return 0 if text.isascii() else len(text) * _FOLDING.get(comparator, 0) // 1000
+
+
+_FOLDING: Final = {"i;ascii-casemap": 3, "i;unicode-casemap": 100}
 
 
 class _Segment:

@@ -9,19 +9,14 @@ Not here: parts of the body (body.py), addresses (addresses.py).
 
 from __future__ import annotations
 
-import binascii
 import re
-from collections.abc import Callable
-from email.errors import HeaderParseError
-from email.header import decode_header
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from relay.mail import charsets, encoded_words
 from relay.sieve import limits
 
 _FIELD: Final = re.compile(rb"([!-9;-~]+)[ \t]*:((?:[^\n]*\n(?=[ \t]))*[^\n]*(?:\n|\Z))")
-_FOLD: Final = re.compile(r"\r?\n(?:\t|(?= ))")
-_NO_CHARSETS: Final = frozenset({"punycode", "idna", "undefined", "unicode_escape", "raw_unicode_escape"})
-"""Python's codecs of these names are no charsets of mail, and the first takes quadratic time."""
 _VALUE_LIMIT: Final = 65_536
 
 
@@ -34,11 +29,18 @@ class MessageView:
         self._section = b"\n" + _cut(header)
         self._lower: bytes | None = None
         self._fields: list[tuple[bytes, bytes]] | None = None
+        self._by_name: dict[bytes, list[bytes]] = {}
+        """The edited fields; empty: not known yet."""
         self._known: dict[str, list[str]] = {}
         self._load = content
         self._content: bytes | None = None
         self.size = size
         self.is_edited = False
+
+    @property
+    def header_octets(self) -> int:
+        """Octets of the header section that came."""
+        return len(self._section)
 
     def values(self, name: str) -> list[str]:
         """The values of all fields ``name``, top first: unfolded, decoded, outer white space removed (RFC 5228
@@ -56,7 +58,10 @@ class MessageView:
         except UnicodeEncodeError:
             return []
         if self._fields is not None:
-            return [value for field, value in self._fields if field.lower() == wanted]
+            if not self._by_name:
+                for field, value in self._fields:
+                    self._by_name.setdefault(field.lower(), []).append(value)
+            return self._by_name.get(wanted, [])
         if self._lower is None:
             self._lower = self._section.lower()
         found: list[bytes] = []
@@ -72,19 +77,18 @@ class MessageView:
     def add(self, name: str, value: str, *, last: bool) -> None:
         """Adds a field in front or at the end (RFC 5293 4); ``value`` is put into encoded words where it must be."""
         field = (name.encode(), encoded(name, value))
-        fields = self._editable()
+        fields = self._editable(name)
         fields.insert(len(fields) if last else 0, field)
 
     def remove(self, name: str, matches: Callable[[list[str]], list[bool]]) -> int:
         """Removes the fields ``name`` that ``matches`` picks among all of that name; how many there were (RFC 5293
         5)."""
-        fields = self._editable()
+        fields = self._editable(name)
         wanted = name.lower().encode("ascii", "replace")
         places = [place for place, (field, _) in enumerate(fields) if field.lower() == wanted]
         chosen = matches([decoded(fields[place][1]) for place in places])
-        gone = [place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen]
-        for place in reversed(gone):
-            del fields[place]
+        gone = {place for place, is_chosen in zip(places, chosen, strict=True) if is_chosen}
+        fields[:] = [field for place, field in enumerate(fields) if place not in gone]
         return len(gone)
 
     def header(self) -> bytes:
@@ -99,10 +103,12 @@ class MessageView:
             self._content = self._load()[: limits.BODY_OCTETS] if self._load is not None else b""
         return self._content
 
-    def _editable(self) -> list[tuple[bytes, bytes]]:
+    def _editable(self, name: str) -> list[tuple[bytes, bytes]]:
+        """All fields, of which those of ``name`` are about to change."""
         if self._fields is None:
-            self._fields = [(match[1], _ended(match[2])) for match in _FIELD.finditer(self._section, 1)]
-        self._known.clear()
+            self._fields = list(_fields(self._section[1:]))
+        self._known.pop(name.lower(), None)
+        self._by_name = {}
         self.is_edited = True
         return self._fields
 
@@ -116,44 +122,29 @@ def _cut(header: bytes) -> bytes:
     return header
 
 
-def _ended(value: bytes) -> bytes:
-    return value if value.endswith(b"\n") else value + b"\r\n"
+def _fields(section: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Name and value of each field, with its end; lines that are no field are left out. A search for the next field
+    from every octet of such a line would take quadratic time."""
+    at = 0
+    while at < len(section):
+        match = _FIELD.match(section, at)
+        if match is not None:
+            yield match[1], match[2] if match[2].endswith(b"\n") else match[2] + b"\r\n"
+            at = match.end()
+        else:
+            at = section.find(b"\n", at) + 1 or len(section)
 
 
 def decoded(value: bytes) -> str:
     """A field value as text: unfolded, encoded words decoded (RFC 2047); octets that mean nothing become U+FFFD."""
-    text = value[:_VALUE_LIMIT].decode("utf-8", "replace")
-    # A tab that begins a folded line stood for a space before somebody folded it.
-    text = _FOLD.sub(lambda match: " " if match[0].endswith("\t") else "", text).strip(" \t\r\n")
-    if "=?" not in text:
-        return text
-    try:
-        return "".join(_chunk(*pair) for pair in decode_header(text)).strip()
-    except (HeaderParseError, ValueError, binascii.Error):
-        return text
+    return encoded_words.decode(value[:_VALUE_LIMIT]).strip(" \t\r\n")
 
 
-def _chunk(octets: bytes | str, charset: str | None) -> str:
-    if isinstance(octets, str):
-        return octets
-    if charset is None:  # the standard library hands such text over in raw-unicode-escape
-        return octets.decode("raw-unicode-escape", "replace")
-    return to_text(octets, charset)
-
-
-def to_text(octets: bytes, charset: str) -> str:
-    """``octets`` in a charset that a message names; where it is not known, as UTF-8."""
-    name = charset.partition("*")[0].strip().lower() or "utf-8"
-    try:
-        return octets.decode("utf-8" if name in _NO_CHARSETS else name, "replace")
-    except (LookupError, ValueError):
-        return octets.decode("utf-8", "replace")
+to_text = charsets.decode
+"""Octets in a charset that a message names; where it is not known, as UTF-8."""
 
 
 def encoded(name: str, value: str) -> bytes:
     """A field's value with its end, folded, non-ASCII in encoded words (RFC 2047)."""
-    from email.header import Header
-
-    plain = "".join(c if c.isprintable() else " " for c in value.replace("\r\n", "\n").replace("\n", " ")).strip()
-    header = Header(plain, None if plain.isascii() else "utf-8", maxlinelen=78, header_name=name)
-    return b" " + header.encode(linesep="\r\n").encode("ascii", "replace") + b"\r\n"
+    plain = "".join([c if c.isprintable() else " " for c in value.replace("\r\n", "\n")]).strip()
+    return f" {encoded_words.encode(plain, len(name) + 2)}\r\n".encode("ascii")

@@ -71,6 +71,7 @@ class Run:
             self.charge(len(wanted))
             return any(decide(count, key) is not None for key in wanted)
         for value in found:
+            self.charge(match.folding_cost(comparator, value))
             for key in wanted:
                 self.charge(match.cost(len(value), key) if kind == "matches" else (len(value) + len(key)) // 1000 + 1)
                 captures = decide(value, key)

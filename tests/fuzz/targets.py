@@ -7,6 +7,7 @@ from typing import Final
 
 from tests.fastparse.agreement import PARSERS
 from tests.imap import agreement as imap
+from tests.mail.agreement import text
 from tests.mime.agreement import mime
 from tests.sieve.fuzz import sieve
 from tests.telemetry.agreement import log_text
@@ -16,6 +17,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "log_text": log_text,
     "mime": mime,
     "sieve": sieve,
+    "text": text,
     "imap_tokens": imap.tokens,
     "imap_session": imap.session,
 }

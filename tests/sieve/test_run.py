@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from relay.sieve import RunError, ScriptError, compile_script
@@ -247,3 +249,47 @@ def test_a_script_that_waits_for_fields_is_not_run_without_them_and_would_do_not
         assert run(script).is_plain_keep
         assert not may_run(compiled.triggers or frozenset(), MESSAGE)
         assert all(may_run(frozenset({name}), name.upper() + b" : x\r\n\r\n") for name in waits_for)
+
+
+def test_an_encoded_word_with_a_comma_is_one_address():
+    """Fields are taken apart before encoded words are decoded (RFC 2047 5, rule 3)."""
+    message = b"From: =?utf-8?q?Doe=2C_x=40y=2Etest?= <john@example.org>\r\n\r\n"
+    assert holds('address :all :is "from" "john@example.org"', message)
+    assert not holds('address :domain :contains "from" "y.test"', message)
+    assert holds('address :count "eq" :comparator "i;ascii-numeric" "from" "1"', message)
+
+
+@pytest.mark.parametrize(
+    ("label", "octets", "text"),
+    [("gb2312", "朱镕基".encode("gbk"), "镕"), ("utf-8", b"k\xc3\xa4se \xff", "käse"), ("iso-8859-1", b"5 \x80", "€"),
+     ("zlib", "käse".encode(), "käse"), ("utf-7", b"+2AA-x", "x")],
+)  # fmt: skip
+def test_header_and_body_are_read_by_the_labels_of_real_mail(label, octets, text):
+    head = b"Subject: =?%s?B?%s?=\r\nContent-Type: text/plain; charset=%s\r\n" % (
+        label.encode(), b64encode(octets), label.encode(),
+    )  # fmt: skip
+    message = head + b"Content-Transfer-Encoding: base64\r\n\r\n" + b64encode(b"x " + octets) + b"\r\n"
+    assert holds(f'header :contains "subject" "{text}"', message)
+    assert holds(f'body :text :contains "{text}"', message)
+
+
+def test_all_fields_of_a_name_are_deleted_from_among_others():
+    message = b"".join(b"X-A: %d\r\nX-B: %d\r\n" % (number, number) for number in range(5)) + b"no field\r\n\r\n"
+    header = header_of('deleteheader :contains "x-a" ["1", "3"]; deleteheader "x-b"; keep;', message)
+    assert header == b"X-A: 0\r\nX-A: 2\r\nX-A: 4\r\n"
+
+
+def test_a_value_is_folded_once_for_all_its_keys():
+    """RFC 4790 9.2: i;ascii-casemap knows ASCII's letters alone; i;unicode-casemap the others."""
+    message = "Subject: GRÜSSE aus KÖLN\r\n\r\n".encode()
+    assert holds('header :contains "subject" ["nosuch", "aus kÖln"]', message)
+    assert not holds('header :contains "subject" ["nosuch", "aus köln"]', message)
+    assert holds('header :contains :comparator "i;unicode-casemap" "subject" ["nosuch", "aus köln"]', message)
+    assert holds('header :matches :comparator "i;unicode-casemap" "subject" ["n*", "*üsse*"]', message)
+
+
+def test_folding_what_is_not_ascii_is_charged():
+    message = b"Subject: " + "ß".encode() * 32_000 + b"\r\n\r\n"
+    script = "".join('if header :is :comparator "i;unicode-casemap" "subject" "x" { stop; }' for _ in range(200))
+    with pytest.raises(RunError):
+        run(script, message)
