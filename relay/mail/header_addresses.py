@@ -1,8 +1,10 @@
-"""The addresses in From, To and their like (RFC 5322 3.4, groups: RFC 6854), for ENVELOPE, Sieve and policy.
+"""The addresses in From, To and their like (RFC 5322 3.4, groups: RFC 6854), for ENVELOPE and Sieve.
 
 A list is read as far as it can be understood: real mail has what no grammar has. Groups become their members
 between two markers; routes are dropped; a comment is the name of an address that has none. Encoded words stay as
 they are.
+
+What may be read in two ways is read in one; where that decides who may send, strict_addresses.py refuses it.
 
 Bounds: ``OCTETS`` of a value are read and ``MOST`` addresses come out of it, counted while it is read. Nothing is
 raised.

@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import Final
 
 from relay.mail.address import base_address
-from relay.policy.authors import Fields, UnreadableError, addresses
+from relay.mail.strict_addresses import UnreadableError, strict_addresses
+from relay.policy.authors import Fields
 
 SENDER: Final = "sender"
 ANY: Final = "any"
@@ -38,7 +39,7 @@ def foreign_author(fields: Fields, account: str, delimiter: str, rule: str) -> s
             return f"several {prefix}{name} fields"
     for name, value in _judged(fields, rule):
         try:
-            found = addresses(value)
+            found = strict_addresses(value)
         except UnreadableError:
             return f"a {prefix}{name} field that cannot be read"
         for address in found:

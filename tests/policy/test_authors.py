@@ -7,7 +7,8 @@ from email.utils import getaddresses
 import pytest
 
 from relay.mail.address import parse_address
-from relay.policy.authors import LONGEST, Fields, UnreadableError, addresses, responsible
+from relay.mail.strict_addresses import LONGEST, UnreadableError, strict_addresses
+from relay.policy.authors import Fields, responsible
 from relay.policy.senders import foreign_author
 
 
@@ -32,7 +33,7 @@ from relay.policy.senders import foreign_author
     ],
 )
 def test_addresses_are_read(value, found):
-    assert addresses(value) == found
+    assert strict_addresses(value) == found
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_addresses_are_read(value, found):
 )  # fmt: skip
 def test_what_readers_could_read_in_two_ways_is_unreadable(value):
     with pytest.raises(UnreadableError):
-        addresses(value)
+        strict_addresses(value)
 
 
 def test_what_is_read_is_what_the_standard_library_reads():
@@ -75,7 +76,7 @@ def test_what_is_read_is_what_the_standard_library_reads():
     for _ in range(20_000):
         text = "".join(draw.choices(parts, k=draw.randrange(1, 7)))
         try:
-            ours = addresses(text.encode())
+            ours = strict_addresses(text.encode())
         except UnreadableError:
             continue
         read += 1
