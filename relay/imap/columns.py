@@ -21,7 +21,7 @@ from relay.mailbox.vocabulary import Refused
 Column = Callable[[State, list[int]], Numbers | Texts]
 """The values of messages by index, with the item's name."""
 
-FIELDS: range = range(32, 64)
+FIELDS: range = range(64, 96)
 """Numbers of what is kept beside a message (View.cache) for chosen header fields."""
 
 

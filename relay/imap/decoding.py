@@ -73,6 +73,11 @@ def part_text(view: View, index: int, part: Part) -> str:
     size = min(part.end - part.body_start, TEXT_LIMIT)
     with view.content(index) as content:
         octets = content.read(part.body_start, size)
+    return text_of(octets, part)
+
+
+def text_of(octets: bytes, part: Part) -> str:
+    """The text of ``octets``, the body of ``part`` or its beginning."""
     _, parameters = _mime_values.parse_value(part.fields.get("content-type", b""))
     charset = dict(parameters).get(b"charset", b"utf-8").decode("latin-1")
     return text(body(octets, part.encoding), charset)

@@ -29,8 +29,19 @@ def string(octets: bytes) -> bytes:
 
 
 def literal(octets: bytes) -> bytes:
-    """``{3}`` CRLF and the octets."""
-    return b"{%d}\r\n%b" % (len(octets), octets)
+    """``{3}`` CRLF and the octets; no NUL is among them (``mask_nuls``)."""
+    return b"{%d}\r\n%b" % (len(octets), mask_nuls(octets))
+
+
+def literal8(octets: bytes) -> bytes:
+    """``{3}`` CRLF and the octets, or ``~{3}`` where a NUL is among them (RFC 3516 4.2)."""
+    return (b"~" if b"\0" in octets else b"") + b"{%d}\r\n%b" % (len(octets), octets)
+
+
+def mask_nuls(octets: bytes) -> bytes:
+    """What an ordinary literal may carry of ``octets`` (RFC 3501 4.3.1): 0x80 takes the place of each NUL, so that
+    sizes and offsets stay. BINARY sends them as they are."""
+    return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
 
 
 def nstring(octets: bytes | None) -> bytes:

@@ -17,20 +17,23 @@ from relay.imap.sections import Section, section_of
 from relay.imap.state import State
 from relay.mailbox.ports import View
 
+MAX_SHOWN: Final = 1000
+"""Octets of a URL that is not understood that are told again."""
 _URL: Final = re.compile(
-    r"(?:imap://[^/]*)?/?(?P<mailbox>[^;]*?)(?:;UIDVALIDITY=(?P<validity>[0-9]+))?"
-    r"/?;UID=(?P<uid>[0-9]+)(?:/;SECTION=(?P<section>[^;]*))?(?:/;PARTIAL=(?P<first>[0-9]+)(?:\.(?P<count>[0-9]+))?)?\Z",
+    r"(?:imap://[^/]*+)?+/?+(?P<mailbox>[^;]*+)(?:;UIDVALIDITY=(?P<validity>[0-9]{1,10}+)/?+)?+"
+    r";UID=(?P<uid>[0-9]{1,10}+)(?:/;SECTION=(?P<section>[^;/]*+))?+"
+    r"(?:/;PARTIAL=(?P<first>[0-9]{1,19}+)(?:\.(?P<count>[0-9]{1,19}+))?+)?+\Z",
     re.IGNORECASE,
 )
 
 
 def read(state: State, url: bytes, piece: int) -> Iterator[bytes]:
     """The octets that ``url`` means, in pieces. No (BADURL) when there is nothing there."""
-    shown = re.sub(r"[^!-~]|[\\\]\"]", "?", url.decode("latin-1"))
+    shown = re.sub(r"[^!-~]|[\\\]\"]", "?", url[:MAX_SHOWN].decode("latin-1"))
     found = _URL.match(url.decode("latin-1"))
     if found is None:
         raise No("This URL is not understood", f"BADURL {shown}")
-    name = mailbox_text(unquote_to_bytes(found["mailbox"]), utf8=True)
+    name = mailbox_text(unquote_to_bytes(found["mailbox"].removesuffix("/")), utf8=True)
     view = state.view if not name else state.store.open(name, read_only=True)
     try:
         yield from _read(view, found, piece, shown)
