@@ -15,6 +15,8 @@ from relay.mail.casemap import casemap
 
 LONGEST_SUBJECT: Final = 65_536
 """Octets of a subject that are looked at."""
+LONGEST_KEY: Final = 1000
+"""Characters by which messages are sorted and joined; those of all messages are in memory together."""
 _LEADER: Final = re.compile(r"(?:re|fwd?) *+(?:\[[^\[\]]*+\] *+)?:", re.IGNORECASE)
 _BLOB: Final = re.compile(r"\[[^\[\]]*+\] *+")
 _SPACES: Final = re.compile(r"\s+")
@@ -39,7 +41,7 @@ def base_subject(value: bytes) -> Subject:
         begin, has_leader = _without_leaders(text, begin, end)
         is_reply = is_reply or has_trailer or has_leader
         if text[begin : begin + 5].lower() != _FORWARD or text[end - 1] != "]" or end - begin < 6:
-            return Subject(casemap(text[begin:end]), is_reply)
+            return Subject(casemap(text[begin : min(end, begin + LONGEST_KEY)]), is_reply)
         is_reply = True
         begin, end = begin + 5, end - 1
 
@@ -145,7 +147,7 @@ class Order:
 def _mailbox_of(name: str) -> Callable[[State, int], str]:
     def value(state: State, index: int) -> str:
         found = addresses(state.parts(index)[0].fields.get(name, b""))
-        return (found[0].mailbox or b"").decode("latin-1").casefold() if found else ""
+        return (found[0].mailbox or b"")[:LONGEST_KEY].decode("latin-1").casefold() if found else ""
 
     return value
 
@@ -159,8 +161,8 @@ def _display_of(name: str) -> Callable[[State, int], str]:
             return ""
         first = found[0]
         if first.name:
-            return casemap(decoding.header(first.name))
-        return ((first.mailbox or b"") + b"@" + (first.host or b"")).decode("latin-1").casefold()
+            return casemap(decoding.header(first.name)[:LONGEST_KEY])
+        return ((first.mailbox or b"") + b"@" + (first.host or b""))[:LONGEST_KEY].decode("latin-1").casefold()
 
     return value
 

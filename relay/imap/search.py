@@ -85,9 +85,9 @@ def thread(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     make = {b"ORDEREDSUBJECT": threads.ordered_subject, b"REFERENCES": threads.references}.get(algorithm)
     if make is None:
         raise Bad("ORDEREDSUBJECT and REFERENCES are the algorithms")
-    found: list[threads.Mention] = []
-    yield from _matching(state, tag, key, lambda index: found.append(threads.mention(state, index)))
-    made = make(found)
+    mentions = threads.Mentions(state)
+    yield from _matching(state, tag, key, mentions.add)
+    made = make(mentions.found)
     number = (lambda index: state.view.uids[index]) if by_uid else (lambda index: index + 1)
     yield b"* THREAD" + (b" " if made else b"") + threads.written(made, number) + b"\r\n"
     return None

@@ -21,7 +21,7 @@ from relay.imap._tokens import Tokens
 from relay.imap.addresses import Address, addresses
 from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, Ranges, date, members, require_numbers
-from relay.imap.sections import values_of
+from relay.imap.sections import values_by_name, values_of
 from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
 from relay.mail.casemap import casemap
@@ -51,6 +51,7 @@ class Message:
     header_octets: bytes | None = None
     header_text: str | None = None
     values: dict[bytes, list[str]] | None = None
+    by_name: dict[bytes, list[bytes]] | None = None
     texts: list[str] | None = None
 
     @property
@@ -82,8 +83,10 @@ class Message:
         return found
 
     def _fields(self, name: bytes) -> list[str]:
-        # Each field by itself: an encoded word does not go on into the next.
-        values = values_of(self.header(), name)
+        # Each field by itself: an encoded word does not go on into the next. One name is looked for, of several all.
+        if self.by_name is None and len(self.values or ()) > 0:
+            self.by_name = values_by_name(self.header())
+        values = values_of(self.header(), name) if self.by_name is None else self.by_name.get(name, ())
         found = [casemap(decoding.header(value)) for value in values]
         if name in _ADDRESS_FIELDS:  # as they are without the comments and white space in them
             found += [casemap(_plain(each)) for value in values if _IS_MIXED.search(value) for each in addresses(value)]

@@ -76,6 +76,14 @@ class Section(NamedTuple):
         return b"".join(picked) + b"\r\n"
 
 
+def values_by_name(header: bytes) -> dict[bytes, list[bytes]]:
+    """The values of all fields, by name in lower case."""
+    values: dict[bytes, list[bytes]] = {}
+    for found in _FIELD.finditer(header):
+        values.setdefault(found[1].lower(), []).append(found[2].strip())
+    return values
+
+
 def values_of(header: bytes, name: bytes) -> list[bytes]:
     """The values of the fields ``name`` (in lower case), with their folds."""
     return [found[2].strip() for found in _FIELD.finditer(header) if found[1].lower() == name]

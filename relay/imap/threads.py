@@ -4,14 +4,16 @@ Pure, without recursion over what peers sent: a chain of replies may be as long 
 itself is read once (``Mention``); then time is that of sorting, times a logarithm for references that go round in
 circles (forest.py).
 
-Bounds: of References the last REFERENCES_OCTETS are looked at, and of them the last MAX_REFERENCES ids.
+Bounds: of References the last REFERENCES_OCTETS are looked at, and of them the last MAX_REFERENCES ids are kept, or,
+once MAX_KEPT ids are, the last FEW of each message; of a long id a digest.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from relay.imap.forest import Forest
@@ -20,6 +22,10 @@ from relay.imap.state import State
 
 MAX_REFERENCES: Final = 1000
 REFERENCES_OCTETS: Final = 65_536
+MAX_KEPT: Final = 1_000_000
+FEW: Final = 10
+LONGEST_ID: Final = 64
+"""Octets of an id that is kept as it is."""
 _NOTHING: Final = Subject("", False)
 _ID: Final = re.compile(rb"<([^<>\s]+)>")
 
@@ -52,19 +58,37 @@ class Node:
         return self.date, self.index if self.index >= 0 else self.children[0].order[1]
 
 
-def mention(state: State, index: int) -> Mention:
-    """Reads it. Refused EXPUNGED when the message is gone."""
-    fields = state.parts(index)[0].fields
-    try:
+class Mentions:
+    """What the messages of one THREAD say, read one by one."""
+
+    def __init__(self, state: State) -> None:
+        self.found: list[Mention] = []
+        self._state = state
+        self._kept = 0
+
+    def add(self, index: int) -> None:
+        """The next message. Refused EXPUNGED, and left out, when it is gone."""
+        fields = self._state.parts(index)[0].fields
+        try:
+            self.found.append(self._read(index, fields))
+        except Exception as fault:  # noqa: BLE001 - is_poison() raises again what is an answer
+            self._state.is_poison(index, fault)
+            self.found.append(Mention(index))
+
+    def _read(self, index: int, fields: Mapping[str, bytes]) -> Mention:
         own = _ID.search(fields.get("message-id", b"")[:REFERENCES_OCTETS])
-        chain = _ID.findall(fields.get("references", b"")[-REFERENCES_OCTETS:])[-MAX_REFERENCES:]
+        most = MAX_REFERENCES if self._kept < MAX_KEPT else FEW
+        chain = _ID.findall(fields.get("references", b"")[-REFERENCES_OCTETS:])[-most:]
         if not chain:
             chain = _ID.findall(fields.get("in-reply-to", b"")[:REFERENCES_OCTETS])[:1]
+        self._kept += len(chain)
         subject = base_subject(fields.get("subject", b""))
-        return Mention(index, sent_at(state, index), subject, own[1] if own else b"", tuple(chain))
-    except Exception as fault:  # noqa: BLE001 - is_poison() raises again what is an answer
-        state.is_poison(index, fault)
-        return Mention(index)
+        date = sent_at(self._state, index)
+        return Mention(index, date, subject, _short(own[1]) if own else b"", tuple(map(_short, chain)))
+
+
+def _short(name: bytes) -> bytes:
+    return name if len(name) <= LONGEST_ID else blake2b(name, digest_size=LONGEST_ID).digest()
 
 
 def ordered_subject(found: Sequence[Mention]) -> list[Node]:

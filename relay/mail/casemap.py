@@ -3,9 +3,9 @@
 Theory: the full case folding of Unicode between two compatibility decompositions, so that composed and decomposed
 letters, and those of both cases, are the same (Unicode 3.13, D146). ASCII, most of all text, needs none of that.
 
-Bound: time is linear in the text. The standard library orders the marks behind a letter by exchanging neighbours, which
-is quadratic in their number; so, as in the Stream-Safe Text Format (UAX 15, 13), a sign that orders nothing goes into
-runs of more than twice MAX_MARKS.
+Bounds: a text becomes at most a few times as long. Time is linear in it: the standard library orders the marks behind a
+letter by exchanging neighbours, which is quadratic in their number; so, as in the Stream-Safe Text Format (UAX 15, 13),
+a sign that orders nothing goes into runs of more than twice MAX_MARKS.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from functools import cache
-from typing import Final
+from typing import Final, Literal
 
 MAX_MARKS: Final = 30
 LAST: Final = 0x20000
 """No sign from here on is a mark that is ordered among others (a test looks)."""
 _JOINER: Final = "\u034f"
+_LIGATURES: Final = "\ufdfa\ufdfb"
+"""Each stands for a sentence, of 18 and 8 letters; no other sign stands for more than 6."""
 _KINDS: Final = {"Mn", "Mc", "Me", "Lm"}
 
 
@@ -30,8 +32,9 @@ def casemap(text: str) -> str:
 
 
 def _decomposed(text: str) -> str:
-    """``text`` in Normalization Form KD."""
-    return unicodedata.normalize("NFKD", _safe(text))
+    """``text`` in Normalization Form KD, unless that makes it many times longer."""
+    form: Literal["NFD", "NFKD"] = "NFD" if sum(map(text.count, _LIGATURES)) > len(text) // 16 else "NFKD"
+    return unicodedata.normalize(form, _safe(text))
 
 
 def _safe(text: str) -> str:

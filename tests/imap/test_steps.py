@@ -125,9 +125,31 @@ def test_threads_of_long_references():
 
 def test_references_are_bounded():
     text = b"Message-ID: <a@b>\r\nReferences: %b\r\n\r\n" % b"".join(b"<%d@x>\r\n " % each for each in range(50_000))
-    found = threads.mention(stored(text), 0)
+    mentions = threads.Mentions(stored(text))
+    mentions.add(0)
+    (found,) = mentions.found
     assert len(found.references) == threads.MAX_REFERENCES
     assert found.references[-1] == b"49999@x"
+
+
+def test_references_of_all_messages_are_bounded(monkeypatch):
+    monkeypatch.setattr(threads, "MAX_KEPT", 100)
+    mentions = threads.Mentions(stored(b"References: %b\r\n\r\n" % b"".join(b"<%d@x>" % each for each in range(60))))
+    for _ in range(4):
+        mentions.add(0)
+    assert [len(each.references) for each in mentions.found] == [60, 60, threads.FEW, threads.FEW]
+
+
+def test_of_a_long_id_a_digest_is_kept():
+    mentions = threads.Mentions(stored(b"References: <%b> <%b>\r\n\r\n" % (b"x" * 10_000, b"x" * 9_999 + b"y")))
+    mentions.add(0)
+    first, second = mentions.found[0].references
+    assert first != second
+    assert len(first) == len(second) == threads.LONGEST_ID
+
+
+def test_a_sort_key_is_bounded():
+    assert len(ordering.base_subject(b"x" * 60_000).base) == ordering.LONGEST_KEY
 
 
 @pytest.mark.parametrize(
@@ -145,6 +167,17 @@ def test_fields_of_a_search(text, key):
 def test_a_subject_of_a_million_folds_ends():
     state = stored(b"Subject: a\r\n" + b" b\r\n" * 1_000_000 + b"\r\n")
     assert len(Message(state.view, 0, state).fields(b"subject")) == 1
+
+
+def test_many_names_of_fields_are_looked_for_together():
+    """A header is gone through for the first name, and for all others together."""
+
+    def prepare(count):
+        state = stored(b"".join(b"X-%d: a\r\n" % each for each in range(2000)) + b"\r\n")
+        message = Message(state.view, 0, state)
+        return lambda: [message.fields(b"x-%d" % each) for each in range(count)]
+
+    assert steps(prepare(100)) < 4 * steps(prepare(2))
 
 
 def test_a_header_without_a_colon_is_looked_at_once():
