@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from relay.imap.faults import No
 from relay.imap.grammar import mailbox_text
-from relay.imap.sections import Section, section_of
+from relay.imap.sections import section_of
 from relay.imap.state import State
 from relay.mailbox.ports import View
 
@@ -47,14 +47,16 @@ def _read(view: View, found: re.Match[str], piece: int, shown: str) -> Iterator[
     if index < 0 or (found["validity"] and int(found["validity"]) != view.uidvalidity):
         raise No("There is nothing at this URL", f"BADURL {shown}")
     section = section_of(unquote_to_bytes(found["section"] or ""))
-    span = section.span(view.parts(index), view.size(index)) if isinstance(section, Section) else None
+    span = section.span(view.parts(index), view.size(index)) if section is not None else None
     if span is None:
         raise No("There is nothing at this URL", f"BADURL {shown}")
-    first, last = span
-    first += int(found["first"] or 0)
-    if found["count"]:
-        last = min(last, first + int(found["count"]))
+    offset, count = int(found["first"] or 0), int(found["count"]) if found["count"] else None
+    first, last = span[0] + offset, span[1] if count is None else min(span[1], span[0] + offset + count)
     with view.content(index) as content:
+        if section is not None and section.picks:
+            picked = section.pick(content.read(span[0], span[1] - span[0]))[offset:]
+            yield picked if count is None else picked[:count]
+            return
         while first < last:
             octets = content.read(first, min(piece, last - first))
             if not octets:

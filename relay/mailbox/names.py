@@ -100,6 +100,8 @@ def _encoded(level: str) -> str:
 
 
 def _encode(text: str, also: str) -> str:
+    if text.isascii() and text.isprintable() and "&" not in text and not (also and also in text):
+        return text
     pieces: list[str] = []
     shifted = ""
     for sign in text:
