@@ -16,6 +16,8 @@ from relay.mailbox import names
 _QUOTABLE: Final = re.compile(rb"[\x20-\x21\x23-\x5b\x5d-\x7e]{0,1000}\Z")
 _ESCAPABLE: Final = re.compile(rb"[\x20-\x7e]{0,1000}\Z")
 _ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+\Z')
+_FIRST: Final = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+_LAST: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -70,8 +72,9 @@ def flags(flag_names: Iterable[str]) -> bytes:
 
 
 def internal_date(seconds: int) -> bytes:
-    """RFC 9051 date-time, quoted, in UTC."""
-    at = datetime.fromtimestamp(seconds, UTC)
+    """RFC 9051 date-time, quoted, in UTC; what is before or after all years of four digits is the first or last of them:
+    the time of a file may be anything."""
+    at = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC)
     return f'"{at.day:2d}-{_MONTHS[at.month - 1]}-{at.year:04d} {at:%H:%M:%S} +0000"'.encode()
 
 

@@ -159,3 +159,22 @@ def test_what_is_known_is_bounded(monkeypatch):
         poison("a", "INBOX", uid, ValueError("private"))
     assert [fields["uid"] for fields in told] == [1, 2, 3, 1]
     assert "private" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("given", "told_as"),
+    [
+        (b"31-Dec-9999 23:59:59 -2359", b"31-Dec-9999 23:59:59 +0000"),
+        (b" 1-Jan-0001 00:00:00 +2359", b" 1-Jan-0001 00:00:00 +0000"),
+        (b"31-Dec-1969 12:00:00 +0100", b"31-Dec-1969 11:00:00 +0000"),
+    ],
+)
+def test_a_date_beyond_all_years_ends_nothing(given, told_as):
+    """It came in with a time zone."""
+    peer = Peer(World().session())
+    peer.login()
+    assert b"a OK" in peer.send(b'a APPEND INBOX "' + given + b'" {5+}\r\na: b\n\r\n')
+    peer.send(b"a SELECT INBOX\r\n")
+    assert b'INTERNALDATE "' + told_as + b'")' in peer.send(b"a FETCH 1 INTERNALDATE\r\n")
+    for command in (b"SEARCH BEFORE 1-Jan-2020", b"SEARCH SINCE 1-Jan-2020", b"SORT (ARRIVAL DATE) UTF-8 ALL"):
+        assert b"a OK" in peer.send(b"a " + command + b"\r\n")
