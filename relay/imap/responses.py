@@ -72,7 +72,7 @@ def flags(flag_names: Iterable[str]) -> bytes:
 
 
 def internal_date(seconds: int) -> bytes:
-    """RFC 9051 date-time, quoted, in UTC; what is before or after all years of four digits is the first or last of them:
+    """RFC 9051 date-time, quoted, in UTC; what is out of the years of four digits is the first or last of them:
     the time of a file may be anything."""
     at = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC)
     return f'"{at.day:2d}-{_MONTHS[at.month - 1]}-{at.year:04d} {at:%H:%M:%S} +0000"'.encode()

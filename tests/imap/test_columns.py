@@ -66,3 +66,13 @@ def test_header_fields_that_are_not_peeked_at_set_seen():
     command = b"a FETCH 1 BODY%b[HEADER.FIELDS (TO)]\r\n"
     peer.send(command % b".PEEK")
     assert b"\\Seen" in peer.send(command % b"")
+
+
+def test_long_fields_are_not_kept(monkeypatch):
+    """Words and fields: a client may choose in many ways."""
+    peer, _ = filled()
+    kept = []
+    monkeypatch.setattr("tests.mailbox.twin.TwinView.cache", lambda *arguments: kept.append(arguments))
+    for names in (b"SUBJECT", b" ".join(b"X-%d" % number for number in range(900))):
+        assert b"a OK" in peer.send(b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (" + names + b")]\r\n")
+    assert len(kept) == 1
