@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 
 from relay.config.sieve import SieveSettings
 from relay.mail.address import base_address
-from relay.mailbox import names
+from relay.mailbox import names, spelling
 from relay.mailbox.files import is_lasting, read_file
 from relay.mailbox.memory import Memory
 from relay.mailbox.root import Root
@@ -451,7 +451,7 @@ def _read(incoming: Incoming, limit: int) -> bytes:
 
 def _exists(folder: Path, name: str) -> bool:
     try:
-        return (folder / names.folder_name(names.checked(name)) / "cur").is_dir()
+        return spelling.is_there(Root(folder), names.checked(name))
     except Refused:
         return False
 

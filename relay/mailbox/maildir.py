@@ -119,6 +119,17 @@ def require_maildir(folder: Path) -> None:
     make_maildir(folder)
 
 
+def is_mailbox(folder: str) -> bool:
+    """Whether it is the folder of a mailbox and no link to one; also when it may not be looked into: then it is one that
+    cannot be read."""
+    try:
+        if stat.S_ISLNK(os.lstat(folder).st_mode):
+            return False
+        return stat.S_ISDIR(os.lstat(folder + "/cur").st_mode)
+    except OSError as fault:
+        return fault.errno not in {errno.ENOENT, errno.ENOTDIR}
+
+
 class _File:
     """One message on its way from ``tmp`` to ``new``."""
 

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import shutil
-import stat
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -18,13 +17,13 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from relay.mailbox import deleted, metadata, names, subscriptions
+from relay.mailbox import deleted, metadata, names, spelling, subscriptions
 from relay.mailbox.appending import FileAppending, copy
 from relay.mailbox.content import crlf_size, likely_size
 from relay.mailbox.files import NO_ROOM
 from relay.mailbox.limits import NO_LIMITS, Limits
 from relay.mailbox.mailbox import Mailbox
-from relay.mailbox.maildir import require_maildir, sync_directory
+from relay.mailbox.maildir import is_mailbox, require_maildir, sync_directory
 from relay.mailbox.picture import UNKNOWN
 from relay.mailbox.quota import Usage
 from relay.mailbox.root import Root
@@ -80,11 +79,15 @@ class FolderStore:
     def names(self) -> Sequence[str]:
         """Of the mailboxes that exist, INBOX first."""
         found = [INBOX]
+        others: list[str] = []
         with os.scandir(self.root.folder) as entries:
             for entry in entries:
                 name = names.name_of(entry.name) if entry.name.startswith(".") else None
-                if name is not None and entry.is_dir(follow_symlinks=False) and _is_mailbox(entry.path):
+                if name is not None and names.folder_name(name) != entry.name:
+                    others.append(entry.name)
+                elif name is not None and entry.is_dir(follow_symlinks=False) and is_mailbox(entry.path):
                     found.append(name)
+        found += filter(None, (spelling.adopt(self.root, folder) for folder in others))
         return sorted(found, key=lambda name: (name != INBOX, name))
 
     def create(self, name: str, special_use: Collection[str] = ()) -> str:
@@ -241,7 +244,7 @@ class FolderStore:
         """The mailbox that all of this process share. Refused NONEXISTENT."""
         folder = names.folder_name(names.checked(name))
         path = self.root.folder / folder if folder else self.root.folder
-        if folder and (path.is_symlink() or not _is_mailbox(str(path))):
+        if folder and not spelling.is_there(self.root, names.checked(name)):
             raise Refused(Refusal.NONEXISTENT, "there is no such mailbox")
         try:
             require_maildir(path)
@@ -290,11 +293,9 @@ class FolderStore:
 
     def _require_new(self, name: str) -> None:
         folder = self.root.folder / names.folder_name(name)
-        if os.path.lexists(folder) and not folder.is_dir():
+        if folder.is_symlink() or (os.path.lexists(folder) and not folder.is_dir()):
             raise Refused(Refusal.CANNOT, "the name cannot be used: something else has it on disk")
-        if folder.is_symlink():
-            raise Refused(Refusal.CANNOT, "the name cannot be used: something else has it on disk")
-        if _is_mailbox(str(folder)):
+        if spelling.is_there(self.root, name):
             raise Refused(Refusal.ALREADY_EXISTS, "there is such a mailbox already")
 
     def _require_free(self, folder: str, special_use: Collection[str]) -> None:
@@ -351,14 +352,6 @@ def _undone(folder: Path) -> Iterator[None]:
                     os.rmdir(folder / part)
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _is_mailbox(folder: str) -> bool:
-    """Whether the folder is a mailbox's; also when it may not be looked into: then it is one that cannot be read."""
-    try:
-        return stat.S_ISDIR(os.lstat(folder + "/cur").st_mode)
-    except OSError as fault:
-        return fault.errno not in {errno.ENOENT, errno.ENOTDIR}
 
 
 def _likely_size(mailbox: Mailbox, row: int) -> int:

@@ -40,6 +40,7 @@ class Rooms:
 
     def __init__(self, worker: Worker, authenticator: Authenticator, troubles: Troubles, log: LogSink) -> None:
         self.config: Final = worker.config
+        self.poison: Final = imap.Poison(lambda fields: log.event("warning", "message not understood", **fields))
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
         self.directions: Final = directions(worker.config.listeners)
@@ -83,8 +84,10 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
             offers_tls=offers_starttls(listening),
             allows_plaintext=listener.plaintext_login,
         )
+        state = imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden, rooms.directions)
+        state.poisoned = rooms.poison
         return imap.Session(
-            imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden, rooms.directions),
+            state,
             door,
             rooms.store,
             rooms.watcher,
