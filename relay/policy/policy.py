@@ -104,12 +104,11 @@ class Policy:
         return _no_relaying(recipient)
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
-        """Judges a submission (RFC 6409 8); what the RFCs forbid elsewhere has been refused by the session.
+        """Judges a submission (RFC 6409 8); what the RFCs forbid elsewhere has been refused by the session."""
+        return self._judge_submission(session, content) if session.is_submission else None
 
-        Refuses accounts that write as somebody else, and gives a message without From the one that its sender has.
-        """
-        if not session.is_submission:
-            return None
+    def _judge_submission(self, session: SessionView, content: list[bytes]) -> Verdict | None:
+        """Refuses accounts that write as somebody else, and gives a message without From that of its sender."""
         fields = responsible(_header_section(content))
         if session.account and self._checks_senders:
             author = foreign_author(fields, session.account, self._delimiter, self._senders)
