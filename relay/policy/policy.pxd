@@ -14,7 +14,7 @@ cdef class Policy:
 
     cdef object _at_local_domain(self, bytes local, bytes recipient)
     cdef object _at_relay_domain(self, bytes local, bytes domain, bytes recipient, object trusts)
-    cdef object _judge_author(self, object session, list content)
+    cdef object _judge_submission(self, object session, list content)
     cdef object _judge_room(self, object session)
     cdef bytes _account_of(self, bytes recipient)
     cdef object _at_root(self, object session, bytes recipient, bytes domain)

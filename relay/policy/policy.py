@@ -137,7 +137,7 @@ class Policy:
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
         """Judges the author of a submission (RFC 6409 8), then whether there is room for the message; what the RFCs
         forbid elsewhere has been refused by the session."""
-        author = self._judge_author(session, content) if session.is_submission else None
+        author = self._judge_submission(session, content) if session.is_submission else None
         if self._mailboxes is None or (author is not None and author.kind != ANNOTATE):
             return author
         room = self._judge_room(session)
@@ -145,9 +145,8 @@ class Policy:
             return author if room is None else room
         return room if isinstance(room, Verdict) else _either(room, author)
 
-    def _judge_author(self, session: SessionView, content: list[bytes]) -> Verdict | None:
-        """Refuses accounts that write as somebody else, and gives a message without From the one that its sender
-        has."""
+    def _judge_submission(self, session: SessionView, content: list[bytes]) -> Verdict | None:
+        """Refuses accounts that write as somebody else, and gives a message without From that of its sender."""
         fields = responsible(_header_section(content))
         if session.account and self._checks_senders:
             author = foreign_author(fields, session.account, self._delimiter, self._senders)

@@ -20,6 +20,7 @@ BODIES = {
     "chunks": b"Hello.\r\n" * 16_000,
     "file of chunks": b"Hello.\r\n" * 40_000,
 }
+FILLING = b"X-Filling: so that the fields that count come in another piece\r\n" * 2000
 REFUSED_AUTHOR = "550 5.7.1 Your account may not write as this author"
 REFUSED_HEADER = "554 5.6.0 Header section cannot be read (RFC 5322 2.2)"
 
@@ -66,7 +67,11 @@ def stored(world: Stand) -> bytes:
         (b" a fold of nothing\r\nFrom: anna@local.test\r\n", REFUSED_HEADER + ": line 1 is no field"),
         (b"From anna@local.test Mon\r\nFrom: anna@local.test\r\n", REFUSED_HEADER + ": line 1 is no field"),
         (b".Subject: a\r\nFrom: ceo@bank.test\r\n", REFUSED_AUTHOR),
+        (FILLING + b"From: ceo@bank.test\r\n", REFUSED_AUTHOR),
+        (FILLING + b"From: anna@local.test\r\n", ""),
+        (FILLING + b"no field\r\nFrom: ceo@bank.test\r\n", REFUSED_HEADER + ": line 2001 is no field"),
     ],
+    ids=range(11),
 )
 def test_the_same_octets_are_judged_however_they_come(kind, header, refusal):
     world = stand()
@@ -76,12 +81,32 @@ def test_the_same_octets_are_judged_however_they_come(kind, header, refusal):
 
 
 @pytest.mark.parametrize("size", [100, 300 << 10])
-def test_a_field_that_loses_a_dot_on_its_way_is_judged_as_it_arrives(size):
+@pytest.mark.parametrize("budget", [64 << 20, 512 << 10])
+def test_a_field_that_loses_a_dot_on_its_way_is_judged_as_it_arrives(size, budget):
     """RFC 5321 4.5.2: the receiver takes one dot away from any line that begins with one."""
-    peer = logged_in(stand())
+    peer = logged_in(stand(memory_budget=budget))
     peer.say("MAIL FROM:<anna@local.test>", "RCPT TO:<x@elsewhere.example>", "DATA")
     reply = peer.send(b".From: ceo@bank.test\r\n\r\n" + b"Hello.\r\n" * (size // 8) + b".\r\n").decode()
     assert reply.startswith(REFUSED_AUTHOR)
+
+
+@pytest.mark.parametrize(
+    ("header", "refusal"),
+    [
+        (FILLING + b"From: anna@local.test\r\nBcc: a@x.example\r\n", ""),
+        (FILLING + b"From: ceo@bank.test\r\n", REFUSED_AUTHOR),
+        (FILLING + b"no field\r\nFrom: ceo@bank.test\r\n", REFUSED_HEADER),
+    ],
+    ids=range(3),
+)
+def test_a_content_that_goes_to_a_file_for_want_of_memory_is_judged_like_others(header, refusal):
+    world = Stand(kind="submission", plaintext_login=True, memory_budget=512 << 10)
+    body = b"Date: x\r\nMessage-ID: <y@z>\r\n\r\n" + BODIES["file"]
+    reply = submit(logged_in(world), header + body, "many pieces")
+    assert reply.startswith(refusal or "250 2.0.0"), reply
+    if not refusal:
+        assert world.spool.larges
+        assert stored(world) == header.replace(b"Bcc: a@x.example\r\n", b"") + body
 
 
 def test_a_header_section_that_never_ends_is_refused():
@@ -100,8 +125,10 @@ def test_a_header_section_that_never_ends_is_refused():
          b"From: anna@local.test\r\n"),
         (b"From: anna@local.test\r\nX-Bcc: a@x.example\r\nBccs: b\r\nSubject: Bcc:\r\n Bcc: c\r\n",
          b"From: anna@local.test\r\nX-Bcc: a@x.example\r\nBccs: b\r\nSubject: Bcc:\r\n Bcc: c\r\n"),
+        (FILLING + b"From: anna@local.test\r\nBcc: a@x.example\r\n", FILLING + b"From: anna@local.test\r\n"),
         (b".From: dot\r\nFrom: anna@local.test\r\nBcc: a@x.example\r\n", b".From: dot\r\nFrom: anna@local.test\r\n"),
     ],
+    ids=range(6),
 )  # fmt: skip
 def test_blind_recipients_stay_unseen(kind, header, left):
     """RFC 5322 3.6.3. The envelope keeps them; what is in the body is no field."""
