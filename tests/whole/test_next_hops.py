@@ -143,8 +143,8 @@ def test_a_refusal_for_good_bounces_at_once_as_it_was_said(tmp_path: Path, reply
             relay.send("b@relay.test", sender="alice@local.test")
             wait_for(lambda: relay.stored("alice@local.test"), 10, relay.tail)
             (bounce,) = relay.stored("alice@local.test")
-            for line in ("Action: failed", f"Status: {status}", f"Diagnostic-Code: smtp; {reply}"):
-                assert line.encode() in bounce
+            for field in ("Action: failed", f"Status: {status}", f"Diagnostic-Code: smtp; {reply}"):
+                assert field.encode() in bounce
             wait_for(lambda: relay.deliveries("b@relay.test"), 10, relay.tail)
             (line,) = relay.deliveries("b@relay.test")
             assert (line["outcome"], line["code"], line["status"]) == ("failed", int(reply[:3]), status)
