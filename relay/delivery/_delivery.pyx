@@ -46,21 +46,24 @@ cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int6
     SMTPUTF8 it goes in its ASCII form, and ``refused`` has those of its recipients that have none."""
     cdef tuple refusal
     cdef bint is_one_line = _is_one_line(delivery.reverse_path)
-    cdef bint needs_utf8 = delivery.flags & SMTPUTF8 != 0 or _has_eight_bit(delivery.reverse_path)
+    cdef bint needs_utf8 = _has_eight_bit(delivery.reverse_path)
     cdef bytes address
     for address in delivery.recipients:
         is_one_line = is_one_line and _is_one_line(address)
         needs_utf8 = needs_utf8 or _has_eight_bit(address)
     if not is_one_line:
         return _FAILED, "5.1.3", "an address holds a line break"
-    if needs_utf8 and not smtputf8:
+    if delivery.flags & SMTPUTF8 and not needs_utf8 and not delivery.flags & BODY_8BIT:
+        delivery.flags &= ~SMTPUTF8     # all of it is ASCII: whoever comes next need not offer it
+    if (needs_utf8 or delivery.flags & SMTPUTF8) and not smtputf8:
         refusal = _without_utf8(delivery)
         if refusal is not None:
             return refusal
     if delivery.flags & BODY_8BIT and not eight_bit_mime:
         return _FAILED, "5.6.3", "the next hop does not offer 8BITMIME, and this message has 8-bit content"
     if size_limit and delivery.size > size_limit:
-        return _FAILED, "5.3.4", f"the next hop takes messages of up to {size_limit} octets, and this one has {delivery.size}"
+        return (_FAILED, "5.3.4",
+                f"the next hop takes messages of up to {size_limit} octets, and this one has {delivery.size}")
     return None
 
 

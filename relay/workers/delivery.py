@@ -287,7 +287,9 @@ class DeliveryWorker:
         try:
             hosts = await self._connector.exchangers(domain)
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
-            hosts = deferred("4.4.3", f"internal error: {type(fault).__name__}: {fault}", "dns")
+            context = {"message": "domain not looked up", "exception": fault}
+            self._worker.loop.call_exception_handler(context)  # its text is for the log, not for senders (I8)
+            hosts = deferred("4.4.3", f"internal error: {type(fault).__name__}", "dns")
         now = now_us()
         until = now + RESOLVED_SECONDS * 1_000_000
         if isinstance(hosts, Outcome):

@@ -207,7 +207,8 @@ class ForeignEntries:
         try:
             record = self._reader.load(*ref).record
         except (MissingRecord, OSError) as fault:
-            answer = deferred("4.3.0", f"cannot read the spool: {fault}", "store")
+            cause = fault.strerror if isinstance(fault, OSError) else fault
+            answer = deferred("4.3.0", f"cannot read the spool: {cause}", "store")
             link.send(("outcomes", token, (tuple(answer),)))
             return
         envelope = record.envelope

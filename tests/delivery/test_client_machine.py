@@ -608,3 +608,11 @@ def test_an_endless_refusal_of_a_transaction_in_flight_refuses_no_other():
     converse(machine_for(owner), Peer({("rcpt", 6): ENDLESS}, extensions=(b"PIPELINING", b"CHUNKING")))
     failed = [outcome for outcomes in owner.outcomes.values() for outcome in outcomes if outcome.kind == FAILED]
     assert len(failed) <= 1
+
+
+def test_smtputf8_is_not_asked_of_a_next_hop_for_a_message_that_is_all_ascii():
+    """It may have one behind it that does not offer it (RFC 6531 3.4)."""
+    owner = RecordingOwner([message(1, flags=SMTPUTF8)])
+    _, out = greeted(owner, HELLO)
+    assert out.startswith(b"MAIL FROM:<s1@relay.test> SIZE=")
+    assert b"SMTPUTF8" not in out
