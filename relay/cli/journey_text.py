@@ -41,6 +41,7 @@ _HOP_STAGES: Final = {
 }
 _REASONS: Final = {
     "unknown_recipient": "The domain is ours and has no such account (relay account list; relay_domain.recipients).",
+    "mailbox_full": "The account's quota is used up (mailbox.quota, mailbox.over_quota).",
     "relay_denied": "The recipient's domain is none of ours (domains.local, relay_domain), and the client is neither "
     "in trusted_networks nor logged in.",
     "policy": "A rule of this server refused it.",

@@ -19,7 +19,8 @@ class MailboxSettings:
     over_quota: str = setting(
         Choice(("defer", "reject")),
         "Mail for an account without room: deferred (`452 4.2.2`; tried again until the queue gives up) or rejected "
-        "(`552 5.2.2`; the sender is told at once).",
+        "(`552 5.2.2`: at RCPT, or at the end of the content when nobody of all recipients has room for it; by a "
+        "bounce only where that could not be known).",
         default="defer",
     )
     quota_warning: int = setting(

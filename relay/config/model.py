@@ -259,6 +259,12 @@ class Config:
     drain_timeout: float = setting(
         Duration("1s", "1h"), "How long sessions and deliveries may take to finish on stop or reload.", default="30s"
     )
+    reload_timeout: float = setting(
+        Duration("1s", "7d", zero="drain_timeout"),
+        "How long sessions go on with their old process, and its settings, when a reload has replaced it; then it "
+        "drains. Never shorter than `drain_timeout`. The processes of two earlier reloads are kept for that at most.",
+        default="0s",
+    )
     postmaster: str = setting(
         Mail(may_be_empty=True),
         "Who gets mail for postmaster (RFC 5321 4.5.1) and MAILER-DAEMON, at our domains and at `hostname`: an "

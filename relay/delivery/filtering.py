@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.config.sieve import SieveSettings
+from relay.mail.address import base_address
 from relay.mailbox import names
 from relay.mailbox.files import is_lasting, read_file
 from relay.mailbox.memory import Memory
@@ -91,6 +92,8 @@ class Plan:
     """A message to the owner that goes to INBOX as well."""
     fault: str = ""
     """Why the script could not be followed, for the log."""
+    is_shared: bool = False
+    """Some of it is done already, for another recipient of the same message."""
     notes: list[str] = field(default_factory=list)
     """What became of actions that were not done as the script has them."""
 
@@ -339,8 +342,7 @@ class _Planning:
         settings = self._filters.settings
         if not result.redirects:
             return
-        delivered_to = [value.strip().lower() for value in self._view.raw_values("Delivered-To")]
-        if self._incoming.mailbox.lower() in delivered_to:
+        if self._incoming.mailbox.lower() in self._delivered_to():
             self._plan.notes.append("not redirected: it came back")
             self._store("INBOX", (), None)
             return
@@ -350,6 +352,11 @@ class _Planning:
             raise RunError("too many redirects")
         for redirect in result.redirects:
             self._redirect(redirect.address, redirect.header)
+
+    def _delivered_to(self) -> set[bytes]:
+        """The accounts that the message says it has been delivered to."""
+        values = [value.strip().lower() for value in self._view.raw_values("Delivered-To")]
+        return {*values, *(base_address(value, self._environment.delimiter) for value in values)}
 
     def _redirect(self, address: str, header: bytes | None) -> None:
         incoming = self._incoming

@@ -1,7 +1,10 @@
 """Local delivery: a message into the maildirs of its recipients, with the header fields of final delivery.
 
 RFC 5321 4.4: the server that makes final delivery adds Return-Path. Delivered-To names the mailbox, for people and
-for tracing loops.
+for tracing loops (trace.py).
+
+A message that names one account several times (with tags, as postmaster) is stored once: each recipient has its turn
+with the account's script, and what would be the same copy in the same mailbox again is not made.
 
 Theory: blocking work for a thread. What waits is handed over as one batch while the batch before is being synced, so
 that deliveries share syncs the more, the more there are; several threads gain on top of that. A script of the account
@@ -20,6 +23,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from relay.delivery import trace
 from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
 from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
@@ -73,7 +77,10 @@ def deliver_local(
     Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone;
     ``troubles`` is told of the file, the sender never is.
     """
-    works = [_prepared(mail_dir, job, filters, room, now, troubles) for job in jobs]
+    kept: dict[object, _Kept] = {}
+    works = [_prepared(mail_dir, job, filters, room, now, kept, troubles) for job in jobs]
+    if len(jobs) > 1:
+        _join(jobs, works)
     results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
     done = [
         _outcome(work, [next(results) for _ in work.messages], now, troubles) if isinstance(work, _Work) else work
@@ -90,18 +97,85 @@ class _Kept(NamedTuple):
     result: str | OSError
 
 
-def _written(messages: list[Message | _Kept]) -> list[str | OSError]:
+class _Same(NamedTuple):
+    """A copy that another recipient of the message gets already."""
+
+    place: int
+    """Where that is among all messages of the batch."""
+
+
+def _join(jobs: list[LocalJob], works: list[_Work | Outcome | Sending]) -> None:
+    """Leaves out what would be the same copy of the same content in the same mailbox once more, and a new message that
+    another recipient's script sends already."""
+    seen: dict[object, int] = {}
+    place = 0
+    for job, work in zip(jobs, works, strict=True):
+        if isinstance(work, _Work):
+            for number, copy in enumerate(_copies(job, work)):
+                first = seen.setdefault(copy, place + number)
+                if first != place + number and isinstance(work.messages[number], Message):
+                    work.messages[number] = _Same(first)
+            place += len(work.messages)
+    done: set[object] = {*seen}
+    for job, work in zip(jobs, works, strict=True):
+        if isinstance(work, Sending):
+            _leave_out(job, work, done)
+
+
+def _leave_out(job: LocalJob, sending: Sending, done: set[object]) -> None:
+    """The same for what is stored when new messages are spooled. Should the other recipient's turn fail, it comes again
+    by itself."""
+    plan = sending.plan
+    placements = [each for each in plan.placements if _copy(job, each) not in done]
+    outgoing = [each for each in plan.outgoing if _sent(job, each) not in done]
+    plan.is_shared = len(placements) < len(plan.placements) or len(outgoing) < len(plan.outgoing)
+    done.update(_copy(job, each) for each in placements)
+    done.update(_sent(job, each) for each in outgoing)
+    plan.placements[:], plan.outgoing[:] = placements, outgoing
+
+
+def _copies(job: LocalJob, work: _Work) -> list[object]:
+    """What each message of ``work`` is a copy of, a notice left out."""
+    if work.plan is None:
+        message = work.messages[0]
+        assert isinstance(message, Message)
+        return [_copy(job, Placement(message.folder, (), None, "INBOX"))]
+    return [_copy(job, each) for each in work.placements]
+
+
+def _sent(job: LocalJob, outgoing: Outgoing) -> object:
+    return id(job.delivery), job.mailbox, outgoing.kind, outgoing.key
+
+
+def _copy(job: LocalJob, placement: Placement) -> object:
+    return id(job.delivery), placement.folder, placement.flags, placement.header
+
+
+def _written(messages: list[Message | _Kept | _Same]) -> list[str | OSError]:
     """Stores what is not stored yet, in one batch."""
     results = iter(deliver([each for each in messages if isinstance(each, Message)]))
-    return [each.result if isinstance(each, _Kept) else next(results) for each in messages]
+    done: list[str | OSError] = []
+    for each in messages:
+        if isinstance(each, _Same):
+            done.append(done[each.place])
+        else:
+            done.append(each.result if isinstance(each, _Kept) else next(results))
+    return done
 
 
-def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept | None:
-    """Stores a copy that has keywords; None when it has none, or the store does not take them."""
+def _with_keywords(job: LocalJob, account: Path, placement: Placement, kept: dict[object, _Kept]) -> _Kept | None:
+    """Stores a copy that has keywords, unless it is ``kept`` already; None when it has none, or the store does not take
+    them."""
     if all(flag in _LETTERS for flag in placement.flags):
         return None
+    if (known := kept.get(_copy(job, placement))) is not None:
+        return known
     incoming = _incoming(job)
-    content = _trace(job) + (edited(incoming, placement.header) if placement.header is not None else whole(incoming))
+    if placement.header is not None:
+        parts: tuple[trace.Part, ...] = (edited(incoming, trace.without(placement.header)),)
+    else:
+        parts, _ = trace.parts_of(whole(incoming), None)
+    content = b"".join((_trace(job), *parts))
     try:
         appending = FolderStore(account).begin_append(placement.shown)
         try:
@@ -115,7 +189,8 @@ def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept 
         return _Kept(OSError(errno.EDQUOT, "over quota")) if refused.why is Refusal.OVER_QUOTA else None
     except OSError as fault:
         return _Kept(fault)
-    return _Kept(f"UID {appended.uids[0]}")
+    kept[_copy(job, placement)] = stored = _Kept(f"UID {appended.uids[0]}")
+    return stored
 
 
 def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending], room: Room, now: float) -> None:
@@ -137,14 +212,20 @@ class _Work(NamedTuple):
     plan: Plan | None
     placements: list[Placement]
     """Those that no earlier attempt has made."""
-    messages: list[Message | _Kept]
+    messages: list[Message | _Kept | _Same]
     """One for each, and perhaps a notice."""
     memory: Memory | None
     """That of the account, when there is a plan."""
 
 
 def _prepared(
-    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float, troubles: Troubles
+    mail_dir: Path,
+    job: LocalJob,
+    filters: Filters | None,
+    room: Room | None,
+    now: float,
+    kept: dict[object, _Kept],
+    troubles: Troubles,
 ) -> _Work | Outcome | Sending:
     try:
         folder = folder_of(mail_dir, job.mailbox)
@@ -165,12 +246,14 @@ def _prepared(
             return _Work(job, None, [], [_message(job, Placement(folder, (), None, "INBOX"))], None)
         memory = Memory(folder)
         placements = _left(job, plan, memory, now)
-        messages = [_with_keywords(job, folder, each) or _message(job, each) for each in placements]
+        messages: list[Message | _Kept | _Same] = [
+            _with_keywords(job, folder, each, kept) or _message(job, each) for each in placements
+        ]
     except OSError as fault:
         _tell(troubles, folder, fault)
         return _fault_outcome(job, fault)
     if plan.notice is not None:
-        messages.append(Message(folder, (b"Return-Path: <>\r\n", plan.notice)))
+        messages.append(Message(folder, (trace.fields(b"", job.mailbox, job.mailbox), plan.notice)))
     return _Work(job, plan, placements, messages, memory)
 
 
@@ -196,13 +279,15 @@ def _message(job: LocalJob, placement: Placement) -> Message:
     header = _trace(job)
     flags = "".join(sorted(_LETTERS[flag] for flag in placement.flags if flag in _LETTERS))
     if placement.header is not None:
-        return Message(placement.folder, (header, edited(_incoming(job), placement.header)), flags=flags)
+        content = edited(_incoming(job), trace.without(placement.header))
+        return Message(placement.folder, (header, content), flags=flags)
     beginning = delivery.content if delivery.content is not None else b""
-    return Message(placement.folder, (header, beginning), delivery.path, delivery.size - len(beginning), flags)
+    parts, skip = trace.parts_of(beginning, delivery.path)
+    return Message(placement.folder, (header, *parts), delivery.path, delivery.size - len(beginning), flags, skip)
 
 
 def _trace(job: LocalJob) -> bytes:
-    return b"Return-Path: <" + job.delivery.reverse_path + b">\r\nDelivered-To: " + job.mailbox + b"\r\n"
+    return trace.fields(job.delivery.reverse_path, job.recipient or job.mailbox, job.mailbox)
 
 
 def _tell(troubles: Troubles, folder: Path, fault: OSError) -> None:
@@ -232,7 +317,8 @@ def _outcome(work: _Work, results: list[str | OSError], now: float, troubles: Tr
         return _fault_outcome(job, faults[0])
     if plan.refusal is not None:
         return failed("5.7.1", plan.refusal, "store", code=550, next_hop=mailbox)
-    kind = DELIVERED if plan.placements or plan.outgoing or "rejected" in plan.notes else DISCARDED
+    is_delivered = plan.placements or plan.outgoing or plan.is_shared or "rejected" in plan.notes
+    kind = DELIVERED if is_delivered else DISCARDED
     return Outcome(kind, 0, "2.0.0", _told(work, results), "store", mailbox)
 
 
@@ -244,6 +330,8 @@ def _told(work: _Work, results: list[str | OSError]) -> str:
     said += [f"{each.kind}: {_shown(each.recipient)}" for each in plan.outgoing]
     if plan.fault:
         said.append(f"the script failed: {plan.fault}")
+    if plan.is_shared:
+        said.append("as for another recipient of it")
     return "sieve: " + "; ".join([*said, *plan.notes] or ["discarded"])
 
 

@@ -52,6 +52,21 @@ class Room:
             return failed("5.2.2", text, "store", code=552, next_hop=mailbox)
         return deferred("4.2.2", text, "store", code=452, next_hop=mailbox)
 
+    def left(self, folder: Path) -> int | None:
+        """Octets of the longest message that the account in ``folder`` takes into its INBOX now, -1 when it takes none;
+        None without a bound. Raises OSError."""
+        if not self.is_limited or not folder.is_dir():
+            return None
+        usage = self._usage(folder)
+        found: int | None = None
+        for quota in (usage.quota(), usage.quota_of(folder)):
+            if quota.messages_limit and quota.messages >= quota.messages_limit:
+                return -1
+            if quota.octets_limit:
+                left = max(-1, quota.octets_limit - quota.octets)
+                found = left if found is None else min(found, left)
+        return found
+
     def warn(self, folder: Path, mailbox: str, now: float) -> None:
         """Tells the owner, after a delivery, when most of the quota is used; at most once a day."""
         share = self._settings.quota_warning

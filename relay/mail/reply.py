@@ -116,6 +116,7 @@ BAD_DOMAIN: Final = Reply(501, "5.1.3", "The domain has no ASCII form")
 # Recipients.
 TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients in one transaction")
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such address here")
+MAILBOX_FULL: Final = Reply(552, "5.2.2", "The mailbox is full")
 NO_POSTMASTER: Final = Reply(450, "4.3.5", "No mailbox is set up for postmaster here yet, try again later")
 RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
 

@@ -55,6 +55,8 @@ class Message(NamedTuple):
     """The octets that this file must have: one of another size is damaged, EIO."""
     flags: str = ""
     """Letters of flags that it has from the beginning, in the order of ASCII (``FS``): it then goes to ``cur``."""
+    skip: int = 0
+    """Octets at the beginning of the file that do not follow: ``parts`` has them."""
 
 
 def folder_of(mail_dir: Path, mailbox: bytes) -> Path:
@@ -207,14 +209,15 @@ class _File:
             yield bytes(part)
         if self._message.path is None:
             return
-        size = 0
+        skip = size = self._message.skip
         with open(self._message.path, "rb", buffering=0) as source:
+            source.seek(skip)
             while octets := source.read(PIECE):
                 size += len(octets)
                 yield octets
         if size != self._message.size:
             raise OSError(errno.EIO, "the stored content has not its recorded size")
-        self._crlf_size += size
+        self._crlf_size += size - skip
 
 
 class LineFeeds:

@@ -151,6 +151,11 @@ class Gate:
         for session in self.wheel.expire(time.monotonic()):
             session.expired()
 
+    def when_empty(self, on_empty: Callable[[], None]) -> None:
+        """Calls ``on_empty`` once, when no session is left; those that are there go on."""
+        self._on_empty = on_empty
+        self._tell_when_empty()
+
     def drain(self, on_empty: Callable[[], None]) -> None:
         """Every session says goodbye between two commands; ``on_empty`` is called when the last has gone."""
         self.is_draining = True

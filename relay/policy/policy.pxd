@@ -3,7 +3,7 @@
 
 
 cdef class Policy:
-    cdef readonly object _accounts
+    cdef readonly object _accounts, _mailboxes
     cdef str _delimiter
     cdef frozenset _local, _addresses
     cdef dict _relay
@@ -13,6 +13,8 @@ cdef class Policy:
 
     cdef object _at_local_domain(self, bytes local, bytes recipient)
     cdef object _at_relay_domain(self, bytes local, bytes domain, bytes recipient, object trusts)
+    cdef object _judge_room(self, object session)
+    cdef bytes _account_of(self, bytes recipient)
     cdef object _at_root(self, object session, bytes recipient, bytes domain)
     cdef object _to_postmaster(self, bytes recipient)
     cdef bint _lacks_account(self, bytes address) except -1

@@ -19,7 +19,7 @@ Not here: limits on connections and errors (the session's), reputation, SPF, gre
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -48,11 +48,20 @@ class Accounts(Protocol):
         """Whether the file has changed since it was read."""
 
 
+class Mailboxes(Protocol):
+    """What is known of the room in mailboxes (relay/workers/fullness.py)."""
+
+    def judge(self, accounts: Sequence[bytes], octets: int) -> Answer:
+        """Refuses a message of so many octets (0: nobody has said) when none of the accounts has room for it."""
+
+
 class Policy:
     """The tables of one worker; see the module's text for the rules."""
 
-    def __init__(self, config: Config, accounts: Accounts) -> None:
-        """Raises OSError or ValueError when a ``recipients_file`` cannot be read."""
+    def __init__(self, config: Config, accounts: Accounts, mailboxes: Mailboxes | None = None) -> None:
+        """``mailboxes`` is asked about room where it is given. Raises OSError or ValueError when a ``recipients_file``
+        cannot be read."""
+        self._mailboxes = mailboxes
         self._accounts = accounts
         self._delimiter = config.smtp.recipient_delimiter
         self._local = frozenset(domain.encode() for domain in config.domains.local)
@@ -98,7 +107,10 @@ class Policy:
         """Judges one recipient, ``local@domain`` with the domain in lower case, or ``postmaster`` alone."""
         local, _, domain = recipient.rpartition(b"@")
         if domain in self._local:
-            return self._at_local_domain(local, recipient)
+            answer = self._at_local_domain(local, recipient)
+            if answer is None and self._mailboxes is not None:
+                return self._mailboxes.judge((self._account_of(recipient),), session.octets)
+            return answer
         if not local:
             return self._to_postmaster(recipient)
         may_send_anywhere = session.is_trusted or session.account
@@ -121,10 +133,29 @@ class Policy:
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
         """Refuses accounts that write as somebody else; what the RFCs forbid has been refused by the session."""
-        if not session.account or not self._checks_senders:
-            return None
-        author = foreign_author(content, session.account, self._delimiter)
-        return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}")) if author else None
+        if session.account and self._checks_senders:
+            author = foreign_author(content, session.account, self._delimiter)
+            if author:
+                return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}"))
+        return None if self._mailboxes is None else self._judge_room(session)
+
+    def _judge_room(self, session: SessionView) -> Answer:
+        """The content is there and its size known: it is refused when nobody of all whom it is for has room for it.
+        Where others have, those without get a bounce."""
+        assert self._mailboxes is not None
+        accounts = []
+        for recipient in session.recipients:
+            if recipient.rpartition(b"@")[2] not in self._local:
+                return None
+            accounts.append(self._account_of(recipient))
+        return self._mailboxes.judge(accounts, session.octets)
+
+    def _account_of(self, recipient: bytes) -> bytes:
+        """The account of an accepted recipient at a local domain."""
+        if recipient in self._addresses:
+            return recipient
+        address = recipient.lower()
+        return address if address in self._addresses else base_address(address, self._delimiter)
 
     def _at_local_domain(self, local: bytes, recipient: bytes) -> Answer:
         if recipient in self._addresses:

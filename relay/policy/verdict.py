@@ -67,6 +67,14 @@ class SessionView(Protocol):
         """The name given with HELO or EHLO, or empty."""
 
     @property
+    def recipients(self) -> tuple[bytes, ...]:
+        """Those that were accepted in the open transaction."""
+
+    @property
+    def octets(self) -> int:
+        """Of the content: what came, once it has ended; before that what SIZE (RFC 1870) has announced, or 0."""
+
+    @property
     def reverse_path(self) -> bytes:
         """Of the open transaction; empty for the null reverse-path and when there is none."""
 

@@ -31,11 +31,12 @@ from relay.queue.scheduler import Scheduler
 
 
 def matching(entry: Entry, recipients: Sequence[bytes], domain: bytes) -> tuple[int, ...]:
-    """Which recipients of ``entry`` are at ``domain`` (lower case); ``recipients`` are those of the record's
-    envelope."""
+    """Which recipients of ``entry`` are at ``domain`` (lower case), written with a dot at its end or without;
+    ``recipients`` are those of the record's envelope."""
     indexes = entry.indexes if entry.indexes is not None else range(len(recipients))
-    suffix = b"@" + domain
-    return tuple(index for index in indexes if index < len(recipients) and recipients[index].endswith(suffix))
+    domain = domain.removesuffix(b".")
+    suffixes = (b"@" + domain, b"@" + domain + b".")
+    return tuple(index for index in indexes if index < len(recipients) and recipients[index].endswith(suffixes))
 
 
 def hold(scheduler: Scheduler, entry: Entry, now: int) -> list[JournalEntry]:

@@ -261,6 +261,7 @@ cdef class Commands(Verdicts):
         if self.context.is_over_budget():
             return self.refuse_mail("memory", "", reverse_path)
         self.candidate = reverse_path
+        self.candidate_size = size
         try:
             answer = self.context.policy.mail(self, reverse_path)
         except Exception as fault:

@@ -59,6 +59,9 @@ class ServerContext:
         """Ends the sessions whose deadline has passed; to be called about once a second, and once before the first
         connection. ``now`` is CLOCK_MONOTONIC, ``wall`` the time since the epoch, both in microseconds."""
 
+    def when_empty(self, on_empty: Callable[[], Any]) -> None:
+        """Calls ``on_empty`` once, when no session is left (at once when there is none); those that are there go on."""
+
     def drain(self, on_empty: Callable[[], Any]) -> None:
         """Answers 421 4.3.2 to every session between transactions and to all that connect from now on; sessions in a
         transaction finish it first. Calls ``on_empty`` once, when no session is left (at once when there is none)."""

@@ -214,6 +214,10 @@ cdef class ServerContext:
         self.log.event("error", what, cause=f"{type(fault).__name__}: {fault}", session_id=session_id)
         return 0
 
+    def when_empty(self, on_empty):
+        self.on_empty = on_empty
+        self._tell_when_empty()
+
     def drain(self, on_empty):
         self.is_draining = True
         self.on_empty = on_empty

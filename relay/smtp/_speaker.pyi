@@ -26,6 +26,12 @@ class Speaker:
     @property
     def reverse_path(self) -> bytes: ...
     @property
+    def recipients(self) -> tuple[bytes, ...]: ...
+    @property
+    def octets(self) -> int:
+        """Of the content once it has ended, before that what MAIL has announced, or 0."""
+
+    @property
     def session_id(self) -> str: ...
     @property
     def is_over(self) -> bool:

@@ -65,6 +65,15 @@ cdef class Speaker:
         return b"" if self.transaction is None else self.transaction.reverse_path
 
     @property
+    def recipients(self):
+        return () if self.transaction is None else tuple(self.transaction.recipients)
+
+    @property
+    def octets(self):
+        cdef Transaction t = self.transaction
+        return 0 if t is None else t.declared if not t.ended_at else t.content_size()
+
+    @property
     def session_id(self):
         return id_text(self.number)
 

@@ -17,6 +17,7 @@ cdef class Transaction:
     cdef tuple refusal                      # (Reply, reason) of the last of them, or None
     cdef int flags                          # of relay.mail.envelope
     cdef str queue_id                       # from DATA on
+    cdef int64_t declared                   # octets that MAIL has announced, or 0
     cdef int64_t started_at                 # monotonic microseconds: MAIL accepted
     cdef int64_t data_at                    # DATA accepted
     cdef int64_t ended_at                   # end of data read
@@ -53,4 +54,4 @@ cdef class Transaction:
     cdef Py_ssize_t _surplus(self) noexcept
     cdef int _end_chunks(self) except -1
     cdef bint _leave_in_pieces(self) except -1
-    cdef Py_ssize_t _content_size(self) except -1
+    cdef Py_ssize_t content_size(self) except -1

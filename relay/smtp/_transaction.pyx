@@ -228,7 +228,7 @@ cdef class Transaction:
                 self.pieces.append(last[:size])
         return True
 
-    cdef Py_ssize_t _content_size(self) except -1:
+    cdef Py_ssize_t content_size(self) except -1:
         """Octets of the finished content, without what parts() puts in front."""
         cdef Py_ssize_t size = 0
         cdef bytes piece
@@ -243,7 +243,7 @@ cdef class Transaction:
         cdef Limits* limits = &self.context.limits
         if self.trouble is not None:
             return self.trouble
-        if self._content_size() > limits.message_size:
+        if self.content_size() > limits.message_size:
             return "too_large"
         if limits.content_line and self.scan.longest_line > limits.content_line:
             return "content_line_too_long"
@@ -271,7 +271,7 @@ cdef class Transaction:
             self.flags |= FLAG_8BIT
         if self.scan.dots_left:
             self.flags |= FLAG_DOTS
-        self.size = PyBytes_GET_SIZE(top) + self._content_size()
+        self.size = PyBytes_GET_SIZE(top) + self.content_size()
         if self.large is not None:
             self.flags |= FLAG_LARGE
             return [top]

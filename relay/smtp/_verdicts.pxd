@@ -1,6 +1,8 @@
 # cython: language_level=3
 """C declarations of relay/smtp/_verdicts.pyx."""
 
+from libc.stdint cimport int64_t
+
 from relay.smtp._login cimport Login
 
 cdef enum:
@@ -11,6 +13,7 @@ cdef enum:
 cdef class Verdicts(Login):
     cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about
     cdef int candidate_flags
+    cdef int64_t candidate_size     # octets that MAIL has announced, or 0
     cdef bint is_settled            # the greeting has been decided upon
     cdef bint may_talk_early        # without waiting for the greeting, and for the replies to HELO, EHLO and DATA
 

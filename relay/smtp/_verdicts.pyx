@@ -146,6 +146,7 @@ cdef class Verdicts(Login):
             self.transactions += 1
             t = Transaction(self.context, self.candidate, self.candidate_flags, self.transactions)
             t.started_at = self.now
+            t.declared = self.candidate_size
             self.transaction = t
             return self.say(_MAIL_OK)
         if stage == AT_DATA:
@@ -189,6 +190,8 @@ cdef class Verdicts(Login):
 cdef str _reason_of(object reply):
     """The reason that a refusal of policy is counted under, from its enhanced status (RFC 3463)."""
     status = reply.status
+    if status[2:] == "2.2":
+        return "mailbox_full"
     if status[2:] == "1.1" or status[2:] == "3.5":
         return "unknown_recipient"
     if status == "5.7.1":

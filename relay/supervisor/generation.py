@@ -48,6 +48,8 @@ class State(Enum):
     STANDBY = "standby"
     """Ready, but another process may still hold what only one may."""
     READY = "ready"
+    LEAVING = "leaving"
+    """Replaced by a reload: takes nobody in, and serves whom it has."""
     GOING = "going"
     """Told to drain or to stop."""
 
@@ -97,6 +99,8 @@ class Worker:
     started_at: float
     kill_at: float | None = None
     """When it is killed unless something happens before."""
+    drain_at: float | None = None
+    """When it is told to drain, of one that is leaving."""
     state: State = State.STARTING
     was_draining: bool = False
     """It was told to finish what it had begun: whether it did is worth knowing."""

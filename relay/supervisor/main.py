@@ -310,8 +310,12 @@ class Supervisor:
     def _take_in(self, config: Config) -> None:
         self._last_generation += 1
         self._configs[self._last_generation] = config
-        roles = tuple(RolePlan(role.name, role.slots(config), role.is_exclusive) for role in self._roles.values())
-        spec = Spec(roles, config.drain_timeout, config.workers.beat_timeout)
+        roles = tuple(
+            RolePlan(role.name, role.slots(config), role.is_exclusive, role.keeps_sessions)
+            for role in self._roles.values()
+        )
+        sessions_stay = max(config.reload_timeout, config.drain_timeout)
+        spec = Spec(roles, config.drain_timeout, config.workers.beat_timeout, sessions_stay)
         self._events.append(vocabulary.Loaded(self._last_generation, spec))
 
     def _spawn(self, order: vocabulary.Spawn) -> None:

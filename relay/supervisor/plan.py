@@ -12,7 +12,10 @@ Rules:
     reload, until its generation serves. So two processes never work on one shard, and queues never change hands early.
  3. A worker that was told to go has a time at which it is killed. So does one that does not become ready, and one whose
     loop does not turn.
- 4. A reload asked for while a healthy generation rises waits for its end; one asked for while it fails replaces it.
+ 4. What a reload replaces goes on with the sessions that it has, takes in no others, and drains when ``reload_timeout``
+    is over; at most ``MOST_LEAVING`` generations do so at a time, the oldest drains first. Who keeps no sessions
+    drains at once.
+ 5. A reload asked for while a healthy generation rises waits for its end; one asked for while it fails replaces it.
 
 Times are seconds of one clock that does not go back.
 
@@ -62,6 +65,8 @@ ABORT_GRACE: Final = 2.0
 """Between SIGABRT and SIGKILL."""
 STOP_GRACE: Final = 3.0
 """Between "stop", or the drain's deadline, and SIGKILL; more than a worker takes to unwind."""
+MOST_LEAVING: Final = 2
+"""Replaced generations whose sessions go on: many reloads in a row must not fill the memory with processes."""
 START_ATTEMPTS: Final = 3
 """Workers that may be lost while a generation rises; then it is given up."""
 
@@ -99,6 +104,7 @@ class Plan:
         times = [now + self._tick_interval()]
         times += [slot.spawn_at for slot in self._slots() if slot.spawn_at is not None]
         times += [worker.kill_at for worker in self._workers.values() if worker.kill_at is not None]
+        times += [worker.drain_at for worker in self._workers.values() if worker.drain_at is not None]
         return min(times)
 
     # ---- events -----------------------------------------------------------------------------------------------------
@@ -184,7 +190,7 @@ class Plan:
         slot = worker.slot
         slot.worker = None
         names = {"worker": worker.name, "generation": slot.generation.number, "code": code, "meaning": meaning(code)}
-        if worker.state is State.GOING or self.is_stopping or slot.generation.number in self._leaving:
+        if worker.state in {State.LEAVING, State.GOING} or self.is_stopping or slot.generation.number in self._leaving:
             # One that was told to stop had nothing begun; of any other only 0 says that it finished what it had.
             is_cut = code != 0 and (worker.was_draining or worker.state is not State.GOING)
             if is_cut and self.is_stopping:
@@ -210,6 +216,8 @@ class Plan:
         for number, worker in self._workers.items():
             if worker.kill_at is not None and worker.kill_at <= now:
                 self._kill(number, worker, now)
+            elif worker.drain_at is not None and worker.drain_at <= now:
+                self._tell_to_go(worker, now)
             elif worker.killed_for is None and (beat := beats.get(number, 0.0)):
                 silent = now - max(beat, self._beats_count_from)
                 if silent > worker.slot.generation.spec.beat_timeout:
@@ -244,7 +252,16 @@ class Plan:
         self._log("info", "serving", generation=generation.number)
         self._out.append(Serve(generation.number))
         if last is not None:
-            self._leave(last, now)
+            self._leave(last, now, goes_on=True)
+            self._drain_oldest(now)
+
+    def _drain_oldest(self, now: float) -> None:
+        """Rule 4: those that are too many."""
+        leaving = [worker for worker in self._workers.values() if worker.state is State.LEAVING]
+        numbers = sorted({worker.slot.generation.number for worker in leaving})
+        for worker in leaving:
+            if worker.slot.generation.number in numbers[:-MOST_LEAVING]:
+                self._tell_to_go(worker, now)
 
     def _activate(self) -> None:
         """Rule 2."""
@@ -267,12 +284,16 @@ class Plan:
         self._out.append(Spawn(number, slot.role.name, slot.number, slot.generation.number, slot.was_filled))
         slot.was_filled = True
 
-    def _leave(self, generation: Generation, now: float) -> None:
-        """Its workers finish what they have begun; there will be no more of them."""
+    def _leave(self, generation: Generation, now: float, *, goes_on: bool = False) -> None:
+        """Its workers finish what they have begun; there will be no more of them. ``goes_on``: so do their sessions."""
         self._leaving[generation.number] = generation
         for slot in generation.slots:
             slot.spawn_at = None
-            if slot.worker is not None:
+            if slot.worker is None:
+                continue
+            if goes_on and slot.role.keeps_sessions and self.serving is not None:
+                self._tell_to_leave(slot.worker, now + self.serving.spec.reload_timeout)
+            else:
                 self._tell_to_go(slot.worker, now)
 
     def _give_up(self, reason: str, now: float) -> None:
@@ -296,19 +317,29 @@ class Plan:
         self.is_stopping = True
         self._reload_waits = False
         self._out.append(StopListening())
-        for generation in (self.serving, self.rising):
+        for generation in (self.serving, self.rising, *self._leaving.values()):
             if generation is not None:
                 self._leave(generation, now)
         self.rising = None
 
     # ---- one worker -------------------------------------------------------------------------------------------------
 
+    def _number(self, worker: Worker) -> int:
+        return next(number for number, other in self._workers.items() if other is worker)
+
+    def _tell_to_leave(self, worker: Worker, drain_at: float) -> None:
+        if worker.state is State.READY and worker.killed_for is None:
+            self._out.append(Tell(self._number(worker), ("leave",)))
+            worker.state = State.LEAVING
+            worker.drain_at = drain_at
+
     def _tell_to_go(self, worker: Worker, now: float, *, is_forced: bool = False) -> None:
         """In order when it serves; at once when it does not yet, or is forced. One that is being killed is left to
         that."""
         if worker.killed_for is not None or (worker.state is State.GOING and not is_forced):
             return
-        number = next(number for number, other in self._workers.items() if other is worker)
+        number = self._number(worker)
+        worker.drain_at = None
         if is_forced or worker.state in STARTING_STATES:
             self._out.append(Tell(number, ("stop",)))
             worker.kill_at = now + STOP_GRACE

@@ -12,7 +12,10 @@ from relay.supervisor.processes import Processes
 from relay.telemetry import metrics
 from relay.telemetry.page import BEAT_CELL, DRAINING, READY, STANDBY, STARTING, CountersPage
 
-_STATES: Final = {State.STARTING: STARTING, State.STANDBY: STANDBY, State.READY: READY, State.GOING: DRAINING}
+_STATES: Final = {
+    State.STARTING: STARTING, State.STANDBY: STANDBY, State.READY: READY,
+    State.LEAVING: DRAINING, State.GOING: DRAINING,
+}  # fmt: skip
 
 
 class StatusCells:

@@ -28,6 +28,8 @@ class RolePlan(NamedTuple):
     slots: int
     is_exclusive: bool
     """They stand by until no process of another generation holds the same role."""
+    keeps_sessions: bool = False
+    """In a reload their sessions go on for a while, instead of being told at once to come again."""
 
 
 class Spec(NamedTuple):
@@ -36,6 +38,8 @@ class Spec(NamedTuple):
     roles: tuple[RolePlan, ...]
     drain_timeout: float
     beat_timeout: float
+    reload_timeout: float = 0.0
+    """How long sessions go on with workers that a reload has replaced, until these drain."""
 
 
 def meaning(code: int) -> str:

@@ -59,7 +59,7 @@ STAGES: Final = _words("queue route dns connect banner helo mail rcpt data conte
 """Where an attempt ended (relay/mail/outcome.py)."""
 REASONS: Final = _words(
     # who may send where, and to whom
-    "unknown_recipient relay_denied policy auth_required auth_failed sender_rejected",
+    "unknown_recipient mailbox_full relay_denied policy auth_required auth_failed sender_rejected",
     # what was sent is not SMTP as it should be
     "syntax unknown_command sequence bare_cr bare_lf nul line_too_long not_ascii parameter smtputf8 loop",
     # limits

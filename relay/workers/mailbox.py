@@ -6,8 +6,6 @@ all protocols (relay/net/dialogue.py, relay/net/gate.py).
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -150,12 +148,15 @@ async def main(worker: Worker) -> None:
         )
         await worker.listen(listener.name, listening.factory)
     worker.ready()
-    await worker.draining.wait()
+
+    def when_empty(call: Callable[[], None]) -> None:
+        """After a reload; the new generation has the duties that are nobody's session."""
+        keeping.stop()
+        counting.stop()
+        gate.when_empty(call)
+
     try:
-        empty = asyncio.Event()
-        gate.drain(empty.set)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(empty.wait(), worker.seconds_left())
+        await worker.serve_out(when_empty, gate.drain)
     finally:
         keeping.stop()
         counting.stop()

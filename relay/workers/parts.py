@@ -124,9 +124,12 @@ class Adopter:
         self._row = row
         self._gauge = metrics.index("relay_spool_logs_adopted")
         self._logs: dict[int, spool.AdoptedLog] = {}
+        self._is_closed = False
 
     def look(self) -> None:
         """Adopts what it finds, and lets go of what is empty."""
+        if self._is_closed:
+            return
         for number, log in list(self._logs.items()):
             if log.is_empty:
                 self._links.release(number)
@@ -143,10 +146,13 @@ class Adopter:
         self._row[self._gauge] = len(self._logs)
 
     def close(self) -> None:
-        """Gives all up: the next smtp worker of slot 0 goes on with them."""
-        for log in self._logs.values():
+        """Gives all up, for good: the next smtp worker of slot 0 goes on with them."""
+        self._is_closed = True
+        for number, log in self._logs.items():
+            self._links.release(number)
             log.close()
         self._logs.clear()
+        self._row[self._gauge] = 0
 
 
 def private_folder(path: Path) -> Path:

@@ -19,7 +19,7 @@ Invariants: the beat is written by the loop itself, so that a hung loop is seen;
 not live on; a worker told to drain ends by the deadline, one told to stop ends at once; the exit code says why.
 
 The control connection carries, to the supervisor: ``("ready",)``, ``("failed", text)``, ``("status", text)``; to the
-worker: ``("activate",)``, ``("drain", seconds)``, ``("stop",)``.
+worker: ``("activate",)``, ``("leave",)``, ``("drain", seconds)``, ``("stop",)``.
 
 Not here: forking, and what becomes of the process (relay/supervisor).
 """
@@ -27,6 +27,7 @@ Not here: forking, and what becomes of the process (relay/supervisor).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import signal
@@ -101,6 +102,9 @@ class Role(NamedTuple):
     """How many of them a configuration asks for."""
     endpoints: Callable[[Config], tuple[Endpoint, ...]]
     """What they listen on; every slot gets a socket for each."""
+    keeps_sessions: bool = False
+    """In a reload its sessions go on until ``reload_timeout`` is over; its main coroutine waits with
+    ``Worker.serve_out``."""
     is_exclusive: bool = False
     """A slot's work may be done by one process only, and no two generations may be at it at once: such a worker stands
     by until it is activated."""
@@ -145,6 +149,8 @@ class Worker:
         """Set when this worker may use what only one process may (the queue's shards)."""
         self.draining: Final = asyncio.Event()
         """Set when the worker is to finish what it has begun and return; its listeners are closed already."""
+        self.leaving: Final = asyncio.Event()
+        """Set when another generation takes the new sessions; the listeners are closed. ``draining`` may follow."""
         self.is_ready = False
         self.accepts_while_draining = False
         """Set by a main coroutine that calls ``stop_accepting`` itself, sometime after ``draining``."""
@@ -163,7 +169,7 @@ class Worker:
         """As ``listen``, for those who accept themselves: ``open_acceptor`` gets each of our sockets for ``name``, and
         what it returns is closed, with the socket, when the drain begins."""
         self._servers += [open_acceptor(listening) for listening in self.context.sockets.get(name, ())]
-        if self.draining.is_set() and not self.accepts_while_draining:
+        if self.leaving.is_set() or (self.draining.is_set() and not self.accepts_while_draining):
             self.stop_accepting()
 
     async def listen(self, name: str, factory: Callable[[], asyncio.BaseProtocol], **options: Any) -> None:
@@ -175,7 +181,7 @@ class Worker:
             # Listening again with a smaller backlog would shrink the one that the supervisor asked for.
             server = await self.loop.create_server(factory, sock=listening, backlog=listeners.BACKLOG, **options)
             self._servers.append(server)
-        if self.draining.is_set() and not self.accepts_while_draining:
+        if self.leaving.is_set() or (self.draining.is_set() and not self.accepts_while_draining):
             self.stop_accepting()
 
     def stop_accepting(self) -> None:
@@ -192,13 +198,33 @@ class Worker:
 
     async def activation(self) -> bool:
         """For exclusive roles: waits until no other process holds what is ours; False when it is to drain instead."""
-        waits = [self.loop.create_task(event.wait()) for event in (self.activated, self.draining)]
+        await self._any_of(self.activated, self.draining)
+        return self.activated.is_set()
+
+    async def serve_out(
+        self, when_empty: Callable[[Callable[[], None]], None], drain: Callable[[Callable[[], None]], None]
+    ) -> None:
+        """Serves until there is nobody left to serve: after a reload as long as the sessions take, then what a drain
+        leaves them. ``when_empty`` calls what it is given when no session is left, ``drain`` has the sessions end as
+        well; both call at once when there is none."""
+        await self._any_of(self.leaving, self.draining)
+        empty = asyncio.Event()
+        if not self.draining.is_set():
+            when_empty(empty.set)
+            await self._any_of(empty, self.draining)
+        if not empty.is_set():
+            drain(empty.set)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(empty.wait(), self.seconds_left())
+
+    async def _any_of(self, *events: asyncio.Event) -> None:
+        """Returns when one of them is set."""
+        waits = [self.loop.create_task(event.wait()) for event in events]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for wait in waits:
                 wait.cancel()
-        return self.activated.is_set()
 
     def status(self, text: str) -> None:
         """A line about this worker for the supervisor's event log."""
@@ -271,6 +297,9 @@ class Worker:
         match message:
             case ("activate",):
                 self.activated.set()
+            case ("leave",):
+                self.stop_accepting()
+                self.leaving.set()
             case ("drain", float() | int() as seconds):
                 self._drain(float(seconds))
             case ("stop",):

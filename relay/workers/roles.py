@@ -27,8 +27,16 @@ def _admin_endpoints(config: Config) -> tuple[Endpoint, ...]:
 
 
 ROLES: Final = (
-    Role("smtp", smtp.run, lambda config: config.workers.smtp, lambda config: _endpoints(config.smtp_listeners)),
-    Role("mailbox", mailbox.run, _mailbox_slots, lambda config: _endpoints(config.reader_listeners)),
+    Role(
+        "smtp",
+        smtp.run,
+        lambda config: config.workers.smtp,
+        lambda config: _endpoints(config.smtp_listeners),
+        keeps_sessions=True,
+    ),
+    Role(
+        "mailbox", mailbox.run, _mailbox_slots, lambda config: _endpoints(config.reader_listeners), keeps_sessions=True
+    ),
     Role("delivery", delivery.run, lambda config: config.workers.delivery, lambda _: (), is_exclusive=True),
     Role("admin", admin.run, lambda _: 1, _admin_endpoints),
 )

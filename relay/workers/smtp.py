@@ -7,9 +7,9 @@ It wires smtp, policy and spool together and decides nothing. What is committed 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
@@ -19,6 +19,7 @@ from relay.policy.policy import Policy
 from relay.smtp import ServerContext, Service, SmtpAcceptor
 from relay.telemetry.sink import LogSink
 from relay.workers import parts
+from relay.workers.fullness import Fullness
 from relay.workers.links import LogLinks
 from relay.workers.ports import directions
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
@@ -33,7 +34,8 @@ async def main(worker: Worker) -> None:
     config = worker.config
     sink = parts.make_sink(worker)
     accounts = AccountFile(config.accounts_path)
-    policy = make_policy(worker, accounts, sink)
+    fullness = Fullness.of(config)
+    policy = make_policy(worker, accounts, fullness, sink)
     meter = parts.SpoolMeter(worker.context.row, config.spool, sink)
     links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
     writer = parts.open_log(worker, sink, meter, links.committed)
@@ -77,17 +79,21 @@ async def main(worker: Worker) -> None:
         )
         acceptors.open(worker, listener.name, service)
     worker.ready()
-    await worker.draining.wait()
+
+    def when_empty(call: Callable[[], None]) -> None:
+        """After a reload; the new generation's worker takes over what was adopted."""
+        if adopter is not None:
+            adopter.close()
+        context.when_empty(call)
 
     try:
-        empty = asyncio.Event()
-        context.drain(empty.set)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(empty.wait(), worker.seconds_left())
+        await worker.serve_out(when_empty, context.drain)
     finally:
         context.abort()
         acceptors.close()
         await authenticator.close()
+        if fullness is not None:
+            fullness.close()
         await writer.close()
         if adopter is not None:
             adopter.close()
@@ -136,10 +142,10 @@ class Acceptors:
             acceptor.resume()
 
 
-def make_policy(worker: Worker, accounts: AccountFile, sink: LogSink) -> Policy:
+def make_policy(worker: Worker, accounts: AccountFile, fullness: Fullness | None, sink: LogSink) -> Policy:
     """The tables; a file that cannot be read refuses this configuration."""
     try:
-        policy = Policy(worker.config, accounts)
+        policy = Policy(worker.config, accounts, fullness)
     except (OSError, ValueError, AccountError) as fault:
         raise StartError(str(fault)) from fault
     warn_of_postmaster(policy, sink)

@@ -270,3 +270,75 @@ def test_a_default_script_that_fails_is_not_blamed_on_the_account(tmp_path, fold
     assert rules.faults == 1
     script(folder, "keep;")
     assert "sieve.default_script" not in deliver(tmp_path, job(queue_id="Q2"), rules).text
+
+
+# ---- one message for several names of an account ---------------------------------------------------------------------
+
+
+def several(*recipients: bytes, content: bytes = CONTENT) -> list[LocalJob]:
+    delivery = Delivery(b"bob@x.org", recipients, 0, len(content), content)
+    return [LocalJob(delivery, b"ann@local.test", each, "Q1") for each in recipients]
+
+
+def deliver_all(tmp_path, jobs: list[LocalJob], rules: Filters) -> list[Any]:
+    return [*deliver_local(tmp_path, jobs, None, NOW, rules)]
+
+
+NAMES = (b"ann@local.test", b"ann+lists@local.test", b"ann+x@local.test")
+
+
+def test_a_script_has_its_turn_for_each_and_the_same_copy_is_made_once(tmp_path, folder):
+    script(
+        folder,
+        'require ["fileinto", "mailbox", "envelope", "subaddress"];'
+        'if envelope :detail "to" "lists" { fileinto :create "Lists"; keep; }',
+    )
+    outcomes = deliver_all(tmp_path, several(*NAMES), filters(tmp_path))
+    assert [each.kind for each in outcomes] == [DELIVERED] * 3
+    assert (len(in_new(folder)), len(in_new(folder / ".Lists"))) == (1, 1)
+
+
+def test_copies_that_differ_are_all_made(tmp_path, folder):
+    script(
+        folder,
+        'require ["editheader", "envelope", "subaddress", "imap4flags"];'
+        'if envelope :detail "to" "lists" { addheader "X-List" "yes"; keep; }'
+        'elsif envelope :detail "to" "x" { keep :flags "\\\\Flagged"; } else { keep; }',
+    )
+    deliver_all(tmp_path, several(*NAMES, *NAMES), filters(tmp_path))
+    assert len(in_new(folder)) == 2
+    assert len(list((folder / "cur").iterdir())) == 1
+
+
+def test_a_copy_with_keywords_is_made_once(tmp_path, folder):
+    script(folder, 'require "imap4flags"; keep :flags "$work";')
+    outcomes = deliver_all(tmp_path, several(*NAMES), filters(tmp_path))
+    assert [each.kind for each in outcomes] == [DELIVERED] * 3
+    assert len([*(folder / "new").iterdir(), *(folder / "cur").iterdir()]) == 1
+
+
+def test_a_new_message_is_sent_once_and_the_copy_beside_it_made_once(tmp_path, folder):
+    script(folder, 'require "copy"; redirect :copy "c@x.org";')
+    rules = filters(tmp_path)
+    jobs = several(*NAMES)
+    answers = deliver_all(tmp_path, jobs, rules)
+    assert [len(each.outgoing) for each in answers] == [1, 0, 0]
+    for one, answer in zip(jobs, answers, strict=True):
+        (outcome,) = deliver_all(tmp_path, [one._replace(plan=answer.plan)], rules)
+        assert outcome.kind == DELIVERED
+    assert len(in_new(folder)) == 1
+
+
+def test_a_redirect_knows_its_circle_by_an_address_with_a_tag(tmp_path, folder):
+    script(folder, 'redirect "c@x.org";')
+    answer = deliver(tmp_path, job(b"Delivered-To: Ann+Tag@local.test\r\n" + CONTENT), filters(tmp_path))
+    assert "not redirected: it came back" in answer.text
+    (message,) = in_new(folder)
+    assert message.lower().count(b"delivered-to:") == 1
+
+
+def test_fields_of_final_delivery_that_a_script_adds_are_not_left_beside_ours(tmp_path, folder):
+    script(folder, 'require "editheader"; addheader "X-A" "b"; addheader "Delivered-To" "x@y"; keep;')
+    deliver(tmp_path, job(b"Return-Path: <x@y>\r\n" + CONTENT), filters(tmp_path))
+    (message,) = in_new(folder)
+    assert (message.count(b"Return-Path:"), message.count(b"Delivered-To:"), message.count(b"X-A: b")) == (1, 1, 1)

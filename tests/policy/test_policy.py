@@ -35,6 +35,8 @@ class Peer(NamedTuple):
     account: str = ""
     helo: bytes = b"client.example"
     reverse_path: bytes = b""
+    recipients: tuple[bytes, ...] = ()
+    octets: int = 0
 
 
 STRANGER = Peer()

@@ -292,6 +292,9 @@ def test_remove_by_domain_takes_the_matching_recipients_only():
     indexes = matching(entry, message.recipients, b"one.example")
     assert indexes == (0, 2)
     assert matching(entry, message.recipients, b"e.example") == ()
+    with_dots = (b"a@one.example.", b"b@two.example", b"c@one.example")
+    for domain in (b"one.example", b"one.example."):
+        assert matching(entry, with_dots, domain) == (0, 2)
     assert remove(bench.scheduler, entry, indexes, BEGIN) == [("finished", 1, 2, 3, (0, 2))]
     assert (entry.indexes, entry.count) == ((1,), 1)
     assert remove(bench.scheduler, entry, None, BEGIN) == [("finished", 1, 2, 3, (1,))]

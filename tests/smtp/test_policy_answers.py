@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from relay.mail.reply import Reply
-from relay.policy import ANNOTATE, Answer, SessionView, Verdict, defer, reject
-from tests.smtp.stand import MESSAGE, Peer, Stand
+from relay.policy import ANNOTATE, Answer, Policy, SessionView, Verdict, defer, reject
+from tests.smtp.stand import MESSAGE, Accounts, Peer, Stand, configured
 
 STAGES = ("connect", "helo", "mail", "rcpt", "data")
 NO = Reply(550, "5.7.9", "Because")
@@ -46,6 +46,55 @@ class Scripted:
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
         return self._say("data", b"".join(content))
+
+
+class Mailboxes:
+    """Knows who has how much room."""
+
+    def __init__(self, **left: int) -> None:
+        self.left = left
+        self.asked: list[tuple[tuple[bytes, ...], int]] = []
+
+    def judge(self, accounts: Any, octets: int) -> Answer:
+        self.asked.append((tuple(accounts), octets))
+        if any(octets <= self.left.get(each.partition(b"@")[0].decode(), 1 << 40) for each in accounts):
+            return None
+        return reject(Reply(552, "5.2.2", "The mailbox is full"))
+
+
+def asking(mailboxes: Mailboxes, **settings: Any) -> Stand:
+    accounts = Accounts(b"anna@local.test", b"bert@local.test")
+    return Stand(policy=Policy(configured(**settings), accounts, mailboxes), **settings)
+
+
+def test_a_full_mailbox_is_told_at_rcpt_when_the_size_is_announced() -> None:
+    mailboxes = Mailboxes(anna=500)
+    stand = asking(mailboxes)
+    peer = stand.connect().hello()
+    peer.say("MAIL FROM:<a@b.example> SIZE=1000")
+    assert peer.say("RCPT TO:<Anna+x@local.test>") == ["552 5.2.2 The mailbox is full"]
+    assert peer.say("RCPT TO:<bert@local.test>") == ["250 2.1.5 Recipient ok"]
+    assert mailboxes.asked == [((b"anna@local.test",), 1000), ((b"bert@local.test",), 1000)]
+    assert stand.count("relay_smtp_refusals_total", "mailbox_full") == 1
+
+
+@pytest.mark.parametrize("large_content", [1 << 20, 64 << 10])
+def test_a_full_mailbox_is_told_at_the_end_of_the_content_when_nobody_has_room(large_content: int) -> None:
+    for recipients, code in ((("anna",), "552"), (("anna", "bert"), "250")):
+        mailboxes = Mailboxes(anna=500)
+        stand = asking(mailboxes, large_content=large_content)
+        peer = stand.connect()
+        content = b"Subject: x\r\n\r\n" + b"line\r\n" * 20_000
+        said = peer.transmit(content, *(f"{each}@local.test" for each in recipients))
+        assert said.startswith(code)
+        accounts = tuple(f"{each}@local.test".encode() for each in recipients)
+        assert mailboxes.asked[-1] == (accounts, len(content))
+        assert len(stand.spool.records) == (code == "250")
+
+
+def test_mail_that_goes_on_as_well_is_not_refused_for_a_full_mailbox() -> None:
+    stand = asking(Mailboxes(anna=0))
+    assert stand.connect().transmit(MESSAGE, "anna@local.test", "x@relay.test").startswith("250 ")
 
 
 LINES = ("EHLO client.example", "MAIL FROM:<a@b.example>", "RCPT TO:<anna@local.test>", "DATA", "Subject: x", "", ".")

@@ -227,6 +227,81 @@ def test_a_new_delivery_worker_is_not_activated_before_its_generation_serves():
     assert world.is_active(world.of(2, "delivery")[0])
 
 
+STAY = 600.0
+
+
+def staying(smtp: int = 2) -> v.Spec:
+    """As ``spec``, where sessions go on after a reload."""
+    roles = (
+        v.RolePlan("smtp", smtp, is_exclusive=False, keeps_sessions=True),
+        v.RolePlan("delivery", 1, is_exclusive=True),
+    )
+    return v.Spec(roles, DRAIN, BEAT, STAY)
+
+
+def reloaded(times: int = 1) -> World:
+    world = serving(staying())
+    for _ in range(times):
+        world.load(staying())
+        world.all_ready()
+    return world
+
+
+def test_sessions_go_on_after_a_reload_until_their_time_is_over():
+    world = reloaded()
+    old = world.of(1, "smtp")
+    assert [world.told[worker] for worker in old] == [[("leave",)]] * 2
+    assert world.told[world.of(1, "delivery")[0]][-1] == ("drain", DRAIN)
+    world.goes(*world.of(1, "delivery"))
+    assert world.is_active(world.of(2, "delivery")[0]), "delivery does not wait for them"
+    world.passes(STAY - 1)
+    assert world.of(1, "smtp") == old
+    assert not any(worker in world.killed for worker in old)
+    world.passes(2)
+    assert all(world.told[worker][-1] == ("drain", DRAIN) for worker in old)
+    world.passes(DRAIN + 10)
+    assert all(world.killed[worker] for worker in old)
+
+
+def test_a_worker_whose_sessions_have_ended_goes_by_itself_and_is_not_replaced():
+    world = reloaded()
+    world.goes(*world.of(1))
+    assert world.forgotten == [1]
+    assert world.deaths == []
+    assert len(world.of(2)) == 3
+
+
+def test_a_worker_that_dies_while_its_sessions_go_on_is_not_replaced():
+    world = reloaded()
+    world.dies(world.of(1, "smtp")[0])
+    assert len(world.of(1, "smtp")) == 1
+    assert world.deaths == []
+
+
+def test_many_reloads_in_a_row_leave_no_more_than_two_generations_behind():
+    world = reloaded(times=5)
+    for generation, order in ((1, "drain"), (2, "drain"), (3, "drain"), (4, "leave"), (5, "leave")):
+        assert all(world.told[worker][-1][0] == order for worker in world.of(generation, "smtp")), generation
+
+
+def test_a_stop_drains_also_those_whose_sessions_went_on():
+    world = reloaded(times=2)
+    world.happens(v.Terminate("SIGTERM"))
+    for generation in (1, 2, 3):
+        assert all(world.told[worker][-1] == ("drain", DRAIN) for worker in world.of(generation, "smtp"))
+    world.goes(*world.alive)
+    assert world.exit_code == 0
+
+
+def test_a_generation_that_is_given_up_keeps_nobody():
+    world = serving(staying())
+    world.load(staying())
+    world.ready(world.of(2, "smtp")[0])
+    world.happens(v.Failed(world.of(2, "smtp")[1], "no"))
+    assert world.told[world.of(2, "smtp")[0]] == [("drain", DRAIN)]
+    assert all(worker not in world.told or world.told[worker] == [("activate",)] for worker in world.of(1))
+
+
 def test_a_refused_configuration_changes_nothing():
     """I6."""
     world = serving()
