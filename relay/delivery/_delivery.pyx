@@ -60,7 +60,8 @@ cdef tuple objection(Delivery delivery, bint smtputf8, bint eight_bit_mime, int6
     if delivery.flags & BODY_8BIT and not eight_bit_mime:
         return _FAILED, "5.6.3", "the next hop does not offer 8BITMIME, and this message has 8-bit content"
     if size_limit and delivery.size > size_limit:
-        return _FAILED, "5.3.4", f"the next hop takes messages of up to {size_limit} octets, and this one has {delivery.size}"
+        return (_FAILED, "5.3.4",
+                f"the next hop takes messages of up to {size_limit} octets, and this one has {delivery.size}")
     return None
 
 

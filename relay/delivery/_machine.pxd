@@ -24,6 +24,7 @@ cdef class ClientMachine(Flight):
     cdef int stream_end(self) except -1
 
     cdef int on_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
+    cdef int on_endless_refusal(self, const char* p, Py_ssize_t at, Py_ssize_t n, ReplyScan* reply) except -1
     cdef int on_greeting_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_end_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1
     cdef int on_envelope_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1

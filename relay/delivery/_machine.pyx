@@ -21,7 +21,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 
 from relay._fastparse cimport C_LINE_START, stuff, stuff_into
 from relay.delivery._delivery cimport BODY_8BIT, DOTS, SMTPUTF8, Delivery, objection
-from relay.delivery._replies cimport ReplyScan, read_extensions, scan_reply
+from relay.delivery._replies cimport R_TOO_LONG, ReplyScan, read_extensions, scan_reply
 from relay.delivery._flight cimport (
     OFFERED, PROVEN, Flight, ends_lines, envelope_commands, is_not_understood, last_two,
 )
@@ -108,7 +108,10 @@ cdef class ClientMachine(Flight):
                 self.tail = octets[at:]
                 break
             if end < 0:
-                self.fail(self.own_fault("4.5.0", "the peer's reply is malformed"), False)
+                if reply.fault == R_TOO_LONG and reply.code >= 400:
+                    self.on_endless_refusal(p, at, n, &reply)
+                else:
+                    self.fail(self.own_fault("4.5.0", "the peer's reply is malformed"), False)
                 break
             progress = True
             self.on_reply(p, at, end, &reply)
@@ -143,6 +146,28 @@ cdef class ClientMachine(Flight):
         else:
             self.on_envelope_reply(p, at, end, reply)
         return 0
+
+    cdef int on_endless_refusal(self, const char* p, Py_ssize_t at, Py_ssize_t n, ReplyScan* reply) except -1:
+        """A refusal that has more than REPLY_LIMIT octets: what it has said so far counts, but only for what it answers, and
+        the session cannot go on."""
+        cdef Py_ssize_t index
+        fault = self.own_fault("4.5.0", "the peer's reply is too long")
+        reply.lines = max(reply.lines, 2)       # its text is put together from all lines
+        outcome = self.outcome(p, at, n, reply, self.stage())
+        if self.phase < READY:
+            return self.fail(outcome, False)
+        if self.ends_left and self.finishing is not None:
+            for index in range(len(self.finishing_outcomes)):
+                if self.finishing_outcomes[index] is None:
+                    self.finishing_outcomes[index] = outcome
+                    if self.lmtp:
+                        break
+        elif not self.flight and not self.rset_pending and self.current is not None:
+            if 0 < self.answered <= len(self.outcomes) and self.outcomes[self.answered - 1] is None:
+                self.outcomes[self.answered - 1] = outcome
+            elif not 0 < self.answered <= len(self.outcomes):
+                self.outcomes = [outcome if each is None else each for each in self.outcomes]
+        return self.fail(fault, False)
 
     cdef int on_greeting_reply(self, const char* p, Py_ssize_t at, Py_ssize_t end, ReplyScan* reply) except -1:
         """Banner, EHLO, HELO or LHLO (RFC 5321 3.1, 3.2, 4.1.1.1; RFC 2033 4.1)."""

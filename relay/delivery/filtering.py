@@ -385,7 +385,7 @@ class _Planning:
         own = {self._account, self._environment.recipient, *vacation.addresses}
         why = answers.why_no_answer(self._view, self._environment, own)
         key = f"{vacation.handle} {sender.lower()}"
-        if not why and self._memory.knows(VACATION, key, self._now):
+        if not why and self._memory.knows(VACATION, key, self._now, max(1, vacation.seconds)):
             why = "the sender was answered before"
         if why:
             self._plan.notes.append(f"no vacation answer: {why}")

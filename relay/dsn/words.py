@@ -1,9 +1,9 @@
 """The part for people: what happened, at which stage, what the other server said, what happens next.
 
-Written for someone who does not run mail servers. One paragraph for each recipient. A peer's reply is told with the stage
-at which it came; what this server found out or decided itself has a sentence of its own (``own_sentence``), so that
-nobody is told that a server was away when it was not. The advice follows the enhanced status (RFC 3463), most specific
-first.
+Written for someone who does not run mail servers. One paragraph for each recipient. A peer's reply is told with the
+stage at which it came; what this server found out or decided itself has a sentence of its own (``own_sentence``), so
+that nobody is told that a server was away when it was not. The advice follows the enhanced status (RFC 3463), most
+specific first.
 """
 
 from __future__ import annotations

@@ -105,8 +105,8 @@ def ascii_domain(domain: bytes) -> bytes:
 
 
 def ascii_form(address: bytes) -> bytes | None:
-    """``address`` with its domain as A-labels, the form that needs no SMTPUTF8 (RFC 6531 3.2); None when its local part is
-    not ASCII, or the domain has no A-labels."""
+    """``address`` with its domain as A-labels, the form that needs no SMTPUTF8 (RFC 6531 3.2); None when its local part
+    is not ASCII, or the domain has no A-labels."""
     if address.isascii():
         return address
     local, at, domain = address.rpartition(b"@")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ from relay.mailbox.scripts import FOLDER
 
 LIMIT: Final = 10_000
 _SLACK: Final = 1_000
+_AT_ONCE: Final = 60
+"""Seconds by which those that add one key at once may differ."""
 
 
 class Memory:
@@ -32,9 +35,10 @@ class Memory:
         self._maildir = maildir
         self._path = maildir / FOLDER / "memory"
 
-    def knows(self, kind: str, key: str, now: float) -> bool:
-        """Whether it was added and has not expired at ``now`` (seconds since the epoch)."""
-        return self._until(kind, key) > now
+    def knows(self, kind: str, key: str, now: float, longest: float = math.inf) -> bool:
+        """Whether it was added and has not expired at ``now`` (seconds since the epoch). One that has more than
+        ``longest`` seconds left was added while the clock was ahead, and counts as expired."""
+        return now < self._until(kind, key) <= now + longest + _AT_ONCE
 
     def count(self, kind: str, after: float) -> int:
         """How many entries of a kind expire after ``after``."""
@@ -42,7 +46,7 @@ class Memory:
 
     def add(self, kind: str, key: str, until: float, now: float) -> bool:
         """Remembers it until then; *synced* when it returns. Whether it was not known at ``now``: of several that add
-        one key at once, one is told so."""
+        one key at once, one is told so. What was to be remembered longer was added while the clock was ahead."""
         return self._write(kind, key, int(until) + 1, now)
 
     def forget(self, kind: str, key: str, now: float) -> None:
@@ -64,7 +68,7 @@ class Memory:
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
             octets = os.pread(descriptor, size, 0)
-            is_new = _parse(octets, now).get((kind, _hashed(key)), 0) <= now
+            is_new = not now < _parse(octets, now).get((kind, _hashed(key)), 0) <= until + _AT_ONCE
             lines = octets.count(b"\n")
             if lines >= LIMIT + _SLACK:
                 self._rewrite(octets + line.encode(), now)

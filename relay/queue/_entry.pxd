@@ -58,6 +58,7 @@ cdef class _Slots(Chain):
     cdef Node* slot_of(self, int64_t tick) noexcept
     cdef int64_t tick_of(self, Node* node) noexcept
     cdef void spread(self, Node* slot) noexcept
+    cdef void replace_all(self, int64_t current) noexcept
     cdef void go(self, int64_t tick) noexcept
     cdef Node* due_slot(self, int64_t target) noexcept
     cdef int64_t next_tick(self) noexcept

@@ -94,6 +94,9 @@ class Entry:
     @property
     def is_queued(self) -> bool:
         """Whether it waits in a list or in the wheel of due times."""
+    def rebase(self, delta: int) -> None:
+        """The clock was moved by ``delta`` (whole seconds, in microseconds): so are its instants. For an entry in no
+        wheel."""
     def unlink(self) -> bool:
         """Takes it out of the list or wheel it waits in; False when it was in none. O(1)."""
 
@@ -124,6 +127,8 @@ class DueWheel(Chain):
 
     def __init__(self, now: int) -> None: ...
     def add(self, entry: Entry) -> int: ...
+    def rebase(self, now: int) -> None:
+        """The clock was set and says ``now``; the entries' ``due_at`` were moved already."""
     def expire(self, now: int, limit: int) -> list[Entry]:
         """Takes out what is due, up to ``limit``; the rest comes with the next call."""
     def next_at(self) -> int | None:
@@ -139,6 +144,9 @@ class DeadlineWheel(Chain):
     def set_after(self, entry: Entry, time: int) -> int:
         """The same for ``time`` after its message was received."""
     def remove(self, entry: Entry) -> bool: ...
+    def rebase(self, delta: int, now: int) -> None:
+        """The clock was moved by ``delta`` (whole seconds, in microseconds) and says ``now``: so are all instants of
+        the entries, ``due_at`` too. A DueWheel that has any of them must be told next."""
     def expire(self, now: int, limit: int) -> list[Entry]:
         """Takes out what has come, up to ``limit``."""
     def next_at(self) -> int | None:

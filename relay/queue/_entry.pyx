@@ -120,6 +120,17 @@ cdef class Entry:
     def unlink(self):
         return _leave(self)
 
+    def rebase(self, int64_t delta):
+        _rebase(self, delta)
+
+
+cdef inline void _rebase(Entry entry, int64_t delta) noexcept:
+    cdef int64_t seconds = delta // 1000000
+    entry.received = <uint32_t>max(0, min(<int64_t>entry.received + seconds, 0xFFFFFFFF))
+    entry.deadline = <uint32_t>max(0, min(<int64_t>entry.deadline + seconds, 0xFFFFFFFF))
+    if entry.due_at:
+        entry.due_at = max(1, entry.due_at + delta)
+
 
 cdef int _fill(Entry entry, uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id,
                int64_t received_at, object group, object indexes, uint32_t count, int flags) except -1:
@@ -300,6 +311,26 @@ cdef class _Slots(Chain):
             _unlink(node)
             _link_before(node, self.slot_of(self.tick_of(node)))
 
+    cdef void replace_all(self, int64_t current) noexcept:
+        """Sets ``current`` to any time, and puts every item where its time has it from there."""
+        cdef Node pending
+        cdef Node* slot
+        cdef Node* node
+        cdef int i
+        pending.next = &pending
+        pending.prev = &pending
+        for i in range(LEVELS * SLOTS):
+            slot = &self.slots[i]
+            while slot.next != slot:
+                node = slot.next
+                _unlink(node)
+                _link_before(node, &pending)
+        self.current = current
+        while pending.next != &pending:
+            node = pending.next
+            _unlink(node)
+            _link_before(node, self.slot_of(self.tick_of(node)))
+
     cdef void go(self, int64_t tick) noexcept:
         """Sets ``current``; the caller has made sure that nothing is passed over."""
         self.current = tick
@@ -372,6 +403,9 @@ cdef class DueWheel(_Slots):
     cpdef int add(self, Entry entry) except -1:
         return _enter(self, entry, self.slot_of(self.tick_of(&entry.queue)))
 
+    def rebase(self, int64_t now):
+        self.replace_all(now >> DUE_SHIFT)
+
     def expire(self, int64_t now, Py_ssize_t limit):
         cdef list out = []
         cdef int64_t target = now >> DUE_SHIFT
@@ -433,6 +467,16 @@ cdef class DeadlineWheel(_Slots):
         self.count -= 1
         Py_DECREF(entry)
         return True
+
+    def rebase(self, int64_t delta, int64_t now):
+        cdef int i
+        cdef Node* node
+        for i in range(LEVELS * SLOTS):
+            node = self.slots[i].next
+            while node != &self.slots[i]:
+                _rebase(_guarded(node), delta)
+                node = node.next
+        self.replace_all(now // 1000000)
 
     def expire(self, int64_t now, Py_ssize_t limit):
         cdef list out = []

@@ -11,6 +11,7 @@ Not here: the lookup and what its answer means (relay/delivery/mx.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import islice
 from typing import Final
@@ -112,6 +113,15 @@ class Domains:
         self.suspended.discard(domain)
         if domain.waiting and domain.valid_until <= now:
             self._ask(domain, now)
+
+    def rebased(self, delta: int, domains: Iterable[Domain]) -> None:
+        """The clock was moved by ``delta``; ``domains`` are all there are."""
+        self._timers = [(at + delta, sequence, domain) for at, sequence, domain in self._timers]
+        for domain in domains:
+            if domain.suspended_until:
+                domain.suspended_until += delta
+            if domain.valid_until:
+                domain.valid_until += delta
 
     def fire(self, now: int) -> None:
         """Lets time pass: domains whose suspension is over are asked for again."""

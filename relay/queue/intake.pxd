@@ -13,6 +13,7 @@ cdef class Intake:
     cdef Router _router
     cdef Py_ssize_t _shard, _shards
     cdef readonly Py_ssize_t added, copied
+    cdef int64_t _not_before, _longest_wait
 
     cpdef object records(self, object records, int64_t now, object recovery=*)
     cpdef object record(self, int64_t log, int64_t segment, int64_t offset, int64_t size, object envelope, int64_t now,

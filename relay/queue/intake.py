@@ -3,6 +3,9 @@
 The one way in, for records just written, for those found at start, and for copies. At start, ``recovery`` says what has
 become of each recipient before; a record about which nothing was said is new.
 
+Instants that cannot be were written when the clock was wrong: a message received in the future counts as received now,
+a next try that is further away than any wait is now.
+
 Recipients of a group that were deferred apart (other attempts, other due time) stay apart.
 
 Not here: reading records (relay/spool/reader.py), journals (recovery.py).
@@ -47,6 +50,12 @@ class Intake:
         """Entries queued so far, those out of copies included; for metrics."""
         self.copied = 0
         """Entries queued out of copies."""
+        self._not_before = 0
+        self._longest_wait = scheduler.policy.longest_wait
+
+    def rebased(self, now: int) -> None:
+        """The clock was set, and says ``now``: what is new from here on was not received before, whatever it says."""
+        self._not_before = now - 1_000_000
 
     def records(self, records: Sequence[Record], now: int, recovery: Recovery | None = None) -> Taken:
         """Queues what of ``records`` is this worker's and not finished, as ``record`` does for each."""
@@ -109,9 +118,8 @@ class Intake:
             group = self._scheduler.group(route.key, route.next_hop, route.domain)
             flags = 0 if envelope.reverse_path else IS_NULL_PATH
             octets = min(size, 0xFFFFFFFF)
-            entry = new_entry(
-                log, segment, offset, octets, envelope.queue_id, envelope.received_at, group, None, 1, flags
-            )
+            received_at = max(self._not_before, min(envelope.received_at, now))
+            entry = new_entry(log, segment, offset, octets, envelope.queue_id, received_at, group, None, 1, flags)
             self._scheduler.add(entry, now)
             self.added += 1
 
@@ -144,12 +152,13 @@ class Intake:
     ) -> None:
         count = len(indexes)
         whole = count == len(envelope.recipients)
+        not_before = self._not_before if known is None else 0
         group = self._scheduler.group(route.key, route.next_hop, route.domain)
         entry = Entry(
             *ref,
             min(size, 0xFFFFFFFF),
             envelope.queue_id,
-            envelope.received_at,
+            max(not_before, min(envelope.received_at, now)),
             group,
             None if whole else tuple(indexes),
             count,
@@ -158,7 +167,7 @@ class Intake:
         if known is not None:
             attempts, due_at, why, is_notified, is_held = known
             entry.attempts = min(attempts, 65_535)
-            entry.due_at = due_at
+            entry.due_at = due_at if due_at <= now + self._longest_wait else now
             entry.flags |= (IS_DELAY_NOTIFIED if is_notified else 0) | (IS_HELD if is_held else 0)
             entry.reason = self._reason(why)
         self._scheduler.add(entry, now)

@@ -132,6 +132,11 @@ class Ledger:
             segment.partial.append((entry.offset, entry.indexes))
         self.closed(entry, now)
 
+    def rebased(self, delta: int) -> None:
+        """The clock was moved by ``delta``."""
+        for segment in self._segments.values():
+            segment.touched_at += delta
+
     # reports
 
     def outstanding(self, log: int) -> dict[int, int]:

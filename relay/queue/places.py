@@ -138,6 +138,13 @@ class Places:
             group = group.target
         return group.reason if group.failures else None
 
+    def rebased(self, delta: int, now: int) -> None:
+        """The clock was moved by ``delta`` (whole seconds, in microseconds) and says ``now``: so is every entry."""
+        self.deadlines.rebase(delta, now)
+        for entry in self.held:
+            entry.rebase(delta)
+        self.due.rebase(now)
+
     def entries(self) -> list[Entry]:
         """All entries, in no order."""
         return self.deadlines.find() + list(self.held)

@@ -17,6 +17,7 @@ Not here: entries and what becomes of them (scheduler.py).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from heapq import heappop, heappush
 from itertools import islice
 from typing import Final, NamedTuple
@@ -250,6 +251,17 @@ class Pool:
             group.timer_at = at
             self._sequence += 1
             heappush(self._timers, (at, self._sequence, group))
+
+    def rebased(self, delta: int, groups: Iterable[Group]) -> None:
+        """The clock was moved by ``delta``; ``groups`` are all there are."""
+        self._timers = [(at + delta, sequence, group) for at, sequence, group in self._timers]
+        for group in groups:
+            if group.suspended_until:
+                group.suspended_until += delta
+            if group.next_at:
+                group.next_at += delta
+            if group.timer_at:
+                group.timer_at += delta
 
     def fire(self, now: int) -> list[Group]:
         """Lets time pass; returns the groups whose suspension is over."""

@@ -32,6 +32,11 @@ class RetryPolicy:
         wait = min(self.longest, self.first * self.factor ** min(attempts - 1, 256))
         return max(1, round(wait * (1.0 + self.jitter * (2.0 * draw - 1.0))))
 
+    @property
+    def longest_wait(self) -> int:
+        """No wait is longer than this."""
+        return round(self.longest * (1.0 + self.jitter)) + 1
+
     def next(self, attempts: int, received_at: int, now: int, draw: float) -> int | None:
         """When to try again after ``attempts`` failed attempts, or None when the lifetime is over."""
         end = received_at + self.lifetime

@@ -337,6 +337,16 @@ class Scheduler:
             self._follow(settled, now)
             self.pool.out.append(Settle(settled))
 
+    def rebased(self, delta: int, now: int) -> None:
+        """The clock was set: it was moved by ``delta`` (whole seconds, in microseconds; forward or back), to ``now``.
+
+        Every instant moves with it, so that all durations stay what they are; O(everything).
+        """
+        self.places.rebased(delta, now)
+        self.pool.rebased(delta, [each for each in self._groups.values() if isinstance(each, Group)])
+        self.domains.rebased(delta, [each for each in self._groups.values() if isinstance(each, Domain)])
+        self.ledger.rebased(delta)
+
     def counts(self) -> Counts:
         """Entries by state, for the metrics."""
         return self.places.counts()

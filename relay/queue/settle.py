@@ -69,8 +69,8 @@ def settle(
 def expired(outcome: Outcome) -> Outcome:
     """``outcome``, the last of a recipient whose lifetime is over, as the end of it (RFC 3463 X.4.7).
 
-    Its text stays what the next hop said, status and all, so that the DSN quotes nothing that was not said; X.0.0 stands
-    for a status that was not said (relay/delivery/_replies.pyx).
+    Its text stays what the next hop said, status and all, so that the DSN quotes nothing that was not said; X.0.0
+    stands for a status that was not said (relay/delivery/_replies.pyx).
     """
     text = outcome.text
     is_said = outcome.status and not outcome.status.endswith(".0.0")

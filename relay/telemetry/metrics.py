@@ -253,6 +253,8 @@ _QUEUE = (
             "a delivery worker, out of records copied forward, or handed over for an attempt by another worker.",
             Label("origin", ("new", "recovered", "copied", "handed_over"))),
     counter("relay_queue_suspensions_total", "Times that a group was suspended because its hosts did not answer."),
+    counter("relay_queue_clock_jumps_total", "Times that the wall clock was set, and the queue's instants moved along.",
+            Label("direction", ("forward", "back"))),
     counter("relay_dsn_messages_total", "DSNs written to the spool.", Label("kind", ("bounce", "delay"))),
     counter("relay_sieve_messages_total", "Messages that scripts had sent: redirected, answered by vacation, rejected "
             "with an MDN.", Label("kind", ("redirect", "vacation", "rejected"))),

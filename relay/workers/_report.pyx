@@ -76,13 +76,12 @@ cdef class DeliveryReport:
                     Py_ssize_t use, Py_ssize_t number) except -1:
         cdef int64_t now = now_us()
         cdef tuple fields = None
-        cdef int64_t received_at = <int64_t>entry.received * 1000000
+        cdef int64_t received_at = _received_at(entry, envelope)
         cdef object outcome, kind, first = outcomes[0]
         cdef bint is_one = True, is_over = False
         cdef Py_ssize_t at
         if envelope is not None:
             fields = <tuple>envelope
-            received_at = fields[RECEIVED_AT]
         for outcome in outcomes:
             kind = self.count(<tuple>outcome, now - received_at)
             is_over = is_over or kind == FAILED or kind == EXPIRED
@@ -109,7 +108,7 @@ cdef class DeliveryReport:
     cdef int tell(self, Entry entry, tuple envelope, tuple recipients, tuple outcome, Attempt attempt,
                   Py_ssize_t use, Py_ssize_t number, int64_t now) except -1:
         cdef str key = _key(entry)
-        cdef int64_t received_at = <int64_t>entry.received * 1000000 if envelope is None else envelope[RECEIVED_AT]
+        cdef int64_t received_at = _received_at(entry, envelope)
         cdef int64_t spent
         cdef object transfer = None, queued = None, connect = None
         if attempt is not None:
@@ -153,6 +152,13 @@ cdef class DeliveryReport:
 cdef inline int64_t _transfer(Attempt attempt) noexcept:
     """Microseconds from MAIL to the final reply."""
     return <int64_t>((attempt.finished_at - attempt.taken_at) * 1000000 + 0.5)
+
+
+cdef inline int64_t _received_at(Entry entry, object envelope):
+    """To the microsecond as the envelope says, unless the clock was set since: then as the queue says."""
+    cdef int64_t queued = <int64_t>entry.received * 1000000
+    cdef int64_t said = queued if envelope is None else (<tuple>envelope)[RECEIVED_AT]
+    return said if queued <= said < queued + 1000000 else queued
 
 
 cdef inline str _key(Entry entry):

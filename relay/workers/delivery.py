@@ -32,7 +32,7 @@ from relay.spool import Damage, Journal, LogReader, Record, SpoolError, load_jou
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from relay.workers import parts
-from relay.workers.clock import now_us
+from relay.workers.clock import now_us, rebase
 from relay.workers.copying import Copier
 from relay.workers.filtered import FilteredDelivery
 from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
@@ -53,6 +53,8 @@ CATCH_UP_SECONDS: Final = 5.0
 """How long the first attempt waits for the owners of logs to say how far these go."""
 NOTICE_SECONDS: Final = 5.0
 """How long DSNs that are being spooled may take when the worker ends."""
+WAKEUP_SECONDS: Final = 10.0
+"""The scheduler is asked at least so often while it has anything ahead."""
 COMPACT_SECONDS: Final = 10.0
 COPY_SECONDS: Final = 30.0
 """How often old segments are looked at, at least."""
@@ -82,6 +84,7 @@ class DeliveryWorker:
         self._sink = sink
         self._shard, self._shards = worker.context.slot, config.workers.delivery
         row = worker.context.row
+        rebase()  # this process may be younger than what was loaded in it
         now = now_us()
         self._meter = parts.SpoolMeter(row, config.spool, sink)
         self._journal_meter = JournalMeter(row)
@@ -138,7 +141,7 @@ class DeliveryWorker:
         )
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
         self._control = QueueControl(
-            self._scheduler, self._reader, self._journaling, self._settler, sink, self._changed
+            self._scheduler, self._reader, self._journaling, self._settler, self._remote, sink, self._changed
         )
         self._copier = Copier(self._scheduler, self._reader, self._writer, self._journaling, sink, row)
         self._queue_meter = QueueMeter(self._scheduler, self._queue_intake, row)
@@ -263,7 +266,8 @@ class DeliveryWorker:
             self._wakeup = None
         at = self._scheduler.next_wakeup()
         if at is not None and not self._is_pump_due:
-            wait = max(0.0, (at - now) / 1_000_000)
+            # The loop's timers stand still while the machine is suspended: none may be far ahead.
+            wait = min(WAKEUP_SECONDS, max(0.0, (at - now) / 1_000_000))
             self._wakeup = self._worker.loop.call_later(wait, self._changed)
 
     def _do(self, action: Action) -> None:
@@ -284,7 +288,9 @@ class DeliveryWorker:
         try:
             hosts = await self._connector.exchangers(domain)
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
-            hosts = deferred("4.4.3", f"internal error: {type(fault).__name__}: {fault}", "dns")
+            context = {"message": "domain not looked up", "exception": fault}
+            self._worker.loop.call_exception_handler(context)  # its text is for the log, not for senders (I8)
+            hosts = deferred("4.4.3", f"internal error: {type(fault).__name__}", "dns")
         now = now_us()
         until = now + RESOLVED_SECONDS * 1_000_000
         if isinstance(hosts, Outcome):
@@ -315,6 +321,7 @@ class DeliveryWorker:
     # ---- records in -------------------------------------------------------------------------------------------------
 
     def _take_in(self, records: list[Record]) -> None:
+        self._look_at_clock()
         now = now_us()
         recovery = self._recovery
         if recovery is None:
@@ -346,6 +353,8 @@ class DeliveryWorker:
             case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts):
                 self._foreign.deliver(link, token, (log, segment, offset), indexes, key, hosts)
                 self._changed()
+            case ("how", int() as token):
+                self._foreign.how(link, token)
             case _:
                 raise FrameError(f"unknown message {message[:1]!r}")
 
@@ -354,6 +363,8 @@ class DeliveryWorker:
         match message:
             case ("outcomes", int() as token, told):
                 self._remote.outcomes(token, told)
+            case ("how", int() as token, waits_for, next_at, *said):
+                self._remote.told_how(token, waits_for, next_at, tuple(said))
             case _:
                 raise FrameError(f"unknown message {message[:1]!r}")
 
@@ -363,7 +374,22 @@ class DeliveryWorker:
 
     # ---- duties -----------------------------------------------------------------------------------------------------
 
+    def _look_at_clock(self) -> None:
+        """Follows the wall clock when it was set: every instant of the queue moves with it."""
+        moved = rebase()
+        if not moved:
+            return
+        now = now_us()
+        self._scheduler.rebased(moved, now)
+        self._queue_intake.rebased(now)
+        direction = "forward" if moved > 0 else "back"
+        self._row[metrics.index("relay_queue_clock_jumps_total", direction)] += 1
+        self._sink.event("warning", "clock was set", direction=direction, seconds=abs(moved) // 1_000_000)
+        self._compact()  # the journal says when entries are due
+        self._changed()
+
     def _second(self) -> None:
+        self._look_at_clock()
         self._intake.rescan()
         self._reader.let_go()
         self._meter.look(self._writer)

@@ -155,7 +155,10 @@ class Outbound:
         except asyncio.CancelledError:
             raise
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
-            answer = deferred("4.3.0", f"internal error: {type(fault).__name__}: {fault}", "connect")
+            # Its text goes to the log alone: an outcome's is told to senders (I8).
+            context = {"message": "connection not opened", "exception": fault}
+            asyncio.get_running_loop().call_exception_handler(context)
+            answer = deferred("4.3.0", f"internal error: {type(fault).__name__}", "connect")
         if isinstance(answer, Outcome):
             self.row[self._failed] += 1
             if feed.is_open:  # greeted, and lost before open() returned: closed() has told the scheduler

@@ -21,16 +21,18 @@ from relay.mail.queue_id import made_at_us
 from relay.net.frames import FrameProtocol
 from relay.queue import commands
 from relay.queue.action import Settled
-from relay.queue.entry import DEFERRED, GONE, IS_FOREIGN, Entry, queue_number
+from relay.queue.entry import ACTIVE, DEFERRED, GONE, IS_FOREIGN, Entry, queue_number, reason_of
 from relay.queue.scheduler import Scheduler
-from relay.queue.waiting import waiting
+from relay.queue.waiting import Waiting, waiting
 from relay.spool import LogReader, MissingRecord
 from relay.telemetry.sink import LogSink
 from relay.workers.clock import now_us
 from relay.workers.journaling import Journaling
+from relay.workers.remote import RemoteFeeds
 from relay.workers.settle import Settler
 
 OPERATIONS: Final = ("list", "show", "retry", "hold", "release", "remove")
+LOOKS: Final = ("list", "show")
 PORTION: Final = 100
 
 
@@ -43,6 +45,7 @@ class QueueControl:
         reader: LogReader,
         journaling: Journaling,
         settler: Settler,
+        remote: RemoteFeeds,
         sink: LogSink,
         changed: Callable[[], None],
     ) -> None:
@@ -50,6 +53,7 @@ class QueueControl:
         self._reader = reader
         self._journaling = journaling
         self._settler = settler
+        self._remote = remote
         self._sink = sink
         self._changed = changed
 
@@ -77,12 +81,14 @@ class QueueControl:
                     await asyncio.sleep(0.01)
                 if not link.is_connected:
                     return count
-            count += self._one(link, operation, entry, domain)
+            # One that another worker tries is active here, whatever its next hop is there.
+            elsewhere = await self._remote.how(entry) if entry.state == ACTIVE and operation in LOOKS else None
+            count += self._one(link, operation, entry, domain, elsewhere)
         self._journaling.flush()
         self._changed()
         return count
 
-    def _one(self, link: FrameProtocol, operation: str, entry: Entry, domain: bytes) -> bool:
+    def _one(self, link: FrameProtocol, operation: str, entry: Entry, domain: bytes, elsewhere: Waiting | None) -> bool:
         """Carries ``operation`` out on one entry and reports it; whether it was chosen and could be done."""
         if entry.state == GONE:
             return False
@@ -92,7 +98,7 @@ class QueueControl:
             indexes = commands.matching(entry, envelope.recipients, domain) if envelope else ()
             if not indexes:
                 return False
-        before = describe(self._scheduler, entry, envelope)
+        before = describe(self._scheduler, entry, envelope, elsewhere if entry.state == ACTIVE else None)
         if not self._do(operation, entry, indexes):
             return False
         is_as_before = operation in ("list", "show", "remove")
@@ -140,19 +146,22 @@ def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:
         return None
 
 
-def describe(scheduler: Scheduler, entry: Entry, envelope: Envelope | None) -> dict[str, Any]:
+def describe(
+    scheduler: Scheduler, entry: Entry, envelope: Envelope | None, elsewhere: Waiting | None = None
+) -> dict[str, Any]:
     """One entry for the command line; without its envelope where the record on disk is damaged.
 
     ``state`` and ``waits_for`` as in relay/queue/waiting.py; ``due_at``: the next try, microseconds since the epoch,
     also when that is the next probe of a suspended next hop; 0 when it is now or not known. ``code`` (0: no reply),
     ``status``, ``text``, ``stage`` and ``next_hop``: why it was not delivered so far, empty when nothing went wrong.
     ``record``: log, segment and offset of the record in the spool, where the content is.
+    ``elsewhere``: how things are in the delivery worker that tries it.
     """
     if envelope is None:
         return _described_damage(entry)
     indexes = entry.indexes if entry.indexes is not None else range(len(envelope.recipients))
-    how = waiting(scheduler, entry, now_us())
-    reason = how.reason
+    how = elsewhere or waiting(scheduler, entry, now_us())
+    reason = how.reason or reason_of(entry, 0)
     return {
         "queue_id": entry.queue_id,
         "state": how.state,

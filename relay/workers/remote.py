@@ -7,6 +7,9 @@ the entry, journals the outcome and decides about retries; the worker of the gro
     home -> group's worker   ("deliver", token, log, segment, offset, indexes or None, group key, hosts)
     back                     ("outcomes", token, ((kind, code, status, text, stage, next_hop), ...))
                              one for each recipient, or one for all of them
+    home -> group's worker   ("how", token)
+    back                     ("how", token, waits_for, next_at, code, status, text, stage, next_hop), as in
+                             relay/queue/waiting.py; code 0 and no texts when nothing has gone wrong
 
 When the link breaks, home takes back what was asked for, and the other side forgets what it has not begun: what was
 being sent at that moment may be sent twice.
@@ -16,6 +19,7 @@ Not here: the links (links.py).
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -23,14 +27,17 @@ from typing import Final, NamedTuple
 from relay.mail.outcome import Outcome, deferred
 from relay.net.frames import FrameProtocol
 from relay.queue.action import Settled
-from relay.queue.entry import ACTIVE, IS_FOREIGN, IS_NULL_PATH, Entry
+from relay.queue.entry import ACTIVE, IS_FOREIGN, IS_NULL_PATH, Entry, Reason
 from relay.queue.group import Connection
 from relay.queue.scheduler import Scheduler
+from relay.queue.waiting import Waiting, WaitsFor, waiting
 from relay.spool import LogReader, MissingRecord
 from relay.telemetry import metrics
 from relay.workers.clock import now_us
 from relay.workers.links import LogLinks
 
+HOW_SECONDS: Final = 1.0
+NOTHING: Final = (0, "", "", "", "")
 WINDOW: Final = 8
 """Entries that one connection has in flight at another worker."""
 
@@ -65,6 +72,7 @@ class RemoteFeeds:
         self._changed = changed
         self._asked: dict[int, tuple[_RemoteFeed, Entry]] = {}
         self._feeds: set[_RemoteFeed] = set()
+        self._questions: dict[int, asyncio.Future[Waiting]] = {}
         self._last_token = 0
         self.is_draining = False
 
@@ -94,6 +102,30 @@ class RemoteFeeds:
         self._settled(self._scheduler.done(feed.connection, entry, outcomes, now_us(), random.random()))
         feed.wake()
         self._changed()
+
+    async def how(self, entry: Entry) -> Waiting | None:
+        """How things are with ``entry`` where it is tried; None when that is here, or nobody answers in time."""
+        token, feed = next(((token, feed) for token, (feed, asked) in self._asked.items() if asked is entry), (0, None))
+        link = self._links.link(feed.hop.shard) if feed is not None else None
+        if link is None:
+            return None
+        question: asyncio.Future[Waiting] = asyncio.get_running_loop().create_future()
+        answer = self._questions.setdefault(token, question)
+        link.send(("how", token))
+        try:
+            return await asyncio.wait_for(asyncio.shield(answer), HOW_SECONDS)
+        except TimeoutError:
+            return None
+        finally:
+            self._questions.pop(token, None)
+
+    def told_how(self, token: int, waits_for: WaitsFor, next_at: int, said: tuple[int, str, str, str, str]) -> None:
+        """The other worker's answer to that."""
+        question = self._questions.pop(token, None)
+        if question is not None and not question.done():
+            code, status, text, stage, next_hop = said
+            reason = Reason(code, status, text, stage, next_hop) if stage or text else None
+            question.set_result(Waiting(waits_for, next_at, reason))
 
     def lost(self, shard: int) -> None:
         """The link broke: what was asked for is ours again."""
@@ -175,7 +207,8 @@ class ForeignEntries:
         try:
             record = self._reader.load(*ref).record
         except (MissingRecord, OSError) as fault:
-            answer = deferred("4.3.0", f"cannot read the spool: {fault}", "store")
+            cause = fault.strerror if isinstance(fault, OSError) else fault
+            answer = deferred("4.3.0", f"cannot read the spool: {cause}", "store")
             link.send(("outcomes", token, (tuple(answer),)))
             return
         envelope = record.envelope
@@ -187,6 +220,16 @@ class ForeignEntries:
         self._asked[entry] = (link, token)
         self._scheduler.add(entry, now)
         self._row[self._handed_over] += 1
+
+    def how(self, link: FrameProtocol, token: int) -> None:
+        """Answers how things are with what was asked for; not when that is over: then the outcomes are on their way."""
+        for entry, asked in self._asked.items():
+            if asked == (link, token):
+                found = waiting(self._scheduler, entry, now_us())
+                reason = found.reason
+                said = (reason.code, reason.status, reason.text, reason.stage, reason.next_hop) if reason else NOTHING
+                link.send(("how", token, found.waits_for, found.next_at, *said))
+                return
 
     def settled(self, settled: Settled) -> bool:
         """Sends the outcomes home when the entry is a foreign one; whether it is."""

@@ -15,12 +15,12 @@ from tests.delivery.peer import CUT, Peer, RecordingOwner, converse, machine_for
 UTF8_HEADER = "Subject: käse\r\n\r\nx\r\n".encode()
 UTF8_BODY = "Subject: cheese\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nkäse\r\n".encode()
 UTF8_PART = (
-    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Disposition: attachment; filename=käse\r\n\r\nx\r\n"
-    "--b--\r\n"
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    "--b\r\nContent-Disposition: attachment; filename=käse\r\n\r\nx\r\n--b--\r\n"
 ).encode()
 UTF8_MESSAGE = (
-    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: message/global\r\n\r\nSubject: käse\r\n\r\nx\r\n"
-    "--b--\r\n"
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+    "--b\r\nContent-Type: message/global\r\n\r\nSubject: käse\r\n\r\nx\r\n--b--\r\n"
 ).encode()
 HELLO = b"250-peer.test\r\n250-PIPELINING\r\n250-8bitmime\r\n250-SMTPUTF8\r\n250 SIZE 1000\r\n"
 
@@ -244,7 +244,7 @@ def test_replies_ahead_of_their_commands_end_the_session():
     ],
 )
 def test_552_to_rcpt_is_too_many_recipients_only_where_it_can_be(extensions, reply, place, kind, status):
-    """RFC 5321 4.5.3.1.10 against 4.2.1 and 4.2.3: not to the first recipient, nor with a status that says otherwise."""
+    """RFC 5321 4.5.3.1.10 against 4.2.1, 4.2.3: not to the first recipient, nor with a status that says otherwise."""
     for count in range(3):  # in the first transaction, and in those that may be in flight behind a proven one
         owner = RecordingOwner([message(number, 2) for number in range(count + 1)])
         converse(machine_for(owner), Peer({("rcpt", 2 * count + place): reply}, extensions=extensions))
@@ -569,3 +569,42 @@ def test_no_stream_of_replies_loses_a_delivery(replies, lmtp, flags):
     machine.eof()
     owner.check_all_came_back()
     assert machine.is_closed
+
+
+ENDLESS = b"550-5.7.1 no\r\n" * 4_000
+
+
+@pytest.mark.parametrize("extensions", [(b"PIPELINING",), (b"8BITMIME",)])
+def test_a_refusal_that_does_not_end_counts_for_what_it_answers_and_for_nothing_else(extensions):
+    """RFC 5321 4.2.1: permanent is permanent, however many lines it has. The session cannot go on."""
+    owner = RecordingOwner([message(1, 3)])
+    converse(machine_for(owner), Peer({("rcpt", 1): ENDLESS}, extensions=extensions))
+    first, second, third = owner.of(0)
+    assert (second.kind, second.code, second.status) == (FAILED, 550, "5.7.1")
+    assert second.text.startswith("no no no")
+    assert len(second.text) <= 1000
+    assert {first.kind, third.kind} == {DEFERRED}
+
+
+@pytest.mark.parametrize(("stage", "kind"), [("mail", FAILED), ("data", FAILED), ("reply", FAILED)])
+def test_a_refusal_of_the_message_that_does_not_end_refuses_the_message(stage, kind):
+    owner = RecordingOwner([message(1), message(2)])
+    converse(machine_for(owner), Peer({(stage, 0): ENDLESS}))
+    assert {outcome.kind for outcome in owner.of(0)} == {kind}
+    assert (
+        all(outcome.kind == DEFERRED for outcome in owner.outcomes.get(id(owner.taken[-1]), []))
+        or len(owner.taken) == 1
+    )
+
+
+def test_an_endless_success_is_none():
+    owner = RecordingOwner([message(1)])
+    converse(machine_for(owner), Peer({("reply", 0): b"250-ok\r\n" * 10_000}))
+    assert {outcome.kind for outcome in owner.of(0)} == {DEFERRED}
+
+
+def test_an_endless_refusal_of_a_transaction_in_flight_refuses_no_other():
+    owner = RecordingOwner([message(number) for number in range(6)])
+    converse(machine_for(owner), Peer({("rcpt", 6): ENDLESS}, extensions=(b"PIPELINING", b"CHUNKING")))
+    failed = [outcome for outcomes in owner.outcomes.values() for outcome in outcomes if outcome.kind == FAILED]
+    assert len(failed) <= 1

@@ -1,4 +1,4 @@
-"""The part of a DSN for people: what this server judged itself is told as that, and nothing that was not so (RFC 6522 3)."""
+"""The part of a DSN for people: what this server judged itself is told as that, and nothing else (RFC 6522 3)."""
 
 from __future__ import annotations
 
@@ -109,3 +109,15 @@ def test_every_judgement_of_ours_has_a_sentence_that_is_true(kind: str, status: 
 )
 def test_the_sentences(outcome: Outcome, said: str) -> None:
     assert said in " ".join(bounce_words(ENVELOPE, [(0, outcome)], "mx.relay.example", 0).split())
+
+
+def test_no_judgement_quotes_an_exception() -> None:
+    """The text of an OSError has a path of ours in it, and an outcome's text goes to senders (I8)."""
+    quoting = re.compile(r"""(?:failed|deferred|own_fault)\([^\n]*\{fault\}""")
+    found = {
+        str(path.relative_to(RELAY))
+        for ending in ("*.py", "*.pyx")
+        for path in RELAY.rglob(ending)
+        if quoting.search(path.read_text())
+    }
+    assert found <= {"workers/feed.py"}, "MissingRecord names log, segment and offset, and no path"

@@ -120,7 +120,7 @@ def test_a_reply_of_several_lines_is_one_reply() -> None:
     ],
 )
 def test_the_enhanced_status_is_told_from_the_text(reply: bytes, status: str, text: bytes) -> None:
-    """RFC 2034 4. The class should be that of the code; of refusals what was said counts. 5.0.0 also stands for none."""
+    """RFC 2034 4. The class should be that of the code; of refusals what was said counts. 5.0.0 stands for none."""
     assert _replies.parse_reply(reply)[3:5] == (status, text)
 
 

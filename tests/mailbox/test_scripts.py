@@ -102,3 +102,14 @@ def test_the_memory_is_bounded_and_what_expires_first_goes(tmp_path, monkeypatch
     assert lines <= 31
     assert memory.knows("duplicate", "99", 0)
     assert not memory.knows("duplicate", "0", 0)
+
+
+def test_what_was_remembered_while_the_clock_was_ahead_counts_as_expired(tmp_path):
+    """Else nobody would be answered for as long as the clock was wrong by."""
+    memory, day = Memory(tmp_path), 86_400
+    memory.add("vacation", "bob@x.org", 1000 * day + 7 * day, 1000 * day)
+    assert memory.knows("vacation", "bob@x.org", 1001 * day, 7 * day)
+    assert not memory.knows("vacation", "bob@x.org", 10 * day, 7 * day)
+    assert memory.add("vacation", "bob@x.org", 17 * day, 10 * day)
+    assert memory.knows("vacation", "bob@x.org", 10 * day, 7 * day)
+    assert not memory.add("vacation", "bob@x.org", 17 * day, 10 * day)

@@ -308,25 +308,29 @@ def test_entries_are_packed_as_msgpack_packs_them(count):
     assert pack_entries(plain) == msgpack.packb(plain)
 
 
+def after_power_failure(disk: Disk) -> set[Entry]:
+    """What journals say on a disk that kept nothing but what was synced; the old files may be there again."""
+    return set(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0)))
+
+
 async def test_losing_power_loses_nothing_that_was_synced_and_a_journal_says_when_it_must_be() -> None:
-    """On a disk that keeps nothing but what was synced."""
     disk = Disk()
     lock = lock_data_dir(DATA, files=disk)
     first = Journal(SPOOL, shard=0, shards=1, generation=1, files=disk)
-    assert not first.is_dirty
+    dirty = [first.is_dirty]
     first.append([entry(1)])
-    assert first.is_dirty
-    assert list(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0))) == [], "or the disk is no test"
+    dirty.append(first.is_dirty)
+    assert after_power_failure(disk) == set(), "or the disk is no test"
     await first.sync()
-    assert not first.is_dirty
+    dirty.append(first.is_dirty)
     first.append([entry(2)])
-    assert first.is_dirty
-    assert list(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0))) == [entry(1)]
+    dirty.append(first.is_dirty)
+    assert after_power_failure(disk) == {entry(1)}
     await first.compact([entry(1), entry(2)])
     await first.sync()
-    assert not first.is_dirty
-    found = set(load_journals(SPOOL, disk.after_power_failure(random.Random(1), 1.0)))
-    assert found == {entry(1), entry(2)}, "the old file may be there again: some of it twice"
+    dirty.append(first.is_dirty)
+    assert after_power_failure(disk) == {entry(1), entry(2)}
+    assert dirty == [False, True, False, True, False]
     await first.close()
     lock.close()
 

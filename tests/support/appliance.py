@@ -154,11 +154,8 @@ class Appliance:
         return [json.loads(line) for line in self.run("queue", "list", "--json", *words, check=False).splitlines()]
 
     def waiting(self) -> list[dict[str, Any]]:
-        """``queue`` in one order, without the host that was asked last, which is not kept on the disk, and the place
-        of the record."""
-        entries = [
-            {key: value for key, value in each.items() if key not in ("next_hop", "record")} for each in self.queue()
-        ]
+        """``queue`` in one order, without the place of the record."""
+        entries = [{key: value for key, value in each.items() if key != "record"} for each in self.queue()]
         return sorted(entries, key=lambda each: (each["queue_id"], each["recipients"]))
 
     def send(

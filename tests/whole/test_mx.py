@@ -24,16 +24,21 @@ GROUP = "mx-set:a.hosts.test,b.hosts.test"
 BOTH = ["10 a.hosts.test.", "20 b.hosts.test."]
 
 
-def domain_in(shard: int) -> str:
+def domain_in(shard: int, prefix: str = "d") -> str:
     """A domain whose MX is looked up by delivery worker ``shard`` of two."""
     return next(
-        name for name in (f"d{number}.test" for number in itertools.count()) if shard_of(f"mx:{name}", 2) == shard
+        name
+        for name in (f"{prefix}{number}.test" for number in itertools.count())
+        if shard_of(f"mx:{name}", 2) == shard
     )
 
 
 HERE = shard_of(GROUP, 2)
 NEAR, FAR = domain_in(HERE), domain_in(1 - HERE)
 """Domains looked up by the worker that has the group of the hosts a and b, and by the other one."""
+
+FAR_DEAD = domain_in(1 - shard_of("mx-set:dead.hosts.test", 2), "dead")
+"""The same of a host where nobody listens."""
 
 RECORDS: dict[tuple[str, str], list[str] | dns.rcode.Rcode] = {
     ("a.hosts.test", "A"): ["127.0.0.11"],
@@ -43,6 +48,7 @@ RECORDS: dict[tuple[str, str], list[str] | dns.rcode.Rcode] = {
     ("same.test", "MX"): BOTH,
     (NEAR, "MX"): BOTH,
     (FAR, "MX"): BOTH,
+    (FAR_DEAD, "MX"): ["10 dead.hosts.test."],
     ("fallback.test", "MX"): ["10 dead.hosts.test.", "20 b.hosts.test."],
     ("dead.test", "MX"): ["10 dead.hosts.test."],
     ("plain.test", "A"): ["127.0.0.12"],
@@ -239,3 +245,13 @@ def test_a_cut_connection_in_the_other_worker_is_repeated(tmp_path: Path) -> Non
         wait_for(lambda: len(two.a.messages) + len(two.b.messages) >= 10, 20, lambda: f"all\n{two.relay.tail()}")
         wait_for(lambda: not two.relay.queue(), 10, "an empty queue")
         assert not cuts
+
+
+def test_the_queue_says_why_and_until_when_a_message_waits_in_another_worker(tmp_path: Path) -> None:
+    """The worker of the domain keeps the entry; that of the hosts knows that nobody answers there."""
+    with world(tmp_path, 2, lambda stage, argument: None) as found:
+        found.relay.send(f"x@{FAR_DEAD}")
+        wait_for(lambda: [e for e in found.relay.queue() if e["state"] == "deferred"], 10, found.relay.tail)
+        (entry,) = found.relay.queue()
+        assert (entry["waits_for"], entry["stage"], entry["status"]) == ("next hop", "connect", "4.4.1")
+        assert "dead.hosts.test" in entry["next_hop"]

@@ -99,6 +99,58 @@ def test_smtputf8_for_a_peer_without_it_fails_with_5_6_7(tmp_path: Path) -> None
             assert not sink.messages
 
 
+@pytest.mark.parametrize(
+    ("extensions", "content", "options", "said"),
+    [
+        (("SIZE 600",), "Subject: s\r\n\r\n" + "y" * 70 + "\r\n", (), "takes messages of up to 600 octets"),
+        (("PIPELINING",), "Subject: s\r\n\r\nm\u00fc\r\n", ("BODY=8BITMIME",), "this message has 8-bit content"),
+    ],
+)
+def test_a_bounce_says_what_the_answer_to_ehlo_ruled_out(
+    tmp_path: Path, extensions: tuple[str, ...], content: str, options: tuple[str, ...], said: str
+) -> None:
+    """RFC 6522 3: the server was reached, and was told no sender."""
+    with Sink(extensions=extensions) as sink:
+        relay = Appliance(tmp_path, sink.port)
+        relay.add_account("alice@local.test")
+        with relay:
+            octets = (content + 10 * ("x" * 70 + "\r\n")).encode()
+            relay.send("b@relay.test", sender="alice@local.test", content=octets, options=options)
+            wait_for(lambda: relay.stored("alice@local.test"), 10, relay.tail)
+            words = " ".join(relay.stored("alice@local.test")[0].decode().split())
+            assert "The mail server 127.0.0.1 was reached, and takes no messages of this kind" in words
+            assert said in words
+            assert "could not be reached" not in words
+            assert not sink.messages
+
+
+@pytest.mark.parametrize(
+    ("reply", "status"), [("552 5.2.2 This mailbox is full", "5.2.2"), ("550 4.2.2 Full", "4.2.2")]
+)
+def test_a_refusal_for_good_bounces_at_once_as_it_was_said(tmp_path: Path, reply: str, status: str) -> None:
+    """RFC 5321 4.2.1: by its code, whatever its enhanced status; 552 to the only recipient is a full mailbox."""
+    asked: list[str] = []
+
+    def answer(stage: str, argument: str) -> str | None:
+        if stage == "rcpt":
+            asked.append(argument)
+        return reply if stage == "rcpt" else None
+
+    with Sink(answer=answer) as sink:
+        relay = Appliance(tmp_path, sink.port, more=SOON)
+        relay.add_account("alice@local.test")
+        with relay:
+            relay.send("b@relay.test", sender="alice@local.test")
+            wait_for(lambda: relay.stored("alice@local.test"), 10, relay.tail)
+            (bounce,) = relay.stored("alice@local.test")
+            for line in ("Action: failed", f"Status: {status}", f"Diagnostic-Code: smtp; {reply}"):
+                assert line.encode() in bounce
+            wait_for(lambda: relay.deliveries("b@relay.test"), 10, relay.tail)
+            (line,) = relay.deliveries("b@relay.test")
+            assert (line["outcome"], line["code"], line["status"]) == ("failed", int(reply[:3]), status)
+            assert asked == ["b@relay.test"]
+
+
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data", "content"])
 def test_a_next_hop_that_hangs_up_midway_gets_the_message_again(tmp_path: Path, stage: str) -> None:
     cuts = [stage, stage]

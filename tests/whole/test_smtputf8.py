@@ -1,4 +1,4 @@
-"""SMTPUTF8 on MAIL says that a message may need it; what is in the envelope and the header sections decides (RFC 6531 3.2).
+"""SMTPUTF8 on MAIL says that a message may need it; envelope and header sections decide (RFC 6531 3.2).
 
 The next hop offers 8BITMIME and no SMTPUTF8.
 """
