@@ -17,6 +17,7 @@ WAITS: Final = {
     "dns": "its mail servers are being looked up in DNS",
     "next hop": "its next hop is away; it goes with the next try there",
     "retry": "it is tried again",
+    "start": "Relay does not run",
     "turn": "others for the same next hop are before it",
 }
 """What an entry waits for (relay/queue/waiting.py)."""

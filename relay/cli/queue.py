@@ -21,6 +21,7 @@ from relay.cli.queue_client import (
     Selection,
     ask,
     checked_queue_id,
+    give,
     is_running,
     read_stopped,
 )
@@ -247,7 +248,7 @@ def _look_at_stopped(config: Config, selections: list[Selection], on_entry: Call
     try:
         for selection in selections:
             for entry in read_stopped(config, selection):
-                on_entry(entry)
+                give(on_entry, entry)
                 count += 1
     except (OSError, SpoolError, MissingRecord) as fault:
         exits.stop(exits.PROBLEM, f"{config.spool_dir} cannot be read: {fault}")

@@ -85,10 +85,7 @@ def _receive(client: FrameClient, on_entry: Callable[[Entry], None]) -> int:
     while True:
         match client.receive():
             case ("entry", dict() as entry):
-                try:
-                    on_entry(entry)
-                except BrokenPipeError as fault:  # not the worker's: it must not be told as its problem
-                    raise OutputClosedError from fault
+                give(on_entry, entry)
             case ("end", {"count": int(count)}):
                 return count
             case ("error", str(text)):
@@ -102,7 +99,24 @@ def read_stopped(config: Config, selection: Selection) -> Iterator[Entry]:
     from relay.workers import offline
 
     now = time.time()
-    return (entry for entry in offline.entries(config) if selection.matches(entry, now))
+    return (_stopped(entry) for entry in offline.entries(config) if selection.matches(entry, now))
+
+
+def _stopped(entry: Entry) -> Entry:
+    """``entry`` of an appliance in which nothing goes on: what waits for something else than its time, or for an
+    operator, waits for the start."""
+    if entry["state"] in ("incoming", "active") or entry.get("waits_for") == "next hop":
+        return entry | {"state": "incoming", "waits_for": "start"}
+    return entry
+
+
+def give(on_entry: Callable[[Entry], None], entry: Entry) -> None:
+    """Calls ``on_entry``. OutputClosedError when nobody reads what it prints: a broken pipe of ours must not be told as
+    a fault of the worker, or of the disk."""
+    try:
+        on_entry(entry)
+    except BrokenPipeError as fault:
+        raise OutputClosedError from fault
 
 
 def is_running(data_dir: Path) -> bool:

@@ -118,7 +118,9 @@ class Examination:
         """Of ``endpoints`` those that this process cannot open."""
         from relay.supervisor import ports
 
-        return self._errors(ports.of_listeners(config, endpoints))
+        # What is a warning to `relay check`, which may not be run by whoever starts Relay, is an error here.
+        found = ports.of_listeners(config, endpoints)
+        return self._errors(each._replace(is_error=True) for each in found)
 
     def _errors(self, findings: Iterable[Finding]) -> list[str]:
         assert self._loaded is not None

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.config.sieve import SieveSettings
+from relay.delivery.default_script import DefaultBrokenError, DefaultScript
 from relay.mail.address import base_address
 from relay.mailbox import names, spelling
 from relay.mailbox.files import is_lasting, read_file
@@ -39,7 +40,6 @@ from relay.mailbox.vocabulary import Refusal, Refused
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
 from relay.sieve.actions import FileInto, Keep
-from relay.sieve.default import TEXT as DEFAULT
 from relay.sieve.triggers import may_run
 
 DAY: Final = 86_400
@@ -114,10 +114,6 @@ class Incoming(NamedTuple):
     """The file with the rest."""
 
 
-class _DefaultBrokenError(Exception):
-    """``sieve.default_script`` cannot be used; the text says why, for the log."""
-
-
 class Filters:
     """The scripts of all accounts of one worker. May be used by several threads at once; blocking."""
 
@@ -135,7 +131,7 @@ class Filters:
         self._cache: OrderedDict[str, tuple[tuple[int, int, int], Script | ScriptError]] = OrderedDict()
         self.faults = 0
         """How often a script could not be followed."""
-        self._default = None if settings.default_script else compile_script(DEFAULT)
+        self._default = DefaultScript(settings.default_script, self.load)
 
     def plan(self, folder: Path, incoming: Incoming, now: float) -> Plan | None:
         """What to do with a message for the Maildir ``folder`` at ``now`` (seconds since the epoch); None: store it in
@@ -149,10 +145,9 @@ class Filters:
             self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the script's file cannot be read")
         try:
-            script = own if own is not None else self._default_script()
-        except _DefaultBrokenError as fault:
+            script = own if own is not None else self._default.script()
+        except DefaultBrokenError as fault:
             return self._unfiltered(folder, str(fault))
-        is_default = own is None
         if script.triggers is not None and not _may_run(script.triggers, incoming):
             return None
         view = view_of(incoming)
@@ -163,8 +158,8 @@ class Filters:
                 return None
             return _Planning(self, folder, incoming, now, view, environment).plan(result)
         except RunError as fault:
-            if is_default and self._settings.default_script is not None:
-                return self._unfiltered(folder, f"sieve.default_script: {self._settings.default_script}: {fault}")
+            if own is None and self._default.path is not None:
+                return self._unfiltered(folder, self._default.blame(fault))
             return self._broken(folder, incoming, now, str(fault))
         except OSError as fault:
             self._require_lasting(folder, fault)
@@ -221,23 +216,6 @@ class Filters:
     def lifetime(self) -> int:
         """Seconds for which is remembered what was done for a message that may come again."""
         return self._lifetime
-
-    def _default_script(self) -> Script:
-        """The script of those who have none. _DefaultBrokenError when the operator's cannot be used."""
-        if self._default is not None:
-            return self._default
-        path = str(self._settings.default_script)
-        try:
-            script = self.load(os.path.realpath(path))
-        except ScriptError as fault:
-            raise _DefaultBrokenError(f"sieve.default_script: {path}: {fault.problems[0]}") from fault
-        except OSError as fault:
-            if not is_lasting(fault):
-                raise
-            raise _DefaultBrokenError(f"sieve.default_script: {path} cannot be read") from fault
-        if script is None:
-            raise _DefaultBrokenError(f"sieve.default_script: there is no file {path}")
-        return script
 
     def _unfiltered(self, folder: Path, fault: str) -> Plan:
         """The operator's script failed: the message is kept, the log says why, and the account is not bothered."""

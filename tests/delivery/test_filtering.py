@@ -255,6 +255,23 @@ def test_the_reverse_path_of_a_redirect_is_the_senders_or_the_accounts(
     assert [each.reverse_path for each in sending.outgoing] == [redirected]
 
 
+@pytest.mark.parametrize("text", [None, "nonsense", 'require "fileinto"; fileinto ;', "redirect :x;"])
+def test_a_default_script_that_fails_is_not_blamed_on_the_account(tmp_path, folder, text):
+    """The script is the operator's: the account got a notice about "your filter script" every day."""
+    path = tmp_path / "default.sieve"
+    if text is not None:
+        path.write_text(text)
+    rules = filters(tmp_path, default_script=path)
+    answer = deliver(tmp_path, job(), rules)
+    assert answer.kind == DELIVERED
+    assert len(in_new(folder)) == 1, "the message alone, without a notice"
+    assert "sieve.default_script" in answer.text
+    assert str(path) in answer.text
+    assert rules.faults == 1
+    script(folder, "keep;")
+    assert "sieve.default_script" not in deliver(tmp_path, job(queue_id="Q2"), rules).text
+
+
 # ---- one message for several names of an account ---------------------------------------------------------------------
 
 
@@ -325,20 +342,3 @@ def test_fields_of_final_delivery_that_a_script_adds_are_not_left_beside_ours(tm
     deliver(tmp_path, job(b"Return-Path: <x@y>\r\n" + CONTENT), filters(tmp_path))
     (message,) = in_new(folder)
     assert (message.count(b"Return-Path:"), message.count(b"Delivered-To:"), message.count(b"X-A: b")) == (1, 1, 1)
-
-
-@pytest.mark.parametrize("text", [None, "nonsense", 'require "fileinto"; fileinto ;', "redirect :x;"])
-def test_a_default_script_that_fails_is_not_blamed_on_the_account(tmp_path, folder, text):
-    """The script is the operator's: the account got a notice about "your filter script" every day."""
-    path = tmp_path / "default.sieve"
-    if text is not None:
-        path.write_text(text)
-    rules = filters(tmp_path, default_script=path)
-    answer = deliver(tmp_path, job(), rules)
-    assert answer.kind == DELIVERED
-    assert len(in_new(folder)) == 1, "the message alone, without a notice"
-    assert "sieve.default_script" in answer.text
-    assert str(path) in answer.text
-    assert rules.faults == 1
-    script(folder, "keep;")
-    assert "sieve.default_script" not in deliver(tmp_path, job(queue_id="Q2"), rules).text

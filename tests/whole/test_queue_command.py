@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.appliance import Appliance, wait_for
+from tests.support.appliance import Appliance, free_port, wait_for
 from tests.support.sink import Sink
 
 LATER = '[queue]\nretry_first = "1h"\nretry_max = "1h"\n'
@@ -228,13 +228,25 @@ def test_the_content_of_a_message_that_waits_can_be_read(relay: Appliance, lines
 
 @pytest.mark.parametrize("words", [("list",), ("show", "--domain", "relay.test"), ("list", "--json")], ids=" ".join)
 def test_nobody_reading_the_output_ends_the_command_as_usual(relay: Appliance, words: tuple[str, ...]) -> None:
-    """``relay queue show ... | head`` warned that the worker's pipe was broken."""
-    deferred(relay, *(f"{'u' * 40}{number}@relay.test" for number in range(90)))
-    for _ in range(3):
-        relay.send(*(f"{'u' * 40}{number}@relay.test" for number in range(90)))
-    read_end, write_end = os.pipe()
-    os.close(read_end)
-    with os.fdopen(write_end, "wb") as closed:
-        done = subprocess.run(relay.command("queue", *words), stdout=closed, stderr=subprocess.PIPE, check=False)
-    assert done.returncode == -signal.SIGPIPE
-    assert done.stderr == b""
+    """``relay queue show ... | head`` warned that the worker's pipe was broken, or that the spool cannot be read."""
+    deferred(relay, "x@relay.test", "y@relay.test")
+    for is_stopped in (False, True):
+        if is_stopped:
+            assert relay.terminate() == 0
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        with os.fdopen(write_end, "wb") as closed:
+            done = subprocess.run(relay.command("queue", *words), stdout=closed, stderr=subprocess.PIPE, check=False)
+        assert done.returncode == -signal.SIGPIPE
+        assert done.stderr.decode() == (f"Not running; read from {relay.data}/spool.\n" if is_stopped else "")
+
+
+def test_in_a_stopped_appliance_nothing_is_said_to_go_on(tmp_path: Path) -> None:
+    """What nobody had tried yet was "being looked up in DNS", or waited for others, of a program that is not there."""
+    with Appliance(tmp_path, free_port()) as relay:
+        relay.send("x@relay.test")
+        wait_for(lambda: [each["state"] for each in relay.queue()] == ["deferred"], 10, relay.tail)
+        assert relay.terminate() == 0
+        (entry,) = relay.queue()
+        assert (entry["state"], entry["waits_for"]) == ("incoming", "start")
+        assert "Relay does not run" in relay.run("queue", "list")
