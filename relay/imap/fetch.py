@@ -10,6 +10,7 @@ Not here: sections (sections.py), ENVELOPE and BODYSTRUCTURE (structure.py).
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
 from itertools import accumulate
@@ -95,7 +96,7 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
             except OSError:  # of this message alone; the store has told the operator
                 unread += 1
                 if view.uids[known] in seen:
-                    view.store_flags([view.uids[known]], How.REMOVE, ["\\Seen"])
+                    _unsee(view, view.uids[known])
     if unread:
         what = "One message" if unread == 1 else f"{unread} messages"
         return Done(f"{what} cannot be read", "UNAVAILABLE", "NO")
@@ -148,8 +149,15 @@ def _see(view: View, run: list[int]) -> frozenset[int]:
     unseen = {index: view.flags[index] for index in run if not view.flags[index] & SEEN}
     if not unseen:
         return frozenset()
-    view.store_flags([view.uids[index] for index in unseen], How.ADD, ["\\Seen"])
+    with contextlib.suppress(OSError):  # they can be read all the same
+        view.store_flags([view.uids[index] for index in unseen], How.ADD, ["\\Seen"])
     return frozenset(view.uids[index] for index, before in unseen.items() if view.flags[index] != before)
+
+
+def _unsee(view: View, uid: int) -> None:
+    """It could not be shown."""
+    with contextlib.suppress(OSError):
+        view.store_flags([uid], How.REMOVE, ["\\Seen"])
 
 
 def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | int]:

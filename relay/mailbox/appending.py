@@ -19,6 +19,7 @@ from typing import Final
 from relay.mailbox import _disk, change, filename
 from relay.mailbox.change import Draft
 from relay.mailbox.content import require_readable
+from relay.mailbox.files import NO_ROOM
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.maildir import LineFeeds, require_maildir, unique_name
 from relay.mailbox.quota import Usage
@@ -84,7 +85,7 @@ def copy(source: Mailbox, uids: Sequence[int], target: Mailbox, usage: Usage, *,
     try:
         for uid in uids:
             with contextlib.suppress(Refused):
-                drafts.append(_linked(source, uid, target.folder))
+                drafts.append(_linked(source, uid, target.folder, is_urgent=move))
                 sources.append(uid)
         appended = change.add(target, drafts, is_growth=not move)
     except BaseException:
@@ -210,8 +211,10 @@ class _Open:
             _disk.write_file(path, octets, self._date)
 
 
-def _linked(source: Mailbox, uid: int, folder: Path) -> Draft:
-    """A second name for the message's file, in ``tmp`` of ``folder``. Refused EXPUNGED when it is gone."""
+def _linked(source: Mailbox, uid: int, folder: Path, *, is_urgent: bool) -> Draft:
+    """A second name for the message's file, in ``tmp`` of ``folder``. Refused EXPUNGED when it is gone. ``is_urgent``:
+    on a full disk what was removed gives way to it, as it does to what is removed (change.py): many programs that
+    delete a message move it to the trash."""
     for _ in range(3):
         path = source.found(uid)
         with source.locked() as picture:
@@ -220,10 +223,14 @@ def _linked(source: Mailbox, uid: int, folder: Path) -> Draft:
                 continue
             flags = change.names_of(picture, uid)
             date, email_id, old = picture.internal_dates[row], picture.email_ids[row], picture.base(row)
-        sizes = "," + old.partition(",")[2] if "," in old else ""
-        base = unique_name() + sizes
+        base = unique_name() + filename.sizes(old)
         try:
-            _link(source.folder / path, folder / "tmp" / base)
+            try:
+                _link(source.folder / path, folder / "tmp" / base)
+            except OSError as fault:
+                if not is_urgent or fault.errno not in NO_ROOM or not change.give_way(source):
+                    raise
+                _link(source.folder / path, folder / "tmp" / base)
         except FileNotFoundError:
             continue
         except OSError as fault:

@@ -100,13 +100,17 @@ def _log_removal(mailbox: Mailbox, removed: list[int]) -> None:
         mailbox.commit([Expunged(mailbox.picture.highestmodseq + 1, sorted(removed))])
     except OSError as fault:
         mailbox.root.troubles.tell(mailbox.log.path, fault)
-    if not mailbox.log.has_room(0):
-        _give_way(mailbox)
+    if not _has_room(mailbox):
+        give_way(mailbox)
 
 
-def _give_way(mailbox: Mailbox) -> bool:
-    """Makes room on a full disk by what was removed before; whether there is some now."""
-    return mailbox.log.is_writable and deleted.give_way(mailbox.root.folder, lambda: mailbox.log.has_room(0))
+def give_way(mailbox: Mailbox) -> bool:
+    """Makes room on a full disk by what was removed before; whether any of that went."""
+    return mailbox.log.is_writable and deleted.give_way(mailbox.root.folder, lambda: _has_room(mailbox))
+
+
+def _has_room(mailbox: Mailbox) -> bool:
+    return deleted.has_room(mailbox.root.folder) and mailbox.log.has_room(0)
 
 
 def add(mailbox: Mailbox, drafts: Sequence[Draft], *, is_growth: bool = True) -> Appended:
@@ -166,8 +170,11 @@ def _take_out(mailbox: Mailbox, items: Sequence[Item]) -> None:
         for path in (f"tmp/{item.base}", _place(item)):
             with contextlib.suppress(OSError):
                 os.unlink(mailbox.folder / path)
-    with contextlib.suppress(OSError):  # a look finds them gone
+    try:
         mailbox.commit([Expunged(mailbox.picture.highestmodseq + 1, [item.uid for item in items])])
+    except OSError:
+        with contextlib.suppress(OSError):  # brings a look, which finds them gone
+            os.utime(mailbox.folder / "cur")
 
 
 def _place(item: Item) -> str:
@@ -260,7 +267,7 @@ def _rename(mailbox: Mailbox, uid: int, flags: int) -> _Renamed:
         try:
             os.rename(mailbox.folder / path, mailbox.folder / target)
         except OSError as fault:  # the folder may have to grow
-            if fault.errno not in NO_ROOM or not _give_way(mailbox):
+            if fault.errno not in NO_ROOM or not give_way(mailbox):
                 raise
             os.rename(mailbox.folder / path, mailbox.folder / target)
         mailbox.renamed(uid, None if target == expected(base, flags) else target)

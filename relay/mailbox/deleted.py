@@ -19,9 +19,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.mailbox import _disk, filename, names
+from relay.mailbox.maildir import unique_name
 from relay.mailbox.vocabulary import INBOX
 
 NAME: Final = "relay-deleted"
+LITTLE: Final = 1 << 20
+FEW: Final = 16
+_LONGEST: Final = 230
+"""Octets of a name that has room for a number in front."""
 
 
 class Kept(NamedTuple):
@@ -45,7 +50,11 @@ def keep(root: Path, folder: str, path: Path, now: int) -> None:
     if not _are_folders(root / NAME, target) and os.path.lexists(path):
         _make(root / NAME)
         _make(target)
-    os.rename(path, target / f"{now},{path.name}")
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST:
+        base, _, info = name.partition(":")
+        name = f"{unique_name()}{filename.sizes(base)}:{info}"
+    os.rename(path, target / f"{now},{name}")
 
 
 def keep_mailbox(root: Path, folder: str, now: int) -> Path:
@@ -96,14 +105,23 @@ def purge(root: Path, before: float) -> int:
     return count
 
 
+def has_room(root: Path) -> bool:
+    """Whether the disk is not full: has LITTLE octets and FEW files left. (What a quota of the file system's own says
+    shows only when it is too late.)"""
+    found = os.statvfs(root)
+    return found.f_bavail * found.f_frsize >= LITTLE and (not found.f_files or found.f_favail >= FEW)
+
+
 def give_way(root: Path, has_room: Callable[[], bool]) -> bool:
-    """Removes for good what was removed first, until there is room on the disk; whether there is."""
+    """Removes for good what was removed first, until there is room on the disk; whether anything was removed."""
+    is_done = False
     for each in sorted(kept(root), key=lambda each: each.removed):
         with contextlib.suppress(OSError):
             each.path.unlink()
+            is_done = True
         if has_room():
-            return True
-    return False
+            break
+    return is_done
 
 
 def _are_folders(*paths: Path) -> bool:
