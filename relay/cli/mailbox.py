@@ -16,6 +16,7 @@ import click
 
 from relay.cli import configuration, exits
 from relay.cli.data_dir import enter_or_stop
+from relay.cli.entry_text import printable
 from relay.config import Config
 from relay.config.units import parse_duration, show_size
 
@@ -96,7 +97,8 @@ def fsck(address: str, deep: bool, as_json: bool, config_path: Path | None) -> N
             if as_json:
                 click.echo(json.dumps(finding._asdict()))
             else:
-                click.echo(f"{'damage' if finding.is_damage else 'ok':<6} {finding.mailbox}: {finding.text}")
+                text = printable(f"{finding.mailbox}: {finding.text}")
+                click.echo(f"{'damage' if finding.is_damage else 'ok':<6} {text}")
     if damages:
         exits.stop(exits.PROBLEM, f"{damages} damaged")
 
@@ -166,7 +168,8 @@ def purge(address: str, older_than: str | None, config_path: Path | None) -> Non
 def export(address: str, name: str, kind: str, output: str, config_path: Path | None) -> None:
     """Write the mailbox NAME of ADDRESS as an mbox, or as a tar of a Maildir.
 
-    Flags, keywords and dates are in both; a Maildir has room for 26 keywords.
+    Flags, keywords and dates are in both; a Maildir has room for 26 keywords. What cannot be read is
+    named and left out.
     """
     from relay.mailbox.exporting import export_mbox, export_tar
 
@@ -174,8 +177,12 @@ def export(address: str, name: str, kind: str, output: str, config_path: Path | 
         view = store.open(name, read_only=True)
         if os.path.isfile(output):
             out.truncate(0)
-        count = export_mbox(view, out) if kind == "mbox" else export_tar(view, out, name.replace("/", "."))
-    click.echo(f"{count} messages", err=True)
+        left = export_mbox(view, out) if kind == "mbox" else export_tar(view, out, name.replace("/", "."))
+    for each in left:
+        click.echo(f"UID {each.uid}: {each.cause}", err=True)
+    click.echo(f"{len(view) - len(left)} messages", err=True)
+    if left:
+        exits.stop(exits.PROBLEM, f"{len(left)} left out")
 
 
 @command.command("import")
@@ -202,7 +209,7 @@ def import_messages(address: str, name: str, source: str, config_path: Path | No
             for each in _imported(store, name, Path(source), file):
                 taken, left = (taken, left + 1) if each.trouble else (taken + 1, left)
                 if each.trouble:
-                    click.echo(f"{each.name}: {each.trouble}", err=True)
+                    click.echo(printable(f"{each.name}: {each.trouble}"), err=True)
     except ValueError as fault:
         exits.stop(exits.PROBLEM, str(fault))
     finally:

@@ -17,6 +17,7 @@ from typing import Final
 from relay.config.mailbox import MailboxLimit, MailboxSettings
 from relay.mail import dates
 from relay.mail.outcome import Outcome, deferred, failed
+from relay.mailbox.files import open_file
 from relay.mailbox.limits import DAY, LimitTable
 from relay.mailbox.maildir import Message, deliver
 from relay.mailbox.quota import Usage, has_room
@@ -83,10 +84,10 @@ class Room:
     def _is_time(self, folder: Path, now: float) -> bool:
         path = folder / WARNED
         with contextlib.suppress(FileNotFoundError):
-            if now - path.stat().st_mtime < DAY:
+            if now - path.lstat().st_mtime < DAY:
                 return False
-        path.touch(mode=0o600)
-        os.utime(path, (now, now))
+        os.close(open_file(path, os.O_WRONLY | os.O_CREAT))
+        os.utime(path, (now, now), follow_symlinks=False)
         return True
 
     def _usage(self, folder: Path) -> Usage:

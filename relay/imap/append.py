@@ -9,7 +9,8 @@ Not here: literals themselves (reader.py, session.py).
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import contextlib
+from collections.abc import Generator, Sequence
 from typing import Final
 
 from relay.imap import urls
@@ -181,6 +182,15 @@ class Append:
         if self._size > self._state.append_limit:
             raise No(f"A message has at most {self._state.append_limit} octets", "TOOBIG")
 
+    def _take_out(self, uids: Sequence[int]) -> None:
+        """Messages that were just added go again, as far as the disk lets them."""
+        with contextlib.suppress(OSError, Refused):
+            view = self._state.store.open(self._name)
+            try:
+                view.expunge(uids, deleted_only=False)
+            finally:
+                view.close()
+
     def _commit(self) -> Done:
         if not self._messages or self._appending is None:
             raise Bad("the message is missing")
@@ -195,4 +205,7 @@ class Append:
             except Refused as fault:
                 if fault.why is not Refusal.EXPUNGED:
                     raise
+            except OSError:  # the old one stays, so the new one goes (RFC 8508 3.5: both or none)
+                self._take_out(appended.uids)
+                raise
         return Done("", f"APPENDUID {appended.uidvalidity} {uids}")

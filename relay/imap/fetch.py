@@ -11,6 +11,7 @@ Not here: which messages are answered together (runs.py), sections (sections.py)
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Final, NamedTuple
 
@@ -97,7 +98,7 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
             except OSError:  # of this message alone; the store has told the operator
                 unread += 1
                 if view.uids[known] in seen:
-                    view.store_flags([view.uids[known]], How.REMOVE, ["\\Seen"])
+                    _unsee(view, view.uids[known])
             except No as fault:  # the others are answered all the same (RFC 3516 4.3)
                 refused = refused or fault
     return _ending(unread, refused, has_gone=has_gone)
@@ -131,6 +132,12 @@ def row(tokens: Tokens) -> Callable[[State, int], bytes]:
 def which(tokens: Tokens) -> Ranges | None:
     """A sequence set; None for ``$`` (RFC 5182)."""
     return None if tokens.skip(ord("$")) else tokens.sequence_set()
+
+
+def _unsee(view: View, uid: int) -> None:
+    """It could not be shown."""
+    with contextlib.suppress(OSError):
+        view.store_flags([uid], How.REMOVE, ["\\Seen"])
 
 
 def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | int]:

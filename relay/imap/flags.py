@@ -115,7 +115,7 @@ def move(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     state.on_removed(len(moved.sources))
     state.has_put(folded((name,))[0], moved.uids)
     yield b"* OK [%b] Moved\r\n" % _copyuid(moved).encode()
-    yield from state.updates(may_vanish=True, with_uid=by_uid, is_own=True)
+    yield from state.own_updates(with_uid=by_uid)
     return None
 
 
@@ -131,7 +131,7 @@ def expunge(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     view = state.writable_view
     removed = view.expunge(uids)
     state.on_removed(len(removed))
-    yield from state.updates(may_vanish=True, with_uid=by_uid, is_own=True)
+    yield from state.own_updates(with_uid=by_uid)
     return Done("", f"HIGHESTMODSEQ {view.highestmodseq}") if state.has_vanished and removed else None
 
 

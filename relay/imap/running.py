@@ -18,6 +18,8 @@ from relay.imap.state import State
 PIECE: Final = 262_144
 """Octets of an answer that are made in one go."""
 TURN_SECONDS: Final = 1.0
+_FOR_NEWS: Final = frozenset({"NOOP", "CHECK"})
+"""Commands that do nothing but tell what changed."""
 
 
 class Made(NamedTuple):
@@ -55,6 +57,10 @@ class Execution:
             how = ending(fault)
         try:
             pieces += self._state.updates(may_vanish=self._command.may_vanish, with_uid=self._command.has_uid)
+        except OSError as fault:
+            # What the command did is done; a NO would say that it is not. Who asks for news is told.
+            if self._command.name in _FOR_NEWS:
+                how = lost(self._state, fault)
         except Exception as fault:  # noqa: BLE001 - see above
             how = lost(self._state, fault)
         return Made(b"".join(pieces), how)

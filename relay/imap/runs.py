@@ -3,6 +3,7 @@ set at once."""
 
 from __future__ import annotations
 
+import contextlib
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
@@ -22,7 +23,8 @@ def see(view: View, run: list[int]) -> frozenset[int]:
     unseen = {index: view.flags[index] for index in run if not view.flags[index] & SEEN}
     if not unseen:
         return frozenset()
-    view.store_flags([view.uids[index] for index in unseen], How.ADD, ["\\Seen"])
+    with contextlib.suppress(OSError):  # they can be read all the same
+        view.store_flags([view.uids[index] for index in unseen], How.ADD, ["\\Seen"])
     return frozenset(view.uids[index] for index, before in unseen.items() if view.flags[index] != before)
 
 

@@ -7,6 +7,7 @@ Invariant: sequence numbers move only in ``updates``, which says so to the clien
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
@@ -216,6 +217,12 @@ class State:
             index = view.index_of(uid)
             if index >= 0:
                 yield self.flags_of(index, with_uid=with_uid or notices is not None)
+
+    def own_updates(self, *, with_uid: bool) -> Iterator[bytes]:
+        """Says what the session itself has done in the open mailbox. It is done, also when the disk does not let us
+        look at it now."""
+        with contextlib.suppress(OSError):
+            yield from self.updates(may_vanish=True, with_uid=with_uid, is_own=True)
 
     def _new(self, row: Callable[[State, int], bytes], run: range) -> Iterator[bytes]:
         """What NOTIFY wants to know of new messages."""

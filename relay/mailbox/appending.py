@@ -223,8 +223,7 @@ def _linked(source: Mailbox, uid: int, folder: Path, *, is_urgent: bool) -> Draf
                 continue
             flags = change.names_of(picture, uid)
             date, email_id, old = picture.internal_dates[row], picture.email_ids[row], picture.base(row)
-        sizes = "," + old.partition(",")[2] if "," in old else ""
-        base = unique_name() + sizes
+        base = unique_name() + filename.sizes(old)
         try:
             try:
                 _link(source.folder / path, folder / "tmp" / base)

@@ -170,8 +170,11 @@ def _take_out(mailbox: Mailbox, items: Sequence[Item]) -> None:
         for path in (f"tmp/{item.base}", _place(item)):
             with contextlib.suppress(OSError):
                 os.unlink(mailbox.folder / path)
-    with contextlib.suppress(OSError):  # a look finds them gone
+    try:
         mailbox.commit([Expunged(mailbox.picture.highestmodseq + 1, [item.uid for item in items])])
+    except OSError:
+        with contextlib.suppress(OSError):  # brings a look, which finds them gone
+            os.utime(mailbox.folder / "cur")
 
 
 def _place(item: Item) -> str:

@@ -19,11 +19,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.mailbox import _disk, filename, names
+from relay.mailbox.maildir import unique_name
 from relay.mailbox.vocabulary import INBOX
 
 NAME: Final = "relay-deleted"
 LITTLE: Final = 1 << 20
 FEW: Final = 16
+_LONGEST: Final = 230
+"""Octets of a name that has room for a number in front."""
 
 
 class Kept(NamedTuple):
@@ -47,7 +50,11 @@ def keep(root: Path, folder: str, path: Path, now: int) -> None:
     if not _are_folders(root / NAME, target) and os.path.lexists(path):
         _make(root / NAME)
         _make(target)
-    os.rename(path, target / f"{now},{path.name}")
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST:
+        base, _, info = name.partition(":")
+        name = f"{unique_name()}{filename.sizes(base)}:{info}"
+    os.rename(path, target / f"{now},{name}")
 
 
 def keep_mailbox(root: Path, folder: str, now: int) -> Path:

@@ -45,9 +45,12 @@ class Uidlist(NamedTuple):
 
 
 def taken_over(folder: Path, head: Head, now: int) -> list[Record]:
-    """The records of a new log for the Maildir ``folder``: ``head`` as it is when Dovecot was never there."""
+    """The records of a new log for the Maildir ``folder``: ``head`` as it is when Dovecot was never there. OSError when
+    there is a uidlist that cannot be read: without it, clients would download everything again."""
     keywords = [Keyword(number, name) for number, name in enumerate(read_keywords(folder))]
-    found = _read(folder / UIDLIST)
+    found: str | None = None
+    with contextlib.suppress(FileNotFoundError):
+        found = read_file(folder / UIDLIST).decode("utf-8", "surrogateescape")
     uidlist = parse(found) if found is not None else None
     if uidlist is None:
         return [head, *keywords]

@@ -12,29 +12,40 @@ import io
 import tarfile
 import time
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, NamedTuple
 
 from relay.mailbox import dovecot, filename
 from relay.mailbox.importing import FROM, PIECE, STATUS
 from relay.mailbox.ports import Content, View
+from relay.mailbox.vocabulary import Refused
 
 
-def export_mbox(view: View, out: IO[bytes]) -> int:
-    """Writes all messages, lines with LF; how many."""
-    for index in range(len(view)):
+class Left(NamedTuple):
+    """A message that could not be read."""
+
+    uid: int
+    cause: str
+
+
+def export_mbox(view: View, out: IO[bytes]) -> list[Left]:
+    """Writes all messages, lines with LF; those that were left out because they could not be read."""
+    left: list[Left] = []
+    for index, content in _contents(view, left):
         date = time.asctime(time.gmtime(view.internal_date(index)))
         out.write(f"From MAILER-DAEMON {date}\n".encode())
         out.write(_status(view.flag_names(view.flags[index])))
         stripped = b""
-        for line in _lines(_pieces(view, index)):
+        for line in _lines(_pieces(content)):
             stripped = line[:-2] + b"\n" if line.endswith(b"\r\n") else line
             out.write(b">" + stripped if FROM.match(stripped) else stripped)
         out.write(b"\n" if stripped.endswith(b"\n") else b"\n\n")
-    return len(view)
+    return left
 
 
-def export_tar(view: View, out: IO[bytes], folder: str) -> int:
-    """Writes a tar of a Maildir with all messages in ``folder``/cur, lines with CRLF as they are sent; how many."""
+def export_tar(view: View, out: IO[bytes], folder: str) -> list[Left]:
+    """Writes a tar of a Maildir with all messages in ``folder``/cur, octets as they are sent; those that were left out
+    because they could not be read."""
+    left: list[Left] = []
     with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
         for place in ("cur", "new", "tmp"):
             entry = tarfile.TarInfo(f"{folder}/{place}")
@@ -44,16 +55,29 @@ def export_tar(view: View, out: IO[bytes], folder: str) -> int:
         entry = tarfile.TarInfo(f"{folder}/{dovecot.KEYWORDS}")
         entry.size, entry.mode = len(keywords), 0o600
         archive.addfile(entry, io.BytesIO(keywords))
-        for index in range(len(view)):
+        for index, content in _contents(view, left):
             letters = filename.letters_of(view.flags[index] & filename.IN_NAME)
             unique = f"{view.internal_date(index)}.U{view.uids[index]}V{view.uidvalidity}.relay"
-            with view.content(index) as content:
-                size = content.size
-                name = f"{unique},S={size},W={size}:2,{letters}"
-                entry = tarfile.TarInfo(f"{folder}/cur/{name}")
-                entry.size, entry.mtime, entry.mode = size, view.internal_date(index), 0o600
-                archive.addfile(entry, _Reader(content))
-    return len(view)
+            size = content.size
+            name = f"{unique},S={size},W={size}:2,{letters}"
+            entry = tarfile.TarInfo(f"{folder}/cur/{name}")
+            entry.size, entry.mtime, entry.mode = size, view.internal_date(index), 0o600
+            archive.addfile(entry, _Reader(content))
+    return left
+
+
+def _contents(view: View, left: list[Left]) -> Iterator[tuple[int, Content]]:
+    """The messages that can be opened, one at a time; the others go to ``left``."""
+    for index in range(len(view)):
+        try:
+            content = view.content(index)
+        except Refused:  # gone meanwhile
+            continue
+        except OSError as fault:
+            left.append(Left(view.uids[index], fault.strerror or "cannot be read"))
+            continue
+        with content:
+            yield index, content
 
 
 class _Reader:
@@ -69,12 +93,11 @@ class _Reader:
         return octets
 
 
-def _pieces(view: View, index: int) -> Iterator[bytes]:
+def _pieces(content: Content) -> Iterator[bytes]:
     at = 0
-    with view.content(index) as content:
-        while piece := content.read(at, PIECE):
-            at += len(piece)
-            yield piece
+    while piece := content.read(at, PIECE):
+        at += len(piece)
+        yield piece
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -16,7 +16,7 @@ import struct
 import threading
 from array import array
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -63,7 +63,7 @@ class Facts:
         self._close()  # a mailbox that nobody uses any more
 
     def get(self, uid: int, kind: int) -> bytes | None:
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, self._harmless():
             if not self._opened(create=False):
                 return None
             place = self._place(uid << 8 | kind)
@@ -75,7 +75,7 @@ class Facts:
 
     def get_run(self, uids: Sequence[int], kind: int) -> list[bytes | None]:
         """``get`` for each of ``uids``. What was written one after the other is read together."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, self._harmless():
             if self._opened(create=False):
                 wanted = list(uids)
                 places = _runs.places(self._keys, self._places, self._recent, wanted, kind)
@@ -119,6 +119,14 @@ class Facts:
         with self._lock:
             self._close()
 
+    @contextlib.contextmanager
+    def _harmless(self) -> Iterator[None]:
+        """A fault of the disk is told, and there is no fact: it is worked out again."""
+        try:
+            yield
+        except OSError as fault:
+            self._troubles.tell(self.path, fault)
+
     def _opened(self, *, create: bool) -> bool:
         if self._descriptor >= 0:
             return True
@@ -126,9 +134,6 @@ class Facts:
         try:
             self._descriptor = open_file(self.path, flags)
         except FileNotFoundError:
-            return False
-        except OSError as fault:
-            self._troubles.tell(self.path, fault)
             return False
         if os.pread(self._descriptor, len(self._head), 0) != self._head:
             os.ftruncate(self._descriptor, 0)

@@ -67,6 +67,12 @@ def size(base: str) -> int | None:
     return int(found[1]) if found else None
 
 
+def sizes(base: str) -> str:
+    """What the name says of sizes, to be put behind another unique name."""
+    found = (("S", disk_size(base)), ("W", size(base)))
+    return "".join(f",{letter}={octets}" for letter, octets in found if octets is not None)
+
+
 def is_exact(name: str) -> bool:
     """Whether the file holds what is sent, octet for octet. Its name then says that it has as many octets as are sent:
     of a file with LF lines that would not be true."""

@@ -31,12 +31,19 @@ def is_lasting(fault: BaseException) -> bool:
 def open_file(path: Path | str, flags: int = os.O_RDONLY) -> int:
     """Opens a regular file, whose folder is ours; one that ``flags`` make has mode 0600. OSError, also for what is
     something else: EISDIR, ELOOP (a symbolic link), ENXIO."""
-    descriptor = os.open(path, flags | _SAFELY, 0o600)
+    try:
+        descriptor = os.open(path, flags | _SAFELY, 0o600)
+    except OSError as fault:
+        if fault.errno == errno.ELOOP:
+            fault.strerror = "A symbolic link, which is not followed"
+        raise
     mode = os.fstat(descriptor).st_mode
     if stat.S_ISREG(mode):
         return descriptor
     os.close(descriptor)
-    raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.ENXIO, "not a regular file", str(path))
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.ENXIO, "Not a regular file", str(path))
 
 
 def read_file(path: Path | str) -> bytes:

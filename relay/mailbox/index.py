@@ -19,6 +19,7 @@ import msgpack
 from relay.mailbox.files import read_file, replacing
 from relay.mailbox.logfile import LogFile
 from relay.mailbox.picture import COLUMNS, Picture
+from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.uidlog import FRAME, Head
 
 NAME: Final = "relay-index"
@@ -58,12 +59,18 @@ def save(folder: Path, log: LogFile, generation: int, picture: Picture) -> None:
         file.write(google_crc32c.value(octets).to_bytes(_CRC, "little"))
 
 
-def load(folder: Path, log: LogFile, generation: int) -> Picture | None:
+def load(folder: Path, log: LogFile, generation: int, troubles: Troubles = SILENT) -> Picture | None:
     """The picture of ``log``, whose ``end`` and ``last`` are set to where it holds; None when there is no good one."""
     try:
         octets = read_file(folder / NAME)
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        troubles.tell(folder / NAME, fault)
+        return None
+    try:
         picture, end, last = _parse(octets, generation)
-    except (OSError, ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
+    except (ValueError, TypeError, IndexError, KeyError, msgpack.UnpackException):
         return None
     length = FRAME.size + int.from_bytes(last[:4], "little")
     if end > log.size() or not log.holds(last, end, length):

@@ -129,8 +129,7 @@ def _other_base(folder: Path, first: str, base: str, second: str) -> tuple[str, 
     if not (os.path.lexists(folder / first) and os.path.lexists(folder / second)):
         return None
     _, colon, info = second.partition(":")
-    sizes = "," + base.partition(",")[2] if "," in base else ""
-    other = f"{unique_name()}{sizes}"
+    other = unique_name() + filename.sizes(base)
     path = f"cur/{other}{colon}{info}"
     os.rename(folder / second, folder / path)
     return other, path

@@ -89,9 +89,7 @@ class Mailbox:
             is_other = self._depth == 0 and self._lock()
             self._depth += 1
             try:
-                if is_other or self._picture is None or self.is_replaced:
-                    self._load()
-                self._catch_up(force)
+                self._make_true(is_other, force)
                 if claim and self.picture.in_new:
                     self._claim()
                 yield self.picture
@@ -104,6 +102,21 @@ class Mailbox:
     def is_writable(self) -> bool:
         """Whether the log can be written, as far as its owner and the file system are concerned."""
         return self.log.is_writable
+
+    def try_writing(self) -> None:
+        """Where the log could only be read, another try is made: the disk may be mounted for writing by now."""
+        with self._thread_lock:
+            if self._depth == 0 and not self.log.is_writable:
+                self.log.close()
+
+    def _make_true(self, is_other: bool, force: bool) -> None:
+        try:
+            if is_other or self._picture is None or self.is_replaced:
+                self._load()
+            self._catch_up(force)
+        except OSError as fault:
+            self.root.troubles.tell(fault.filename or self.folder, fault)
+            raise
 
     def _lock(self) -> bool:
         try:
@@ -209,7 +222,7 @@ class Mailbox:
         picture: Picture | None = None
         if head is not None:
             self._generation = head.generation
-            picture = index.load(self.folder, self.log, head.generation)
+            picture = index.load(self.folder, self.log, head.generation, self.root.troubles)
             self._indexed = self.log.end
         if picture is None:
             picture = self._replayed(head)
@@ -237,6 +250,7 @@ class Mailbox:
             picture.apply(record)
         if self.log.damaged:
             self._keep_damaged()
+            picture.looked = (0, 0, 0)  # what the damage took has to be found again
             picture = self._replaced(picture)
         return picture
 
@@ -277,6 +291,7 @@ class Mailbox:
             for record in self.log.read():
                 picture.apply(record)
             if self.log.damaged:
+                picture.looked = (0, 0, 0)
                 self._picture = picture = self._replaced(picture)
         now = time.time_ns()
         dirty_since = picture.looked[2]
@@ -337,8 +352,8 @@ class Mailbox:
             except FileNotFoundError:
                 continue  # the next look finds out
             except OSError as fault:
-                self.tell("cur", fault)
-                break
+                self.tell(self.path(uid) or "", fault)
+                continue
             claimed.append(uid)
             self.renamed(uid, target)
         if not claimed:

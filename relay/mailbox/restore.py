@@ -158,7 +158,7 @@ def _put_back(store: FolderStore, name: str, found: list[Kept]) -> int:
         base, letters = filename.split(each.name)
         mask = filename.mask_of(letters, len(keywords)) & ~IN_NEW
         flags = [flag for flag in flag_names(mask, keywords) if flag != "\\Deleted"]
-        again = f"{unique_name()},{base.partition(',')[2]}" if "," in base else unique_name()
+        again = unique_name() + filename.sizes(base)
         with contextlib.suppress(FileNotFoundError):  # purged, or restored by somebody else
             date = int(each.path.lstat().st_mtime)
             os.rename(each.path, mailbox.folder / "tmp" / again)

@@ -116,10 +116,21 @@ class Root:
 
 
 def replace(path: Path, text: str) -> None:
-    """Writes the file as a whole beside, and publishes it; the caller holds a lock against others who do."""
+    """Writes the file as a whole beside, and publishes it; the caller holds a lock against others who do. OSError: it
+    is as it was before."""
+    before = read_file(path) if os.path.lexists(path) else None
     with replacing(path, durable=True) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
-    sync_directory(path.parent)
+    try:
+        sync_directory(path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            if before is None:
+                os.unlink(path)
+            else:
+                with replacing(path) as file:
+                    file.write(before)
+        raise
 
 
 def read_text(path: Path) -> str:

@@ -210,11 +210,13 @@ class FolderStore:
         with mailbox.locked() as picture:
             for row in picture.rows():
                 if picture.sizes[row] == UNKNOWN:
+                    path = mailbox.path(picture.uids[row]) or ""
                     try:
-                        picture.sizes[row] = crlf_size(mailbox.folder / (mailbox.path(picture.uids[row]) or ""))
+                        picture.sizes[row] = crlf_size(mailbox.folder / path)
                     except FileNotFoundError:
                         picture.sizes[row] = 0  # the next look finds it gone
-                    except OSError:
+                    except OSError as fault:
+                        mailbox.tell(path, fault)
                         unread.append(row)
             return Status(
                 len(picture),
@@ -238,7 +240,9 @@ class FolderStore:
 
     def open(self, name: str, *, read_only: bool = False) -> FolderView:
         name = names.checked(name)
-        return FolderView(self.mailbox(name), name, read_only, self.usage, self.mailbox)
+        mailbox = self.mailbox(name)
+        mailbox.try_writing()
+        return FolderView(mailbox, name, read_only, self.usage, self.mailbox)
 
     def mailbox(self, name: str) -> Mailbox:
         """The mailbox that all of this process share. Refused NONEXISTENT."""
@@ -355,10 +359,8 @@ def _undone(folder: Path) -> Iterator[None]:
 
 
 def _likely_size(mailbox: Mailbox, row: int) -> int:
-    """Of a message that cannot be read, which is told."""
-    path = mailbox.path(mailbox.picture.uids[row]) or ""
-    mailbox.tell(path, "cannot be read")
+    """Of a message that cannot be read."""
     try:
-        return likely_size(mailbox.folder / path)
+        return likely_size(mailbox.folder / (mailbox.path(mailbox.picture.uids[row]) or ""))
     except OSError:
         return 0

@@ -1,14 +1,13 @@
 """Which files of mailboxes cannot be used, for the log: somebody has to be told, and not a thousand times.
 
-Theory: one bad file is met by every command that looks at its mailbox. It is told once an hour. What is remembered is
-bounded: a disk that fails as a whole is told file by file up to MOST, then a while nothing.
+Theory: one bad file is met by every command that looks at its mailbox. It is told once an hour by each process. What is
+remembered is bounded: a disk that fails as a whole is told file by file up to MOST, then a while nothing.
 
 Clients are never told a path (relay/imap, relay/pop3 say what they could not do).
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -38,7 +37,7 @@ class Troubles:
     def tell(self, path: Path | str, cause: OSError | str) -> None:
         """``path`` cannot be used because of ``cause``."""
         if self._event is not None and self._is_news(str(path)):
-            text = cause if isinstance(cause, str) else os.strerror(cause.errno) if cause.errno else str(cause)
+            text = cause if isinstance(cause, str) else cause.strerror or str(cause)
             self._event("warning", "mailbox file not usable", file=str(path), cause=text)
 
     def _is_news(self, path: str) -> bool:

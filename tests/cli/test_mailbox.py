@@ -192,7 +192,7 @@ def test_what_cannot_be_read_of_a_maildir_is_left_and_named(relay, store, tmp_pa
     result = relay("import", "ann@a.test", "Back", str(tmp_path / "box"))
     assert result.exit_code == 1
     assert result.output.splitlines() == [
-        "2.folder: not a regular file", "3.gone: not a regular file", "1 messages", "2 not taken in",
+        "2.folder: Is a directory", "3.gone: A symbolic link, which is not followed", "1 messages", "2 not taken in",
     ]  # fmt: skip
     assert [octets for octets, _, _ in pictured(store, "Back")] == [b"A: b\r\n\r\nc\r\n"]
 

@@ -1,5 +1,5 @@
-"""IMAP sessions at a mailbox on disk of which something cannot be read: everything else stays usable (RFC 9051 7.1.2: NO
-after partial results)."""
+"""IMAP sessions at a mailbox on disk of which something cannot be read: everything else stays usable (RFC 9051 7.1.2:
+NO after partial results)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from relay.imap.fetch import PIECE, TornError
 from relay.mailbox.content import FileContent
 from relay.mailbox.store import FolderStore
+from relay.mailbox.view import FolderView
 from tests.imap.stand import Peer
-from tests.imap.test_consistency import Place
+from tests.mailbox.changing import Accounts
 from tests.mailbox.test_contract import put
 from tests.mailbox.test_strange_files import unreadable
 
@@ -21,7 +22,7 @@ from tests.mailbox.test_strange_files import unreadable
 @pytest.fixture
 def peer(tmp_path, monkeypatch):
     """Messages 1, 2 and 4 are good, 3 cannot be read."""
-    world = Place(tmp_path)
+    world = Accounts(tmp_path)
     store = FolderStore(tmp_path / "anna@local.test")
     put(store, b"Subject: good 1\r\n\r\nfindme\r\n")
     put(store, b"Subject: good 2\r\n\r\nfindme\r\n")
@@ -89,7 +90,7 @@ def test_it_can_be_marked_and_removed(peer):
 
 def test_a_message_that_cannot_be_read_on_ends_the_session(tmp_path, monkeypatch):
     """Its literal is begun: whatever were said next would be taken for its octets."""
-    world = Place(tmp_path)
+    world = Accounts(tmp_path)
     put(FolderStore(tmp_path / "anna@local.test"), b"Subject: long\r\n\r\n" + b"x" * 80 * PIECE)
     peer = Peer(world.session())
     peer.login()
@@ -106,9 +107,48 @@ def test_a_message_that_cannot_be_read_on_ends_the_session(tmp_path, monkeypatch
         peer.send(b"a FETCH 1 BODY.PEEK[]\r\n")
 
 
+def test_a_mailbox_whose_flags_cannot_be_changed_can_be_read(tmp_path, monkeypatch):
+    """Its messages are shown, only not marked as seen."""
+    world = Accounts(tmp_path)
+    put(FolderStore(tmp_path / "anna@local.test"), b"Subject: x\r\n\r\n")
+    peer = Peer(world.session())
+    peer.login()
+    peer.send(b"s SELECT INBOX\r\n")
+
+    def refuse(*_paths):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "rename", refuse)
+    said = peer.send(b"a FETCH 1 BODY[]\r\n")
+    assert b"Subject: x" in said
+    assert b"a OK" in said
+    assert peer.send(b"b STORE 1 +FLAGS (\\Seen)\r\n").startswith(b"b NO [UNAVAILABLE]")
+    assert b"FLAGS (\\Recent)" in peer.send(b"c FETCH 1 FLAGS\r\n")
+
+
+def test_what_was_done_is_said_to_be_done_though_nothing_new_can_be_seen(tmp_path, monkeypatch):
+    world = Accounts(tmp_path)
+    put(FolderStore(tmp_path / "anna@local.test"), b"Subject: x\r\n\r\n")
+    peer = Peer(world.session())
+    peer.login()
+    peer.send(b"s SELECT INBOX\r\n")
+
+    def fail(*_names, **_more):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(FolderView, "refresh", fail)
+    assert b"a OK" in peer.send(b"a STORE 1 +FLAGS (\\Seen)\r\n")
+    assert b"b OK" in peer.send(b"b COPY 1 INBOX\r\n")
+    assert peer.send(b"c NOOP\r\n").startswith(b"c NO [UNAVAILABLE]")
+    assert FolderStore(tmp_path / "anna@local.test").status("INBOX").messages == 2
+    assert b"d OK" in peer.send(b"d STORE 1 +FLAGS (\\Deleted)\r\n")
+    assert b"e OK" in peer.send(b"e EXPUNGE\r\n")
+    assert FolderStore(tmp_path / "anna@local.test").status("INBOX").messages == 1
+
+
 def test_an_account_whose_folder_cannot_be_used_is_told_so(tmp_path):
     """RFC 5530: UNAVAILABLE. The session goes on, and may log in again."""
-    world = Place(tmp_path)
+    world = Accounts(tmp_path)
     (tmp_path / "anna@local.test").write_bytes(b"no folder")
     peer = Peer(world.session())
     said = peer.send(b"l LOGIN anna secret\r\n")
@@ -121,7 +161,7 @@ def test_an_account_whose_folder_cannot_be_used_is_told_so(tmp_path):
 
 def test_list_status_leaves_out_what_cannot_be_read(tmp_path):
     """RFC 5819 2."""
-    world = Place(tmp_path)
+    world = Accounts(tmp_path)
     store = FolderStore(tmp_path / "anna@local.test")
     store.create("Bad")
     store.create("Good")
@@ -140,7 +180,7 @@ def test_list_status_leaves_out_what_cannot_be_read(tmp_path):
 
 def test_what_is_appended_comes_back_octet_for_octet(tmp_path):
     """RFC 9051 6.3.12; the size is that of what is served."""
-    peer = Peer(Place(tmp_path).session())
+    peer = Peer(Accounts(tmp_path).session())
     peer.login()
     octets = b"A: b\r\r\nc: d\r\n\r\nx\ny\r\n"
     peer.send(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(octets), octets))

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from relay.mailbox.ports import Store
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import How
 from relay.pop3.maildrop import open_maildrop
-from tests.imap.stand import Peer
-from tests.imap.test_consistency import Place
+from tests.imap.stand import Peer, World
 from tests.mailbox.test_contract import put, read
 
 ACCOUNT = "anna@local.test"
@@ -24,9 +24,20 @@ READS = ("SELECT INBOX", "EXAMINE Work", "STATUS INBOX (MESSAGES SIZE UIDNEXT)",
 CHANGES = ("STORE 1 +FLAGS (\\Seen)", "STORE 2 +FLAGS (another)", "MOVE 2 Work", "COPY 1:2 Work", "COPY 1 Trash",
            "RENAME Work Play", "RENAME Trash Bin", "RENAME INBOX Old", "CREATE New", "CREATE Sent (USE (\\Sent))",
            "SUBSCRIBE Work", "UNSUBSCRIBE Trash", 'SETMETADATA Work (/private/comment "x")', "APPEND", "MULTIAPPEND",
-           "UID EXPUNGE 2")  # fmt: skip
+           "UID EXPUNGE 2", "REPLACE")  # fmt: skip
 COMMANDS = REMOVES + READS + CHANGES
 MAILBOXES = ("INBOX", "Work", "Work/Below", "Trash")
+
+
+class Accounts(World):
+    """Accounts whose mailboxes are on disk; nobody watches them."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def store(self, account: str) -> Store:
+        return FolderStore(self.folder / account)
 
 
 class State(NamedTuple):
@@ -94,7 +105,7 @@ def uids(folder: Path) -> dict[str, dict[tuple[int, int], bytes]]:
 
 def session(folder: Path) -> Peer:
     """One that has INBOX open."""
-    peer = Peer(Place(folder).session())
+    peer = Peer(Accounts(folder).session())
     peer.login()
     peer.send(b"s SELECT INBOX\r\n")
     return peer
@@ -117,7 +128,11 @@ def carry_out(folder: Path, command: str, ready: Callable[[], None]) -> bool:
         return pop3(folder)
     peer = session(folder)
     ready()
-    line = {"APPEND": "APPEND Work {3+}\r\nA:b", "MULTIAPPEND": "APPEND Work {3+}\r\nA:b {3+}\r\nC:d"}
+    line = {
+        "APPEND": "APPEND Work {3+}\r\nA:b",
+        "MULTIAPPEND": "APPEND Work {3+}\r\nA:b {3+}\r\nC:d",
+        "REPLACE": "REPLACE 1 Work {3+}\r\nA:b",
+    }
     said = peer.send(f"a {line.get(command, command)}\r\n".encode())
     answer = re.search(rb"^a (OK|NO|BAD)", said, re.MULTILINE)
     assert answer is not None, said

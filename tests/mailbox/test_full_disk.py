@@ -34,7 +34,7 @@ def disk(tmp_path_factory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("original")
+    folder: Path = tmp_path_factory.mktemp("original")
     changing.make(folder)
     return folder
 
@@ -162,4 +162,5 @@ def test_a_disk_that_can_only_be_read_is_read(disk, original, command):
         assert changing.state(folder) == before
     finally:
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    assert b"[READ-WRITE]" in peer.send(b"d SELECT INBOX\r\n"), "as soon as it can be written"
     assert changing.state(folder) == before

@@ -6,7 +6,9 @@ elsewhere by a link, nor hold up a thread by a pipe.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import os
 import socket
 import stat
@@ -15,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from relay.mailbox import _disk
+from relay.mailbox.exporting import Left, export_mbox, export_tar
 from relay.mailbox.files import is_lasting, open_file, replacing
 from relay.mailbox.importing import import_maildir
 from relay.mailbox.maildir import Message, deliver
 from relay.mailbox.memory import Memory
-from relay.mailbox.restore import check, purge
+from relay.mailbox.restore import check, purge, restore
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
 from relay.mailbox.store import FolderStore
 from relay.mailbox.troubles import HOUR, Troubles
@@ -163,7 +166,7 @@ def test_one_that_cannot_be_read_costs_the_others_nothing(tmp_path, store, log, 
     assert view.store_flags([2], How.ADD, ["\\Deleted"]).changed == [2]
     assert log.files
     assert {path.rpartition(":")[0] for path in log.files} == {str(bad).rpartition(":")[0]}
-    assert set(log.files.values()) <= {"Permission denied", "cannot be read"}
+    assert set(log.files.values()) == {"Permission denied"}
     assert any("1700000003.bad" in each.text for each in check(store) if each.is_damage)
     assert list(view.expunge()) == [2]
 
@@ -172,11 +175,11 @@ def test_a_file_is_told_once_an_hour():
     log, now = Log(), [0.0]
     troubles = Troubles(log.event, lambda: now[0])
     for _ in range(3):
-        troubles.tell("/a", OSError(errno.EIO, "x"))
+        troubles.tell("/a", OSError(errno.EIO, os.strerror(errno.EIO)))
     troubles.tell("/b", "no regular file")
     assert (log.count, log.files) == (2, {"/a": os.strerror(errno.EIO), "/b": "no regular file"})
     now[0] = HOUR
-    troubles.tell("/a", OSError(errno.EIO, "x"))
+    troubles.tell("/a", OSError(errno.EIO, os.strerror(errno.EIO)))
     assert log.count == 3
 
 
@@ -199,10 +202,12 @@ def test_nothing_in_the_place_of_our_own_files_holds_us_up_or_leads_elsewhere(tm
         lambda: again.create("Made", ["\\Sent"]),
         again.mailbox("INBOX").rebuild,
     ):
-        try:
-            act()
-        except OSError as fault:
-            assert fault.errno in {errno.ELOOP, errno.ENXIO, errno.EISDIR}, fault
+        with contextlib.suppress(IsADirectoryError):
+            try:
+                act()
+            except OSError as fault:
+                if fault.errno not in {errno.ELOOP, errno.ENXIO}:
+                    raise
     secret = folder.parent / "secret"
     for each in (folder / "secret", secret):
         assert not each.exists() or each.read_bytes() == SECRET
@@ -210,7 +215,7 @@ def test_nothing_in_the_place_of_our_own_files_holds_us_up_or_leads_elsewhere(tm
         assert str(folder / name) in log.files
     if name != "relay-uids":
         assert len(again.open("INBOX")) == 1
-        assert [each.name for each in again.list()][0] == "INBOX"
+        assert next(each.name for each in again.list()) == "INBOX"
     assert any(str(folder / name) in each.text for each in check(again) if each.is_damage) or name in {
         "relay-index",
         "relay-facts",
@@ -326,6 +331,53 @@ def test_scripts_and_their_memory_are_regular_files(tmp_path, kind):
             assert is_lasting(fault.value)
 
 
+def test_an_export_leaves_out_what_cannot_be_read(store, monkeypatch):
+    put(store, b"Subject: good\r\n\r\n")
+    bad = store.root.folder / "cur" / "1700000003.bad.host:2,"
+    bad.write_bytes(b"Subject: bad\n\n")
+    unreadable(monkeypatch, "1700000003.bad", errno.EIO)
+    view = store.open("INBOX")
+    for export in (export_mbox, lambda view, out: export_tar(view, out, "INBOX")):
+        out = io.BytesIO()
+        assert export(view, out) == [Left(2, os.strerror(errno.EIO))]
+        assert b"Subject: good" in out.getvalue()
+        assert b"bad" not in out.getvalue()
+
+
+@pytest.mark.parametrize("name", ["dovecot-uidlist", "dovecot-keywords"])
+def test_a_taken_over_maildir_whose_uidlist_cannot_be_read_waits(tmp_path, name):
+    """With another UIDVALIDITY every client would download everything again. Keywords are not worth that."""
+    folder = tmp_path / "ann"
+    FolderStore(folder)
+    make("folder", folder / name)
+    again = FolderStore(folder)
+    if name == "dovecot-keywords":
+        assert again.status("INBOX").messages == 0
+        return
+    with pytest.raises(IsADirectoryError):
+        again.open("INBOX")
+    (folder / name).rmdir()
+    (folder / name).write_text("3 V1234 N7\n")
+    assert again.open("INBOX").uidvalidity == 1234
+
+
+@pytest.mark.parametrize("length", [200, 240, 252, 255])
+def test_a_name_as_long_as_can_be_is_read_removed_and_restored(tmp_path, store, length):
+    """A flag, and the second of removal, make it longer."""
+    put(store, b"Subject: first\r\n\r\n")
+    name = ("1700000000.M1,S=12,W=14.".ljust(length, "x"))[:length]
+    (tmp_path / "ann" / "new" / name).write_bytes(b"Subject: x\n\n")
+    view = store.open("INBOX")
+    assert [view.parts(index)[0].fields["subject"] for index in (0, 1)] == [b"first", b"x"]
+    with contextlib.suppress(OSError):  # there may be no room for a letter
+        view.store_flags([1, 2], How.ADD, ["\\Seen"])
+    store.create("Other")
+    assert list(view.copy([1, 2], "Other").sources) == [1, 2]
+    assert list(view.expunge([1, 2], deleted_only=False)) == [1, 2]
+    assert restore(store, 0) == {"INBOX": 2}
+    assert store.status("INBOX").messages == 2
+
+
 def test_an_import_follows_no_link_and_waits_for_nobody(tmp_path, store):
     """It may run as root, on what somebody else has made."""
     source = tmp_path / "source"
@@ -343,9 +395,14 @@ def test_an_import_follows_no_link_and_waits_for_nobody(tmp_path, store):
 def test_a_file_is_replaced_by_a_new_one_or_not_at_all(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
-    with pytest.raises(ValueError, match="no"), replacing(path) as file:
-        file.write(b"half")
-        raise ValueError("no")
+
+    def fail() -> None:
+        with replacing(path) as file:
+            file.write(b"half")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail()
     assert sorted(os.listdir(tmp_path)) == ["file"]
     with replacing(path) as file:
         file.write(b"new")
