@@ -40,6 +40,11 @@ def part_text(view: View, index: int, part: Part, most: int = TEXT_LIMIT) -> str
     size = min(part.end - part.body_start, most)
     with view.content(index) as content:
         octets = content.read(part.body_start, size)
+    return text_of(octets, part)
+
+
+def text_of(octets: bytes, part: Part) -> str:
+    """The text of ``octets``, the body of ``part`` or its beginning."""
     return text(body(octets, part.encoding), parameters.charset_of(part.fields.get("content-type", b"")))
 
 

@@ -32,7 +32,7 @@ TOGETHER: Final = 262_144
 """Octets of messages that are read together."""
 RUN: Final = 100
 r"""Messages whose ``\Seen`` is set together."""
-ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW, THREADID = 21, 22, 23, 24, 20
+ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW, THREADID = 16, 17, 18, 19, 20
 """Numbers of what is kept beside a message (View.cache)."""
 PREVIEW_CHARACTERS: Final = 200
 DECODE_LIMIT: Final = 64 * 1024 * 1024

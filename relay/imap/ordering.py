@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from relay.imap import decoding
+from relay.imap.addresses import addresses
 from relay.imap.faults import Bad
 from relay.mail import dates
-from relay.mail.header_addresses import addresses
 from relay.mailbox.ports import View
 
 LONGEST_SUBJECT: Final = 4096
@@ -109,7 +109,7 @@ class Order:
 def _mailbox_of(name: str) -> Callable[[View, int], str]:
     def value(view: View, index: int) -> str:
         found = addresses(view.parts(index)[0].fields.get(name, b""))
-        return (found[0].local or b"").decode("latin-1").casefold() if found else ""
+        return (found[0].mailbox or b"").decode("latin-1").casefold() if found else ""
 
     return value
 
@@ -124,7 +124,7 @@ def _display_of(name: str) -> Callable[[View, int], str]:
         first = found[0]
         if first.name:
             return decoding.header(first.name).casefold()
-        return ((first.local or b"") + b"@" + (first.domain or b"")).decode("latin-1").casefold()
+        return ((first.mailbox or b"") + b"@" + (first.host or b"")).decode("latin-1").casefold()
 
     return value
 

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from relay import _mime_values
+from relay.imap.addresses import addresses
 from relay.imap.responses import nstring, string
-from relay.mail.header_addresses import addresses
 from relay.mailbox.vocabulary import Part
 
 _NO_TEXT: Final = b"\r\n\0"
@@ -43,7 +43,7 @@ def address_list(value: bytes | None) -> bytes:
     return (
         b"("
         + b"".join(
-            b"(%b NIL %b %b)" % (nstring(each.name), nstring(each.local), nstring(each.domain)) for each in found
+            b"(%b NIL %b %b)" % (nstring(each.name), nstring(each.mailbox), nstring(each.host)) for each in found
         )
         + b")"
     )
