@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.config.sieve import SieveSettings
-from relay.mailbox import names
+from relay.mailbox import names, spelling
 from relay.mailbox.memory import Memory
 from relay.mailbox.root import Root
 from relay.mailbox.scripts import ACTIVE, FOLDER, file_name
@@ -404,7 +404,7 @@ def _read(incoming: Incoming, limit: int) -> bytes:
 
 def _exists(folder: Path, name: str) -> bool:
     try:
-        return (folder / names.folder_name(names.checked(name)) / "cur").is_dir()
+        return spelling.is_there(Root(folder), names.checked(name))
     except Refused:
         return False
 

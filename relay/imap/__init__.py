@@ -7,10 +7,11 @@ The parts, each on top of the ones before:
 - ``responses``                     the words of an answer
 - ``events``, ``notices``           what a client is told without asking
 - ``state``                         what a session has: the account's store, the open mailbox
-- ``sections``, ``addresses``, ``structure``, ``decoding``, ``thread_ids``   what is in a message
-- ``account``, ``metadata``, ``listing``, ``selecting``, ``fetch``, ``flags``, ``search`` (``search_keys``,
-  ``returning``, ``progress``, ``ordering``, ``threads``), ``append`` (``urls``), ``login``, ``compress``,
-  ``idle``, ``notify``   the commands
+- ``sections``, ``addresses``, ``structure`` (``parameters``), ``decoding``, ``thread_ids``   what is in a message
+- ``poison``                        messages that could not be made sense of
+- ``account``, ``metadata``, ``listing``, ``selecting``, ``fetch`` (``columns``, ``runs``, ``_rows``), ``flags``,
+  ``search`` (``search_keys``, ``returning``, ``progress``, ``ordering``, ``threads``, ``forest``), ``append``
+  (``urls``), ``login``, ``compress``, ``idle``, ``notify``   the commands
 - ``commands``                      their table, and what is announced
 - ``reader``, ``intake``            from octets to whole commands
 - ``running``                       a command that is carried out
@@ -18,7 +19,8 @@ The parts, each on top of the ones before:
 - ``session``                       the machine
 """
 
+from relay.imap.poison import Poison
 from relay.imap.session import Session
 from relay.imap.state import State
 
-__all__ = ["Session", "State"]
+__all__ = ["Poison", "Session", "State"]

@@ -12,7 +12,7 @@ class Numbers:
 @final
 class Texts:
     """A column of octets, with what stands before each; None for one that is not known. ``are_literals``: its length
-    in braces and CRLF stand in front of each value."""
+    in braces and CRLF stand in front of each value, and 0x80 for each NUL in it (RFC 3501 4.3.1)."""
 
     def __init__(self, lead: bytes, values: list[bytes] | list[bytes | None], are_literals: bool = False) -> None: ...
     def __len__(self) -> int: ...

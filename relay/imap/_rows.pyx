@@ -10,7 +10,7 @@ Not here: what the columns are.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memchr, memcpy
 
 cdef enum:
     DIGITS = 20             # of the largest number
@@ -133,6 +133,8 @@ cdef char* _row(char* end, uint64_t index, list columns, Py_ssize_t at) except N
                 memcpy(end, b"}\r\n", 3)
                 end += 3
             end = _copied(end, <bytes>texts.values[at])
+            if texts.are_literals:
+                _mask_nuls(end - PyBytes_GET_SIZE(<bytes>texts.values[at]), end)
     memcpy(end, b")\r\n", 3)
     return end + 3
 
@@ -140,6 +142,16 @@ cdef char* _row(char* end, uint64_t index, list columns, Py_ssize_t at) except N
 cdef char* _copied(char* end, bytes value):
     memcpy(end, PyBytes_AS_STRING(value), PyBytes_GET_SIZE(value))
     return end + PyBytes_GET_SIZE(value)
+
+
+cdef void _mask_nuls(char* at, const char* end) noexcept:
+    """No literal but a literal8 may hold a NUL (RFC 3501 4.3.1): 0x80 takes its place, so that all offsets stay."""
+    while at < end:
+        at = <char*>memchr(at, 0, end - at)
+        if at == NULL:
+            return
+        at[0] = <char>0x80
+        at += 1
 
 
 cdef char* _number(char* end, uint64_t number) noexcept:

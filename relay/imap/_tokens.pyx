@@ -139,6 +139,10 @@ cdef class Tokens:
             self.at += 1
         raise Bad("a quoted string is not closed")
 
+    cdef bint is_literal8(self) noexcept:
+        """``~`` alone begins an atom like any other octet; ``~{`` a literal8 (RFC 3516 4.2)."""
+        return self.size - self.at >= 2 and self.text[self.at] == 126 and self.text[self.at + 1] == 123
+
     cdef bytes unescape(self, bytes escaped):
         cdef bytearray plain = bytearray()
         cdef bint is_escaped = False
@@ -171,7 +175,7 @@ cdef class Tokens:
         cdef int octet = self.peek()
         if octet == 34:
             return self.quoted()
-        if octet == 123 or octet == 126:
+        if octet == 123 or self.is_literal8():
             return self.literal()
         raise Bad(f"a string is missing at octet {self.at}")
 
@@ -183,7 +187,7 @@ cdef class Tokens:
 
     def astring(self):
         cdef int octet = self.peek()
-        if octet == 34 or octet == 123 or octet == 126:
+        if octet == 34 or octet == 123 or self.is_literal8():
             return self.string()
         return self.run(ASTRING, "a string")
 

@@ -52,9 +52,9 @@ def enable(state: State, tokens: Tokens) -> Running:
     while True:
         name = ENABLEABLE.get(tokens.word())
         if name is not None and name.upper() not in state.hidden:
+            if name in {"CONDSTORE", "QRESYNC"}:
+                state.enable_modseqs(has_vanished=name == "QRESYNC")
             state.enabled.add(name.upper())
-            if name == "QRESYNC":
-                state.enabled.add("CONDSTORE")
             enabled.append(name)
         if not tokens.skip(32):
             break

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from binascii import crc32
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from relay.imap._rows import Numbers, Texts, dates, joined
 from relay.imap.state import State
@@ -21,8 +22,11 @@ from relay.mailbox.vocabulary import Refused
 Column = Callable[[State, list[int]], Numbers | Texts]
 """The values of messages by index, with the item's name."""
 
-FIELDS: range = range(32, 64)
+FIELDS: range = range(64, 80)
 """Numbers of what is kept beside a message (View.cache) for chosen header fields."""
+MOST_KEPT: Final = 4096
+"""Octets of chosen header fields, with the words that chose them: a client may choose in many ways, and what is kept
+should not be many times the message."""
 
 
 def rows(state: State, run: list[int], columns: Sequence[Column]) -> list[bytes | int]:
@@ -97,7 +101,7 @@ def keep_fields(view: View, index: int, label: bytes, response: bytes) -> None:
     """Keeps chosen header fields with their label in front, unless others have their place: a mailbox whose clients
     want different fields must not write them again each time."""
     kind = _kind(label)
-    if view.cached(index, kind) is None:
+    if len(response) <= MOST_KEPT and view.cached(index, kind) is None:
         view.cache(index, kind, response)
 
 

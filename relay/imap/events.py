@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from enum import Flag, auto
 from typing import Final, NamedTuple
 
-from relay.mailbox.vocabulary import INBOX, SEPARATOR, Listed
+from relay.mailbox import names
+from relay.mailbox.vocabulary import INBOX, Listed
 
 
 class Event(Flag):
@@ -40,7 +41,7 @@ class Group(NamedTuple):
     events: Event
     kind: bytes
     """PERSONAL (and INBOXES, which is the same here), SUBSCRIBED, SUBTREE, MAILBOXES."""
-    names: tuple[str, ...] = ()
+    names: frozenset[str] = frozenset()
 
     def has(self, name: str, *, is_subscribed: bool) -> bool:
         """Whether a mailbox belongs to it."""
@@ -50,7 +51,7 @@ class Group(NamedTuple):
             case b"MAILBOXES":
                 return name in self.names
             case b"SUBTREE":
-                return any(name == above or name.startswith(above + SEPARATOR) for above in self.names)
+                return name in self.names or any(above in self.names for above in names.parents(name))
         return True
 
 
@@ -76,6 +77,8 @@ class Wishes(NamedTuple):
         return any(Event.SERVER in group.events for group in self.groups)
 
 
-def folded(names: Iterable[str]) -> tuple[str, ...]:
+def folded(mailboxes: Iterable[str]) -> tuple[str, ...]:
     """Names as the store lists them."""
-    return tuple(INBOX + name[5:] if name.upper() == INBOX or name[:6].upper() == "INBOX/" else name for name in names)
+    return tuple(
+        INBOX + name[5:] if name.upper() == INBOX or name[:6].upper() == "INBOX/" else name for name in mailboxes
+    )

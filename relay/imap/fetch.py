@@ -5,17 +5,16 @@ Theory: each item writes itself for one message; short values are joined, a long
 is read, so memory is bounded by the piece. What can be had for a run of messages together is (columns.py). A partial
 fetch reads the part alone. ``\Seen`` is set for a run of messages together, before they are sent.
 
-Not here: sections (sections.py), ENVELOPE and BODYSTRUCTURE (structure.py).
+Not here: which messages are answered together (runs.py), sections (sections.py), ENVELOPE and BODYSTRUCTURE
+(structure.py).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator
-from itertools import accumulate
 from typing import Final, NamedTuple
 
-from relay.imap import columns, decoding, responses, structure
+from relay.imap import columns, decoding, responses, runs, structure
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
@@ -25,15 +24,12 @@ from relay.imap.sections import Section, part_number, section
 from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
 from relay.mailbox.ports import View
-from relay.mailbox.vocabulary import SEEN, How, Refusal, Refused
+from relay.mailbox.vocabulary import Refusal, Refused
 
 PIECE: Final = 65536
-TOGETHER: Final = 262_144
-"""Octets of messages that are read together."""
-RUN: Final = 100
-r"""Messages whose ``\Seen`` is set together."""
-ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW, THREADID = 16, 17, 18, 19, 20
-"""Numbers of what is kept beside a message (View.cache)."""
+THREADID, ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW = 20, 21, 22, 23, 24
+"""Numbers of what is kept beside a message (View.cache). What is written otherwise than before gets a new number: the
+old ones, 16 to 19 and 32 to 63, are in mailboxes still."""
 PREVIEW_CHARACTERS: Final = 200
 DECODE_LIMIT: Final = 64 * 1024 * 1024
 """Octets of an encoded part that BINARY decodes."""
@@ -51,6 +47,8 @@ class Item(NamedTuple):
     """The same for a run of messages, as far as it is known, or can be had together."""
     is_whole: bool = False
     """It is the message itself."""
+    poor: bytes = b""
+    """What is said where a message's content cannot be made sense of."""
 
 
 class Wanted(NamedTuple):
@@ -77,10 +75,14 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
         if has_vanished and ranges is not None:
             yield from _vanished(view, ranges, changed_since)
         chosen = [index for index in chosen if view.modseqs[index] > changed_since]
+    yield from state.owed()
     has_gone = False
+    refused: No | None = None
     sees = any(item.sees for item in wanted.items) and not view.is_read_only
-    for run in _runs(view, chosen, wanted):
-        seen = _see(view, run) if sees else frozenset[int]()
+    for run in runs.neighbours(view, chosen, is_whole=any(item.is_whole for item in wanted.items)):
+        seen = runs.see(view, run) if sees else frozenset[int]()
+        if seen:
+            yield from state.owed()
         for known in _known(state, run, wanted) if not seen else run:
             if isinstance(known, bytes):
                 yield known
@@ -91,6 +93,10 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
                 if fault.why is not Refusal.EXPUNGED:
                     raise
                 has_gone = True
+            except No as fault:  # the others are answered all the same (RFC 3516 4.3)
+                refused = refused or fault
+    if refused is not None:
+        return Done(refused.text, refused.code, "NO")
     return Done("Some of the messages are gone", "EXPUNGEISSUED", "NO") if has_gone else None
 
 
@@ -109,39 +115,9 @@ def row(tokens: Tokens) -> Callable[[State, int], bytes]:
     return write
 
 
-def _runs(view: View, chosen: list[int], wanted: Wanted) -> Iterator[list[int]]:
-    """Neighbours that are answered together; when they are sent whole, at most TOGETHER octets."""
-    is_whole = any(item.is_whole for item in wanted.items)
-    begin = 0
-    while begin < len(chosen):
-        run = chosen[begin : begin + RUN]
-        if is_whole:
-            run = run[: _fitting(view, run)]
-        begin += len(run)
-        yield run
-
-
-def _fitting(view: View, run: list[int]) -> int:
-    """How many of them, at least one, have at most TOGETHER octets."""
-    try:
-        sizes = list(accumulate(view.sizes(run)))
-    except Refused:  # one of them is gone: they are told apart one by one
-        return 1
-    return max(1, bisect_right(sizes, TOGETHER))
-
-
 def which(tokens: Tokens) -> Ranges | None:
     """A sequence set; None for ``$`` (RFC 5182)."""
     return None if tokens.skip(ord("$")) else tokens.sequence_set()
-
-
-def _see(view: View, run: list[int]) -> frozenset[int]:
-    """Marks messages as seen; the UIDs of those whose flags are not those before, also because of somebody else."""
-    unseen = {index: view.flags[index] for index in run if not view.flags[index] & SEEN}
-    if not unseen:
-        return frozenset()
-    view.store_flags([view.uids[index] for index in unseen], How.ADD, ["\\Seen"])
-    return frozenset(view.uids[index] for index, before in unseen.items() if view.flags[index] != before)
 
 
 def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | int]:
@@ -158,22 +134,44 @@ def _known(state: State, run: list[int], wanted: Wanted) -> list[bytes | int]:
 def _message(state: State, index: int, wanted: Wanted, *, is_seen: bool) -> Iterator[bytes]:
     head = b"* %d FETCH (" % (index + 1)
     short: list[bytes] = []
-    is_first = True
+    is_first, has_begun = True, False
+    failed: Exception | None = None
     for item in wanted.items:
         lead = head if is_first else b" "
         is_first = False
-        for piece in item.write(state, index):  # the first piece comes before anything is said: it may raise
-            short.append(lead + piece if lead else piece)
-            lead = b""
-            if len(piece) >= PIECE:
-                yield b"".join(short)
-                short.clear()
+        try:
+            for piece in item.write(state, index):  # the first piece comes before anything is said: it may raise
+                short.append(lead + piece if lead else piece)
+                lead = b""
+                if len(piece) >= PIECE:
+                    has_begun = True
+                    yield b"".join(short)
+                    short.clear()
+        except Exception as fault:
+            if not lead or not item.poor:
+                raise
+            failed = _failed(state, index, fault, is_fatal=not has_begun)
+            short.append(lead + item.poor)
     if is_seen and not wanted.has_flags:
         short.append(b" FLAGS " + state.flag_list(state.view.flags[index]))
     short.append(b")\r\n")
     if any(item.is_content for item in wanted.items):
         state.on_fetched(1)
     yield b"".join(short)
+    if failed is not None:
+        raise failed
+
+
+def _failed(state: State, index: int, fault: Exception, *, is_fatal: bool) -> Exception | None:
+    """What to raise when the response, which goes on without the item that raised ``fault``, is whole. Raises ``fault``
+    again when nothing of the response was said (``is_fatal``), unless the message's content is its cause."""
+    try:
+        state.is_poison(index, fault)
+    except Exception:
+        if is_fatal:
+            raise
+        return fault
+    return None
 
 
 def _vanished(view: View, ranges: Ranges, since: int) -> Iterator[bytes]:
@@ -205,7 +203,7 @@ def _wanted(state: State, tokens: Tokens, by_uid: bool) -> Wanted:
     if by_uid and b"UID" not in known:
         names.insert(0, (b"UID", _SIMPLE[b"UID"]))
     if b"MODSEQ" in known or modifiers.changed_since is not None:
-        state.enabled.add("CONDSTORE")
+        state.enable_modseqs()
     if state.has_modseqs and b"MODSEQ" not in known:  # in each FETCH response from now on (RFC 7162 3.1)
         names.append((b"MODSEQ", _SIMPLE[b"MODSEQ"]))
     return Wanted(tuple(item for _, item in names), b"FLAGS" in known, modifiers)
@@ -222,18 +220,20 @@ def _item(tokens: Tokens) -> list[tuple[bytes, Item]]:
         is_kept = wanted.picks and not wanted.path and not partial
         is_whole = wanted.is_whole and not partial
         column = columns.kept_fields(_label(wanted)) if is_kept else columns.wholes(b"BODY[]") if is_whole else None
-        return [(b"", Item(_content(wanted, partial), name == b"BODY", True, column, is_whole))]
+        write = _content(wanted, partial)
+        return [(b"", Item(write, name == b"BODY", True, column, is_whole, _label(wanted) + b" NIL"))]
     if name in {b"BINARY", b"BINARY.PEEK", b"BINARY.SIZE"} and has_section:
         wanted = section(tokens, is_binary=True)
         if name == b"BINARY.SIZE":
-            return [(b"", Item(_binary_size(wanted)))]
-        return [(b"", Item(_binary(wanted, _partial(tokens)), sees=name == b"BINARY", is_content=True))]
+            return [(b"", Item(_binary_size(wanted), poor=b"BINARY.SIZE[%b] 0" % wanted.label()))]
+        item = Item(_binary(wanted, _partial(tokens)), sees=name == b"BINARY", is_content=True)
+        return [(b"", item._replace(poor=b"BINARY[%b] NIL" % wanted.label()))]
     if name == b"PREVIEW":
         if tokens.peek() == 32 and tokens.octets[tokens.at : tokens.at + 2] == b" (":
             tokens.space()
             if listed(tokens, tokens.word) != [b"LAZY"]:
                 raise Bad("PREVIEW has the one modifier LAZY")
-        return [(name, Item(_preview))]
+        return [(name, Item(_preview, poor=b"PREVIEW NIL"))]
     if name in _SIMPLE:
         return [(name, _SIMPLE[name])]
     raise Bad("this is not known to FETCH")
@@ -276,7 +276,7 @@ def _content(wanted: Section, partial: tuple[int, int] | None) -> Piece:
     def write(state: State, index: int) -> Iterator[bytes]:
         view = state.view
         with view.content(index) as content:
-            span = (0, content.size) if wanted.is_whole else wanted.span(view.parts(index), content.size)
+            span = (0, content.size) if wanted.is_whole else wanted.span(state.parts(index), content.size)
             if span is None:
                 yield label + b" NIL"
                 return
@@ -299,7 +299,7 @@ def _content(wanted: Section, partial: tuple[int, int] | None) -> Piece:
                 if not octets:
                     raise OSError("a message is shorter than it was")
                 first += len(octets)
-                yield octets
+                yield responses.mask_nuls(octets)
 
     return write
 
@@ -307,7 +307,7 @@ def _content(wanted: Section, partial: tuple[int, int] | None) -> Piece:
 def _decoded(state: State, index: int, wanted: Section) -> bytes | None:
     """The part, its transfer encoding undone; None when there is no such part. No (UNKNOWN-CTE) when it cannot be."""
     view = state.view
-    parts = view.parts(index)
+    parts = state.parts(index)
     number = part_number(parts, wanted.path)
     if number is None:
         return None
@@ -330,7 +330,7 @@ def _binary(wanted: Section, partial: tuple[int, int] | None) -> Piece:
             return
         if partial:
             octets = octets[partial[0] : partial[0] + partial[1]]
-        yield label + b" " + (b"~" if b"\0" in octets else b"") + responses.literal(octets)
+        yield label + b" " + responses.literal8(octets)
 
     return write
 
@@ -346,16 +346,16 @@ def _binary_size(wanted: Section) -> Piece:
 # ---- the others -----------------------------------------------------------------------------------------------------
 
 
-def _cached(kind: int, label: bytes, make: Callable[[View, int], bytes]) -> Item:
+def _cached(kind: int, label: bytes, make: Callable[[State, int], bytes], poor: bytes = b"NIL") -> Item:
     def write(state: State, index: int) -> Iterator[bytes]:
         view = state.view
         octets = view.cached(index, kind)
         if octets is None:
-            octets = make(view, index)
+            octets = make(state, index)
             view.cache(index, kind, octets)
         yield label + octets
 
-    return Item(write, column=columns.kept(kind, label))
+    return Item(write, column=columns.kept(kind, label), poor=label + poor)
 
 
 def _short(make: Callable[[State, int], bytes], column: columns.Column | None = None) -> Item:
@@ -383,7 +383,7 @@ def _rfc822(label: bytes, text: bytes, *, sees: bool) -> Item:
         yield label + next(pieces)[skipped:]
         yield from pieces
 
-    return Item(write, sees=sees, is_content=True)
+    return Item(write, sees=sees, is_content=True, poor=label + b" NIL")
 
 
 _SIMPLE: Final[dict[bytes, Item]] = {
@@ -397,11 +397,21 @@ _SIMPLE: Final[dict[bytes, Item]] = {
     b"SAVEDATE": _short(lambda state, index: b"SAVEDATE " + responses.internal_date(state.view.save_date(index))),
     b"RFC822.SIZE": _short(lambda state, index: b"RFC822.SIZE %d" % state.view.size(index), columns.sizes),
     b"EMAILID": _short(lambda state, index: b"EMAILID (" + state.view.email_id(index).encode() + b")"),
-    b"THREADID": _cached(THREADID, b"THREADID ", lambda view, index: f"({thread_id(view, index)})".encode()),
-    b"ENVELOPE": _cached(ENVELOPE, b"ENVELOPE ", lambda view, index: structure.envelope(view.parts(index)[0].fields)),
-    b"BODY": _cached(BODY, b"BODY ", lambda view, index: structure.body(view.parts(index), is_extended=False)),
+    b"THREADID": _cached(THREADID, b"THREADID ", lambda state, index: f"({thread_id(state.view, index)})".encode()),
+    b"ENVELOPE": _cached(
+        ENVELOPE,
+        b"ENVELOPE ",
+        lambda state, index: structure.envelope(state.parts(index)[0].fields),
+        structure.NO_ENVELOPE,
+    ),
+    b"BODY": _cached(
+        BODY, b"BODY ", lambda state, index: structure.body(state.parts(index), is_extended=False), structure.NO_BODY
+    ),
     b"BODYSTRUCTURE": _cached(
-        BODYSTRUCTURE, b"BODYSTRUCTURE ", lambda view, index: structure.body(view.parts(index), is_extended=True)
+        BODYSTRUCTURE,
+        b"BODYSTRUCTURE ",
+        lambda state, index: structure.body(state.parts(index), is_extended=True),
+        structure.NO_BODY,
     ),
     b"RFC822": _rfc822(b"RFC822", b"", sees=True),
     b"RFC822.HEADER": _rfc822(b"RFC822.HEADER", b"HEADER", sees=False),

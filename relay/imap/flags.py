@@ -42,11 +42,13 @@ def store(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     tokens.end()
     view = state.writable_view
     if unchanged_since is not None:
-        state.enabled.add("CONDSTORE")
+        state.enable_modseqs()
+        yield from state.owed()
     chosen = state.set_of(ranges, by_uid=by_uid)
     before = {view.uids[index]: view.flags[index] for index in chosen}
     flags = [flag for flag in flags if flag.lower() != "\\recent"]
     stored = view.store_flags(before, how, flags, unchanged_since)
+    yield from state.owed()
     changed, left = set(stored.changed), {*stored.failed, *stored.gone}
     surprises = _surprises(view, before, how, flags) if is_silent else before.keys()
     for uid in before:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,6 +16,8 @@ from relay.mailbox.ports import View
 
 MAX_LIST: Final = 1000
 """Elements of a list in parentheses."""
+MAX_NAME: Final = 1000
+"""Characters of what can be a mailbox name, or a pattern for some."""
 OPEN: Final = ord("(")
 CLOSE: Final = ord(")")
 SPACE: Final = 32
@@ -40,14 +43,17 @@ def mailbox(tokens: Tokens) -> str:
 
 
 def mailbox_text(octets: bytes, *, utf8: bool) -> str:
-    """A name from the wire: UTF-8 once that is enabled, else modified UTF-7 (RFC 3501 5.1.3)."""
+    """A name from the wire, in Normalization Form C (RFC 5198 2): UTF-8 once that is enabled, else modified UTF-7 (RFC
+    3501 5.1.3)."""
     if b"\0" in octets:
         raise Bad("a mailbox name holds no NUL")
     try:
         text = octets.decode("utf-8" if utf8 else "ascii")
-        return text if utf8 else names.decode_utf7(text)
+        text = text if utf8 else names.decode_utf7(text)
     except ValueError:
         raise No("This is no mailbox name: it is not in the encoding agreed upon", "CANNOT") from None
+    # Longer ones are none, and to normalise them may take long.
+    return text if text.isascii() or len(text) > MAX_NAME else unicodedata.normalize("NFC", text)
 
 
 def listed(tokens: Tokens, item: Callable[[], Value]) -> list[Value]:
@@ -103,11 +109,15 @@ def indexes(ranges: Ranges, view: View, *, by_uid: bool) -> list[int]:
             return []
         spans = ((bisect_left(uids, low), bisect_right(uids, high)) for low, high in _merged(ranges, uids[-1]))
         return [index for first, last in spans for index in range(first, last)]
-    count = len(view)
+    require_numbers(ranges, len(view))
+    return [number - 1 for low, high in _merged(ranges, len(view)) for number in range(low, high + 1)]
+
+
+def require_numbers(ranges: Ranges, count: int) -> None:
+    """Bad for a sequence number that none of ``count`` messages has."""
     merged = _merged(ranges, count)
     if merged and (merged[-1][1] > count or not merged[0][0]):
         raise Bad("there is no message with this number")
-    return [number - 1 for low, high in merged for number in range(low, high + 1)]
 
 
 def members(ranges: Ranges, greatest: int) -> Callable[[int], bool]:

@@ -11,6 +11,7 @@ from relay.imap.faults import Bad
 from relay.imap.grammar import OPEN, listed, mailbox, mailbox_text
 from relay.imap.responses import astring
 from relay.imap.state import State
+from relay.mailbox import names
 from relay.mailbox.vocabulary import SEPARATOR, Listed, Refused, Status
 
 MAX_PATTERNS: Final = 50
@@ -40,16 +41,18 @@ def list_(state: State, tokens: Tokens) -> Running:
     patterns = listed(tokens, tokens.list_mailbox) if is_extended else [tokens.list_mailbox()]
     returns, status = _returns(tokens)
     tokens.end()
+    _check(selection, returns, patterns)
     if not is_extended and patterns == [b""] and not selection:
         yield b'* LIST (\\Noselect) "/" ""\r\n'
         return None
-    _check(selection, returns, patterns)
     wanted = Wanted(
         tuple(_pattern(reference, mailbox_text(each, utf8=state.utf8)) for each in patterns), selection, returns, status
     )
     every = state.store.list()
+    above_subscribed = _above_subscribed(every) if b"RECURSIVEMATCH" in selection else frozenset[str]()
     for each in every:
-        yield from _one(state, wanted, each, every)
+        yield from _one(state, wanted, each, above_subscribed)
+        yield b""  # a turn may end here
     return None
 
 
@@ -62,12 +65,14 @@ def lsub(state: State, tokens: Tokens) -> Running:
     tokens.end()
     pattern = _pattern(reference, text)
     every = state.store.list()
+    above_subscribed = _above_subscribed(every) if "%" in text else frozenset[str]()
     for each in every:
+        yield b""  # a turn may end here
         if not pattern.match(each.name):
             continue
         if each.subscribed:
             yield b'* LSUB () "/" %b\r\n' % state.name(each.name)
-        elif "%" in text and _has_subscribed_below(each, every):
+        elif each.name in above_subscribed:
             yield b'* LSUB (\\Noselect) "/" %b\r\n' % state.name(each.name)
     return None
 
@@ -92,7 +97,7 @@ def _status_items(tokens: Tokens) -> tuple[bytes, ...]:
 
 def _status(state: State, name: str, items: Sequence[bytes], found: Status) -> bytes:
     if b"HIGHESTMODSEQ" in items:
-        state.enabled.add("CONDSTORE")
+        state.enable_modseqs()
     values = b" ".join(item + b" " + _status_value(item, found) for item in items)
     return b"* STATUS %b (%b)\r\n" % (state.name(name), values)
 
@@ -130,6 +135,8 @@ def _check(selection: frozenset[bytes], returns: frozenset[bytes], patterns: Seq
         raise Bad("RECURSIVEMATCH goes with another selection option (RFC 5258 3)")
     if returns - {b"SUBSCRIBED", b"CHILDREN", b"SPECIAL-USE", b"STATUS"}:
         raise Bad("this return option is not known to LIST")
+    if not patterns:
+        raise Bad("a pattern is missing")
     if len(patterns) > MAX_PATTERNS:
         raise Bad("too many patterns", "TOOMANY")
 
@@ -177,14 +184,14 @@ def _pattern(reference: str, text: str) -> Pattern:
     return Pattern(whole)
 
 
-def _one(state: State, wanted: Wanted, each: Listed, every: Sequence[Listed]) -> Iterator[bytes]:
+def _one(state: State, wanted: Wanted, each: Listed, above_subscribed: frozenset[str]) -> Iterator[bytes]:
     if not any(pattern.match(each.name) for pattern in wanted.patterns):
         return
     selection = wanted.selection
     below = ""
     if b"SUBSCRIBED" in selection:
         is_chosen = each.subscribed
-        if b"RECURSIVEMATCH" in selection and _has_subscribed_below(each, every):
+        if each.name in above_subscribed:
             below = ' ("CHILDINFO" ("SUBSCRIBED"))'
     elif b"SPECIAL-USE" in selection:
         is_chosen = bool(each.special_use)
@@ -215,9 +222,9 @@ def _attributes(each: Listed, wanted: Wanted) -> list[str]:
     return [*attributes, *each.special_use]
 
 
-def _has_subscribed_below(each: Listed, every: Sequence[Listed]) -> bool:
-    prefix = each.name + SEPARATOR
-    return any(other.subscribed and other.name.startswith(prefix) for other in every)
+def _above_subscribed(every: Sequence[Listed]) -> frozenset[str]:
+    """The names that have a subscribed one below them."""
+    return frozenset(above for each in every if each.subscribed for above in names.parents(each.name))
 
 
 _STATUS: Final = {

@@ -14,7 +14,7 @@ from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, listed, mailbox
-from relay.imap.responses import astring, literal, string
+from relay.imap.responses import astring, literal8, string
 from relay.imap.state import State
 from relay.mailbox.vocabulary import Refusal, Refused
 
@@ -194,4 +194,4 @@ def _is_below(entry: str, above: str, depth: int) -> bool:
 def _value(value: bytes | None) -> bytes:
     if value is None:
         return b"NIL"
-    return b"~" + literal(value) if b"\0" in value else string(value)
+    return literal8(value) if b"\0" in value else string(value)

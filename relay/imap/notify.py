@@ -85,7 +85,7 @@ def _group(tokens: Tokens, kind: bytes) -> Group:
         if not names:
             raise Bad("no mailbox is named")
         tokens.space()
-    return Group(_events(tokens, is_selected=False)[0], kind, folded(names))
+    return Group(_events(tokens, is_selected=False)[0], kind, frozenset(folded(names)))
 
 
 def _events(tokens: Tokens, *, is_selected: bool) -> tuple[Event, Row | None]:

@@ -9,16 +9,19 @@ from typing import Any, Final, NamedTuple
 from relay.imap import decoding
 from relay.imap.addresses import addresses
 from relay.imap.faults import Bad
+from relay.imap.state import State
 from relay.mail import dates
-from relay.mailbox.ports import View
+from relay.mail.casemap import casemap
 
-LONGEST_SUBJECT: Final = 4096
-"""Octets of a subject that are compared; taking prefixes off one by one costs more than the length."""
-_BLOB: Final = r"\[[^\[\]]*\]"
-_LEADER: Final = re.compile(rf"(?:{_BLOB}[ ]*)*(?:re|fwd?)[ ]*(?:{_BLOB}[ ]*)?:", re.IGNORECASE)
-_TRAILER: Final = re.compile(r"(?:\(fwd\)|[ ])+\Z", re.IGNORECASE)
-_FORWARD: Final = re.compile(r"\[fwd:(.*)\]\Z", re.IGNORECASE | re.DOTALL)
+LONGEST_SUBJECT: Final = 65_536
+"""Octets of a subject that are looked at."""
+LONGEST_KEY: Final = 1000
+"""Characters by which messages are sorted and joined; those of all messages are in memory together."""
+_LEADER: Final = re.compile(r"(?:re|fwd?) *+(?:\[[^\[\]]*+\] *+)?:", re.IGNORECASE)
+_BLOB: Final = re.compile(r"\[[^\[\]]*+\] *+")
 _SPACES: Final = re.compile(r"\s+")
+_FORWARDED: Final = "(fwd)"
+_FORWARD: Final = "[fwd:"
 
 
 class Subject(NamedTuple):
@@ -29,46 +32,71 @@ class Subject(NamedTuple):
 
 
 def base_subject(value: bytes) -> Subject:
-    """RFC 5256 2.1."""
+    """RFC 5256 2.1. Each sign is looked at twice at most: what is taken off is not cut off but passed."""
     text = _SPACES.sub(" ", decoding.header(value[:LONGEST_SUBJECT])).strip()
+    begin, end = 0, len(text)
     is_reply = False
     while True:
-        shorter = _TRAILER.sub("", text)
-        is_reply |= "(fwd)" in text[len(shorter) :].lower()
-        text = shorter
-        while True:
-            leader = _LEADER.match(text)
-            if leader is not None:
-                is_reply, text = True, text[leader.end() :].lstrip()
-                continue
-            blob = re.match(rf"{_BLOB}[ ]*", text)
-            if blob is not None and text[blob.end() :].strip():
-                text = text[blob.end() :]
-                continue
+        begin, end, has_trailer = _without_trailers(text, begin, end)
+        begin, has_leader = _without_leaders(text, begin, end)
+        is_reply = is_reply or has_trailer or has_leader
+        if text[begin : begin + 5].lower() != _FORWARD or text[end - 1] != "]" or end - begin < 6:
+            return Subject(casemap(text[begin : min(end, begin + LONGEST_KEY)]), is_reply)
+        is_reply = True
+        begin, end = begin + 5, end - 1
+
+
+def _without_trailers(text: str, begin: int, end: int) -> tuple[int, int, bool]:
+    """Step 2, and white space at the beginning."""
+    found = False
+    while end > begin:
+        if text[end - 1] == " ":
+            end -= 1
+        elif end - begin >= 5 and text[end - 5 : end].lower() == _FORWARDED:
+            end -= 5
+            found = True
+        else:
             break
-        forward = _FORWARD.match(text)
-        if forward is None:
-            return Subject(text.strip().upper(), is_reply)
-        is_reply, text = True, forward[1].strip()
+    while begin < end and text[begin] == " ":
+        begin += 1
+    return begin, end, found
 
 
-def sent_at(view: View, index: int) -> float:
+def _without_leaders(text: str, begin: int, end: int) -> tuple[int, bool]:
+    """Steps 3 to 5: all leaders, and all blobs but one that is all that is left. Blobs before a leader belong to it, so
+    they are passed together; before anything else they go one by one, which comes to the same."""
+    found = False
+    while True:
+        last, at = begin, begin
+        while (blob := _BLOB.match(text, at, end)) is not None:
+            last, at = at, blob.end()
+        leader = _LEADER.match(text, at, end)
+        if leader is None:
+            return (at if at < end else last), found
+        found = True
+        begin = leader.end()
+        while begin < end and text[begin] == " ":
+            begin += 1
+
+
+def sent_at(state: State, index: int) -> float:
     """When it was sent (RFC 5256 2.2): the Date field, or when it came in."""
-    value = view.parts(index)[0].fields.get("date", b"")
-    sent = dates.parse(value)
-    return float(view.internal_date(index)) if sent is None else sent.timestamp()
+    sent = dates.parse(state.parts(index)[0].fields.get("date", b""))
+    return float(state.view.internal_date(index)) if sent is None else sent.timestamp()
 
 
 class Criterion(NamedTuple):
     """One key of SORT."""
 
-    value: Callable[[View, int], Any]
+    value: Callable[[State, int], Any]
     is_reverse: bool
+    poor: Any
+    """The value of a message that could not be made sense of."""
 
 
 def criteria(words: Sequence[bytes]) -> list[Criterion]:
-    """The sort keys in parentheses. Bad for an unknown one."""
-    found: list[Criterion] = []
+    """The sort keys in parentheses. Bad for an unknown one. What stands there a second time changes nothing."""
+    found: dict[bytes, Criterion] = {}
     is_reverse = False
     for word in words:
         if word == b"REVERSE" and not is_reverse:
@@ -76,28 +104,35 @@ def criteria(words: Sequence[bytes]) -> list[Criterion]:
             continue
         if word not in _VALUES:
             raise Bad("this is no sort key")
-        found.append(Criterion(_VALUES[word], is_reverse))
+        found.setdefault(word, Criterion(_VALUES[word], is_reverse, 0 if word in _NUMBERS else ""))
         is_reverse = False
     if not found or is_reverse:
         raise Bad("a sort key is missing")
-    return found
+    return list(found.values())
 
 
 class Order:
     """Messages and what they are compared by, read one by one."""
 
-    def __init__(self, view: View, wanted: Sequence[Criterion]) -> None:
-        self._view = view
+    def __init__(self, state: State, wanted: Sequence[Criterion]) -> None:
+        self._state = state
         self._wanted = wanted
         self._found: list[int] = []
         self._columns: list[dict[int, Any]] = [{} for _ in wanted]
 
     def add(self, index: int) -> None:
         """The next message, ascending. Refused EXPUNGED, and left out, when it is gone."""
-        values = [criterion.value(self._view, index) for criterion in self._wanted]
+        values = [self._value(criterion, index) for criterion in self._wanted]
         for column, value in zip(self._columns, values, strict=True):
             column[index] = value
         self._found.append(index)
+
+    def _value(self, criterion: Criterion, index: int) -> Any:
+        try:
+            return criterion.value(self._state, index)
+        except Exception as fault:  # noqa: BLE001 - is_poison() raises again what is an answer
+            self._state.is_poison(index, fault)
+            return criterion.poor
 
     def ordered(self) -> list[int]:
         """All in the order that is wanted; equal ones stay in the order of the mailbox."""
@@ -106,36 +141,37 @@ class Order:
         return self._found
 
 
-def _mailbox_of(name: str) -> Callable[[View, int], str]:
-    def value(view: View, index: int) -> str:
-        found = addresses(view.parts(index)[0].fields.get(name, b""))
-        return (found[0].mailbox or b"").decode("latin-1").casefold() if found else ""
+def _mailbox_of(name: str) -> Callable[[State, int], str]:
+    def value(state: State, index: int) -> str:
+        found = addresses(state.parts(index)[0].fields.get(name, b""))
+        return (found[0].mailbox or b"")[:LONGEST_KEY].decode("latin-1").casefold() if found else ""
 
     return value
 
 
-def _display_of(name: str) -> Callable[[View, int], str]:
+def _display_of(name: str) -> Callable[[State, int], str]:
     """RFC 5957 3: the display name, or the address."""
 
-    def value(view: View, index: int) -> str:
-        found = addresses(view.parts(index)[0].fields.get(name, b""))
+    def value(state: State, index: int) -> str:
+        found = addresses(state.parts(index)[0].fields.get(name, b""))
         if not found:
             return ""
         first = found[0]
         if first.name:
-            return decoding.header(first.name).casefold()
-        return ((first.mailbox or b"") + b"@" + (first.host or b"")).decode("latin-1").casefold()
+            return casemap(decoding.header(first.name)[:LONGEST_KEY])
+        return ((first.mailbox or b"") + b"@" + (first.host or b""))[:LONGEST_KEY].decode("latin-1").casefold()
 
     return value
 
 
-_VALUES: Final[dict[bytes, Callable[[View, int], Any]]] = {
-    b"ARRIVAL": lambda view, index: view.internal_date(index),
+_NUMBERS: Final = frozenset({b"ARRIVAL", b"DATE", b"SIZE"})
+_VALUES: Final[dict[bytes, Callable[[State, int], Any]]] = {
+    b"ARRIVAL": lambda state, index: state.view.internal_date(index),
     b"CC": _mailbox_of("cc"),
     b"DATE": sent_at,
     b"FROM": _mailbox_of("from"),
-    b"SIZE": lambda view, index: view.size(index),
-    b"SUBJECT": lambda view, index: base_subject(view.parts(index)[0].fields.get("subject", b"")).base,
+    b"SIZE": lambda state, index: state.view.size(index),
+    b"SUBJECT": lambda state, index: base_subject(state.parts(index)[0].fields.get("subject", b"")).base,
     b"TO": _mailbox_of("to"),
     b"DISPLAYFROM": _display_of("from"),
     b"DISPLAYTO": _display_of("to"),

@@ -22,6 +22,8 @@ LONGEST_COMMAND: Final = 65536
 """Octets of the lines of one command (RFC 7162 4 asks for 8192; sets of UIDs get long)."""
 LONGEST_IN_PLACE: Final = 65536
 """Octets of all literals of a command that are kept in place: names, passwords, search strings."""
+MAX_IN_PLACE: Final = 2000
+"""Literals of a command that are kept in place: more than any command can have."""
 _LITERAL: Final = re.compile(rb"(~?)\{([0-9]{1,15})(\+?)\}\Z")
 
 
@@ -47,13 +49,14 @@ class Literal(NamedTuple):
 class Reader:
     """One connection's input."""
 
-    __slots__ = ("_gathered", "_in_place", "_input", "_left", "_scanned")
+    __slots__ = ("_gathered", "_in_place", "_input", "_left", "_literals", "_scanned")
 
     def __init__(self) -> None:
         self._input = bytearray()
         self._scanned = 0
         self._gathered = b""
         self._in_place = 0
+        self._literals = 0
         self._left = 0
 
     @property
@@ -88,7 +91,7 @@ class Reader:
             return None
         found = _LITERAL.search(line)
         if found is None:
-            whole, self._gathered, self._in_place = self._gathered + line, b"", 0
+            whole, self._gathered, self._in_place, self._literals = self._gathered + line, b"", 0, 0
             return Command(whole)
         prefix = self._gathered + line[: found.start()]
         self._gathered = self._gathered + line + b"\r\n"
@@ -115,8 +118,10 @@ class Reader:
         return line[:-1]
 
     def keep(self, literal: Literal) -> bool:
-        """The literal that ``next`` returned is to be kept in place; False when it, or all of them, are too long."""
-        if self._in_place + literal.size > LONGEST_IN_PLACE:
+        """The literal that ``next`` returned is to be kept in place; False when it, or all of them, are too long, or
+        too many."""
+        self._literals += 1
+        if self._in_place + literal.size > LONGEST_IN_PLACE or self._literals > MAX_IN_PLACE:
             return False
         self._in_place += literal.size
         self._left = literal.size
@@ -124,7 +129,7 @@ class Reader:
 
     def forget(self) -> None:
         """Nothing of the command so far is wanted any more; its input goes on wherever the caller takes it from."""
-        self._gathered, self._in_place, self._left = b"", 0, 0
+        self._gathered, self._in_place, self._literals, self._left = b"", 0, 0, 0
 
     def take(self, count: int) -> bytes:
         """At most ``count`` octets of what has come in."""

@@ -16,6 +16,8 @@ from relay.mailbox import names
 _QUOTABLE: Final = re.compile(rb"[\x20-\x21\x23-\x5b\x5d-\x7e]{0,1000}\Z")
 _ESCAPABLE: Final = re.compile(rb"[\x20-\x7e]{0,1000}\Z")
 _ATOM: Final = re.compile(rb'[^\x00-\x20(){%*"\\\]\x7f-\xff]+\Z')
+_FIRST: Final = int(datetime(1, 1, 1, tzinfo=UTC).timestamp())
+_LAST: Final = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -29,8 +31,19 @@ def string(octets: bytes) -> bytes:
 
 
 def literal(octets: bytes) -> bytes:
-    """``{3}`` CRLF and the octets."""
-    return b"{%d}\r\n%b" % (len(octets), octets)
+    """``{3}`` CRLF and the octets; no NUL is among them (``mask_nuls``)."""
+    return b"{%d}\r\n%b" % (len(octets), mask_nuls(octets))
+
+
+def literal8(octets: bytes) -> bytes:
+    """``{3}`` CRLF and the octets, or ``~{3}`` where a NUL is among them (RFC 3516 4.2)."""
+    return (b"~" if b"\0" in octets else b"") + b"{%d}\r\n%b" % (len(octets), octets)
+
+
+def mask_nuls(octets: bytes) -> bytes:
+    """What an ordinary literal may carry of ``octets`` (RFC 3501 4.3.1): 0x80 takes the place of each NUL, so that
+    sizes and offsets stay. BINARY sends them as they are."""
+    return octets.replace(b"\0", b"\x80") if b"\0" in octets else octets
 
 
 def nstring(octets: bytes | None) -> bytes:
@@ -59,8 +72,9 @@ def flags(flag_names: Iterable[str]) -> bytes:
 
 
 def internal_date(seconds: int) -> bytes:
-    """RFC 9051 date-time, quoted, in UTC."""
-    at = datetime.fromtimestamp(seconds, UTC)
+    """RFC 9051 date-time, quoted, in UTC; what is out of the years of four digits is the first or last of them:
+    the time of a file may be anything."""
+    at = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC)
     return f'"{at.day:2d}-{_MONTHS[at.month - 1]}-{at.year:04d} {at:%H:%M:%S} +0000"'.encode()
 
 

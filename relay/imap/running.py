@@ -1,8 +1,8 @@
 """A command that is being carried out: its answer is made piece by piece, then what changed meanwhile is told.
 
 Theory: a command is a generator of octets (commands.py) that returns how it ends. ``step`` runs it until a piece is
-full, so a long FETCH holds one piece however large the mailbox is; or until a second has passed of a command that has
-nothing to say, so that a search of a large mailbox can be given up, and tells how far it has come (progress.py).
+full, so a long FETCH holds one piece however large the mailbox is; or until a second has passed, so that a search of a
+large mailbox, or a FETCH that says little and reads much, can be given up, and tells how far it has come (progress.py).
 
 ``step`` may block, and is called in jobs only.
 """
@@ -46,7 +46,7 @@ class Execution:
                 piece = next(self._running)
                 pieces.append(piece)
                 size += len(piece)
-                if not piece and self._state.now() >= ends_at:
+                if self._state.now() >= ends_at:
                     break
             return Made(b"".join(pieces), None)
         except StopIteration as end:

@@ -15,7 +15,7 @@ from relay.imap.faults import Bad, No
 from relay.imap.grammar import listed
 from relay.imap.progress import Progress
 from relay.imap.returning import Returns, esearch, numbers, returns
-from relay.imap.search_keys import Key, Message, Parsing, keys
+from relay.imap.search_keys import HEADER, Key, Message, Parsing, keys
 from relay.imap.state import State
 from relay.mailbox.vocabulary import Refusal, Refused
 
@@ -62,7 +62,7 @@ def sort(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     tokens.space()
     key = keys(parsing)
     tokens.end()
-    order = ordering.Order(state.view, criteria)
+    order = ordering.Order(state, criteria)
     yield from _matching(state, tag, key, order.add)
     ordered = order.ordered()
     if wanted is None:
@@ -85,9 +85,9 @@ def thread(state: State, tokens: Tokens, *, by_uid: bool) -> Running:
     make = {b"ORDEREDSUBJECT": threads.ordered_subject, b"REFERENCES": threads.references}.get(algorithm)
     if make is None:
         raise Bad("ORDEREDSUBJECT and REFERENCES are the algorithms")
-    found: list[int] = []
-    yield from _matching(state, tag, key, found.append)
-    made = make(state.view, found)
+    mentions = threads.Mentions(state)
+    yield from _matching(state, tag, key, mentions.add)
+    made = make(mentions.found)
     number = (lambda index: state.view.uids[index]) if by_uid else (lambda index: index + 1)
     yield b"* THREAD" + (b" " if made else b"") + threads.written(made, number) + b"\r\n"
     return None
@@ -107,9 +107,10 @@ def _matching(
     view = state.view
     progress = Progress(state, tag, len(view))
     count = 0
+    together = 64 if wanted.cost < HEADER else 1
     for done, index in enumerate(reversed(range(len(view))) if is_from_end else range(len(view))):
         try:
-            if wanted.test(Message(view, index)):
+            if wanted.test(Message(view, index, state)):
                 take(index)
                 count += 1
                 if count == enough:
@@ -117,7 +118,7 @@ def _matching(
         except Refused as fault:
             if fault.why is not Refusal.EXPUNGED:
                 raise
-        if done % 64 == 63:
+        if done % together == together - 1:
             yield progress.at(done + 1)
             yield b""  # a turn may end here, with what was said
 

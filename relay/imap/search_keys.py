@@ -2,43 +2,57 @@
 
 Theory: every key becomes a ``Key``: what it costs and a function of (message). Keys that are joined are tried in the
 order of their cost, so that no message's content is read when its flags say enough. Strings compare as text without
-case, after encoded words, transfer encodings and charsets are undone.
+case, composed or decomposed, after encoded words, transfer encodings and charsets are undone.
 
 Bounds: ``MAX_KEYS`` keys and ``MAX_DEPTH`` levels in a search.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date as Day  # noqa: N812 - date() reads a command's
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from relay.imap import decoding
 from relay.imap._tokens import Tokens
+from relay.imap.addresses import Address, addresses
 from relay.imap.faults import Bad, No
-from relay.imap.grammar import CLOSE, OPEN, Ranges, date, indexes, members
-from relay.imap.sections import Section
+from relay.imap.grammar import CLOSE, OPEN, Ranges, date, members, require_numbers
+from relay.imap.sections import values_by_name, values_of
 from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
 from relay.mail import charsets, dates
+from relay.mail.casemap import casemap
 from relay.mailbox.ports import View
-from relay.mailbox.vocabulary import ANSWERED, DELETED, DRAFT, FLAGGED, RECENT, SEEN
+from relay.mailbox.vocabulary import ANSWERED, DELETED, DRAFT, FIRST_KEYWORD, FLAGGED, RECENT, SEEN
 
 MAX_KEYS: Final = 1000
 MAX_DEPTH: Final = 50
 FREE, CHEAP, HEADER, CONTENT = 0, 1, 10, 100
 _DAY: Final = 86400
 _EPOCH: Final = Day(1970, 1, 1)
+_TOGETHER: Final = 65_536
+"""Octets of small parts that are read together."""
+_ADDRESS_FIELDS: Final = frozenset({b"from", b"to", b"cc", b"bcc", b"sender", b"reply-to"})
+_IS_MIXED: Final = re.compile(rb"\(|[ \t]@|@[ \t\r]|[ \t]\.|\.[ \t\r]")
+"""What may stand in an address and is no part of it."""
+Value = TypeVar("Value")
 
 
 @dataclass(slots=True)
 class Message:
-    """One message under the eyes of a search; what was read of it is read once."""
+    """One message under the eyes of a search. What was read of it is read once; what cannot be made sense of is empty:
+    a search goes on with the other messages."""
 
     view: View
     index: int
+    state: State
     header_octets: bytes | None = None
+    header_text: str | None = None
+    values: dict[bytes, list[str]] | None = None
+    by_name: dict[bytes, list[bytes]] | None = None
     texts: list[str] | None = None
 
     @property
@@ -49,37 +63,77 @@ class Message:
     def header(self) -> bytes:
         """Its header section."""
         if self.header_octets is None:
-            part = self.view.parts(self.index)[0]
+            part = self.state.parts(self.index)[0]
             with self.view.content(self.index) as content:
                 self.header_octets = content.read(0, part.body_start)
         return self.header_octets
 
+    def whole_header(self) -> str:
+        """Its header section, decoded and without case."""
+        if self.header_text is None:
+            self.header_text = self._made(lambda: casemap(decoding.header(self.header())), "")
+        return self.header_text
+
     def fields(self, name: bytes) -> list[str]:
-        """The values of the fields ``name``, decoded."""
-        picked = Section(text=b"HEADER.FIELDS", fields=(name.lower(),)).pick(self.header())
-        joined = decoding.header  # each field by itself: an encoded word does not go on into the next
-        values: list[bytes] = []
-        for line in picked[:-2].split(b"\r\n"):
-            if line[:1] in (b" ", b"\t") and values:
-                values[-1] += b"\r\n" + line
-            elif line:
-                values.append(line.partition(b":")[2].strip())
-        return [joined(value) for value in values]
+        """The values of the fields ``name`` (in lower case), decoded and without case."""
+        if self.values is None:
+            self.values = {}
+        found = self.values.get(name)
+        if found is None:
+            found = self.values[name] = self._made(lambda: self._fields(name), list[str]())
+        return found
+
+    def _fields(self, name: bytes) -> list[str]:
+        # Each field by itself: an encoded word does not go on into the next. One name is looked for, of several all.
+        if self.by_name is None and len(self.values or ()) > 0:
+            self.by_name = values_by_name(self.header())
+        values = values_of(self.header(), name) if self.by_name is None else self.by_name.get(name, ())
+        found = [casemap(decoding.header(value)) for value in values]
+        if name in _ADDRESS_FIELDS:  # as they are without the comments and white space in them
+            found += [casemap(_plain(each)) for value in values if _IS_MIXED.search(value) for each in addresses(value)]
+        return found
 
     def body_texts(self) -> list[str]:
-        """The text parts, decoded and without case."""
+        """The text parts, decoded and without case: the first decoding.TEXT_LIMIT octets of them."""
         if self.texts is None:
-            self.texts = [
-                decoding.part_text(self.view, self.index, part).casefold()
-                for part in self.view.parts(self.index)
-                if part.kind == "text"
-            ]
+            self.texts = self._made(self._body_texts, list[str]())
         return self.texts
+
+    def _body_texts(self) -> list[str]:
+        texts: list[str] = []
+        left = decoding.TEXT_LIMIT
+        window, begin = b"", 0  # many small parts are read together
+        with self.view.content(self.index) as content:
+            for part in self.state.parts(self.index):
+                if part.kind == "text" and left > 0:
+                    first, size = part.body_start, min(part.end - part.body_start, left)
+                    if first + size > begin + len(window):
+                        window, begin = content.read(first, max(size, _TOGETHER)), first
+                    octets = window[first - begin : first - begin + size]
+                    left -= len(octets)
+                    texts.append(casemap(decoding.text_of(octets, part)))
+        return texts
 
     def sent_day(self) -> int | None:
         """The day of the Date field, whatever its time zone (RFC 9051 6.4.4), in days since 1970."""
-        sent = dates.parse(self.view.parts(self.index)[0].fields.get("date", b""))
+        return self._made(self._sent_day, None)
+
+    def _sent_day(self) -> int | None:
+        sent = dates.parse(self.state.parts(self.index)[0].fields.get("date", b""))
         return None if sent is None else (sent.date() - _EPOCH).days
+
+    def _made(self, make: Callable[[], Value], poor: Value) -> Value:
+        try:
+            return make()
+        except Exception as fault:  # noqa: BLE001 - is_poison() raises again what is an answer
+            self.state.is_poison(self.index, fault)
+            return poor
+
+
+def _plain(address: Address) -> str:
+    """``mailbox@host``."""
+    mailbox = (address.mailbox or b"").decode("utf-8", "replace")
+    return f"{mailbox}@{address.host.decode('utf-8', 'replace')}" if address.host else mailbox
 
 
 Test = Callable[[Message], bool]
@@ -101,6 +155,14 @@ class Parsing:
     charset: str = "us-ascii"
     keys: int = 0
     has_modseq: bool = field(default=False)
+    saved_or_none: frozenset[int] | None = None
+
+    def saved(self) -> Key:
+        """``$``."""
+        if self.saved_or_none is None:
+            self.saved_or_none = frozenset(self.state.saved)
+        saved = self.saved_or_none
+        return Key(FREE, lambda message: message.view.uids[message.index] in saved)
 
 
 def keys(parsing: Parsing, depth: int = 0) -> Key:
@@ -134,8 +196,7 @@ def key(parsing: Parsing, depth: int) -> Key:
     if sign == ord("*") or 48 <= sign <= 57:
         return _among(parsing, tokens.sequence_set(), by_uid=False)
     if tokens.skip(ord("$")):
-        saved = set(parsing.state.saved)
-        return Key(FREE, lambda message: message.view.uids[message.index] in saved)
+        return parsing.saved()
     word = tokens.word()
     if word in _FLAGS:
         bits, wanted = _FLAGS[word]
@@ -169,7 +230,7 @@ def key(parsing: Parsing, depth: int) -> Key:
 def _text(parsing: Parsing) -> str:
     octets = parsing.tokens.astring()
     try:
-        return charsets.decode_strictly(octets, "utf-8" if parsing.tokens.utf8 else parsing.charset).casefold()
+        return casemap(charsets.decode_strictly(octets, "utf-8" if parsing.tokens.utf8 else parsing.charset))
     except ValueError:
         raise No("This string is not in the charset of the search", "CANNOT") from None
 
@@ -179,21 +240,24 @@ def _among(parsing: Parsing, ranges: Ranges, *, by_uid: bool) -> Key:
     if by_uid:
         is_member = members(ranges, view.uids[-1] if view.uids else 0)
         return Key(FREE, lambda message: is_member(message.view.uids[message.index]))
-    chosen = set(indexes(ranges, view, by_uid=False))
-    return Key(FREE, lambda message: message.index in chosen)
+    count = len(view)
+    require_numbers(ranges, count)
+    is_member = members(ranges, count)
+    return Key(FREE, lambda message: is_member(message.index + 1))
 
 
 def _uid(parsing: Parsing) -> Key:
     if parsing.tokens.skip(ord("$")):
-        saved = set(parsing.state.saved)
-        return Key(FREE, lambda message: message.view.uids[message.index] in saved)
+        return parsing.saved()
     return _among(parsing, parsing.tokens.sequence_set(), by_uid=True)
 
 
 def _field(name: bytes) -> Callable[[Parsing], Key]:
+    folded = name.lower()
+
     def make(parsing: Parsing) -> Key:
         wanted = _text(parsing)
-        return Key(HEADER, lambda message: any(wanted in value.casefold() for value in message.fields(name)))
+        return Key(HEADER, lambda message: any(wanted in value for value in message.fields(folded)))
 
     return make
 
@@ -213,7 +277,7 @@ def _anywhere(parsing: Parsing) -> Key:
     wanted = _text(parsing)
 
     def test(message: Message) -> bool:
-        if wanted in decoding.header(message.header()).casefold():
+        if wanted in message.whole_header():
             return True
         return any(wanted in text for text in message.body_texts())
 
@@ -223,11 +287,9 @@ def _anywhere(parsing: Parsing) -> Key:
 def _keyword(wanted: bool) -> Callable[[Parsing], Key]:
     def make(parsing: Parsing) -> Key:
         name = parsing.tokens.atom().decode("ascii").lower()
-
-        def test(message: Message) -> bool:
-            return (name in (each.lower() for each in message.view.flag_names(message.mask))) == wanted
-
-        return Key(CHEAP, test)
+        numbers = (number for number, known in enumerate(parsing.state.view.keywords) if known.lower() == name)
+        bits = sum(1 << FIRST_KEYWORD + number for number in numbers)
+        return Key(FREE, lambda message: bool(message.mask & bits) == wanted)
 
     return make
 
@@ -287,7 +349,7 @@ def _modseq(parsing: Parsing) -> Key:
         parsing.tokens.space()
     bound = parsing.tokens.number(2**63 - 1)
     parsing.has_modseq = True
-    parsing.state.enabled.add("CONDSTORE")
+    parsing.state.enable_modseqs()
     return Key(FREE, lambda message: message.view.modseqs[message.index] >= bound)
 
 

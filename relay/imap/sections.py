@@ -16,7 +16,8 @@ from relay.imap.grammar import listed
 from relay.mailbox.vocabulary import Part
 
 MAX_DEPTH: Final = 100
-_FIELD: Final = re.compile(rb"([^\x00-\x20:\x7f-\xff]+)[ \t]*:[^\n]*\n(?:[ \t][^\n]*\n)*")
+_FIELD: Final = re.compile(rb"^([!-9;-~]++)[ \t]*+:([^\n]*+\n?+(?:[ \t][^\n]*+\n?+)*+)", re.MULTILINE)
+"""A field: its name, and its value with its folds. Where a line begins nothing is looked at twice."""
 Span = tuple[int, int]
 
 
@@ -70,7 +71,22 @@ class Section(NamedTuple):
         is_wanted = self.text == b"HEADER.FIELDS"
         wanted = set(self.fields)
         picked = [m[0] for m in _FIELD.finditer(header) if (m[1].lower() in wanted) == is_wanted]
+        if picked and not picked[-1].endswith(b"\n"):
+            picked.append(b"\r\n")
         return b"".join(picked) + b"\r\n"
+
+
+def values_by_name(header: bytes) -> dict[bytes, list[bytes]]:
+    """The values of all fields, by name in lower case."""
+    values: dict[bytes, list[bytes]] = {}
+    for found in _FIELD.finditer(header):
+        values.setdefault(found[1].lower(), []).append(found[2].strip())
+    return values
+
+
+def values_of(header: bytes, name: bytes) -> list[bytes]:
+    """The values of the fields ``name`` (in lower case), with their folds."""
+    return [found[2].strip() for found in _FIELD.finditer(header) if found[1].lower() == name]
 
 
 def part_number(parts: Sequence[Part], path: Sequence[int]) -> int | None:

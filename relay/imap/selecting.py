@@ -12,7 +12,7 @@ from relay.imap.faults import Bad
 from relay.imap.grammar import CLOSE, OPEN, Ranges, mailbox, members
 from relay.imap.state import State
 from relay.mailbox.ports import View
-from relay.mailbox.vocabulary import MAX_KEYWORDS, SEEN, SYSTEM_FLAGS, low_octets
+from relay.mailbox.vocabulary import SEEN, low_octets
 
 _IS_UNSEEN: Final = bytes(not octet & SEEN for octet in range(256))
 Running = Generator[bytes, None, Done | None]
@@ -38,7 +38,8 @@ def select(state: State, tokens: Tokens, *, read_only: bool) -> Running:
     if state.view_or_none is not None:
         state.close_view()
         yield b"* OK [CLOSED] The mailbox before is closed\r\n"
-    view = state.view_or_none = state.store.open(name, read_only=read_only)
+    view = state.store.open(name, read_only=read_only)
+    state.opened(view)
     yield from _told(state, view)
     if known is not None and known.uidvalidity == view.uidvalidity:
         yield from _changed(state, view, known)
@@ -69,11 +70,7 @@ def unselect(state: State, tokens: Tokens) -> Running:
 
 def _told(state: State, view: View) -> Iterator[bytes]:
     is_rev2 = "IMAP4REV2" in state.enabled
-    names = [*SYSTEM_FLAGS, *view.keywords]
-    yield b"* FLAGS " + responses.flags(names) + b"\r\n"
-    more = () if view.is_read_only or len(view.keywords) >= MAX_KEYWORDS else ("\\*",)
-    permanent = [] if view.is_read_only else [*names, *more]
-    yield b"* OK [PERMANENTFLAGS %b] What can be kept\r\n" % responses.flags(permanent)
+    yield from state.flags_known()
     yield b"* %d EXISTS\r\n" % len(view)
     if is_rev2:
         yield b'* LIST () "/" %b\r\n' % state.name(view.name)
@@ -94,7 +91,7 @@ def _parameters(state: State, tokens: Tokens) -> Known | None:
     while True:
         match tokens.word():
             case b"CONDSTORE":
-                state.enabled.add("CONDSTORE")
+                state.enable_modseqs()
             case b"QRESYNC" if known is None:
                 if not state.has_vanished:
                     raise Bad("enable QRESYNC first")

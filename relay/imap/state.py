@@ -7,7 +7,7 @@ Invariant: sequence numbers move only in ``updates``, which says so to the clien
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from relay.imap import responses
@@ -15,9 +15,13 @@ from relay.imap.events import MESSAGES, Event
 from relay.imap.faults import Bad, No
 from relay.imap.notices import Notices
 from relay.mailbox.ports import Store, View
-from relay.mailbox.vocabulary import RECENT, Refusal, Refused, low_octets
+from relay.mailbox.vocabulary import MAX_KEYWORDS, RECENT, SYSTEM_FLAGS, Part, Refusal, Refused, low_octets
 
 _IS_RECENT: Final = bytes(bool(octet & RECENT) for octet in range(256))
+
+
+Poisoned = Callable[[str, str, int, Exception], None]
+"""Account, mailbox, UID, and what was raised. Is called in jobs."""
 
 
 class State:
@@ -51,6 +55,13 @@ class State:
         """UIDs of messages that this session has put into the open mailbox and was not yet told of, after NOTIFY."""
         self.saved: list[int] = []
         """UIDs of the last SEARCH RETURN (SAVE): ``$`` (RFC 5182)."""
+        self._parts: tuple[View, int, Sequence[Part]] | None = None
+        """The structure of the message that this command looked at last, by UID."""
+        self._keywords = 0
+        """How many keywords of the open mailbox the client has been told of."""
+        self._owes_modseq = False
+        self.poisoned: Poisoned = lambda _account, _mailbox, _uid, _fault: None
+        """Is called when the content of a message could not be made sense of because of a fault of ours."""
         self.on_fetched: Callable[[int], None] = lambda _count: None
         self.on_added: Callable[[int], None] = lambda _count: None
         self.on_removed: Callable[[int], None] = lambda _count: None
@@ -92,6 +103,55 @@ class State:
         """VANISHED takes the place of EXPUNGE (RFC 7162 3.2.10)."""
         return "QRESYNC" in self.enabled
 
+    def enable_modseqs(self, *, has_vanished: bool = False) -> None:
+        """A CONDSTORE enabling command; the first one brings the HIGHESTMODSEQ of the open mailbox (RFC 7162 3.1)."""
+        self._owes_modseq |= not self.has_modseqs
+        self.enabled.add("CONDSTORE")
+        if has_vanished:
+            self.enabled.add("QRESYNC")
+
+    def owed(self) -> Iterator[bytes]:
+        """What is to be said of the open mailbox before a FETCH response that could not be understood without it."""
+        if self._owes_modseq:
+            self._owes_modseq = False
+            if self.view_or_none is not None:
+                yield b"* OK [HIGHESTMODSEQ %d] The last change\r\n" % self.view.highestmodseq
+        if self.view_or_none is not None and len(self.view.keywords) != self._keywords:
+            yield from self.flags_known()
+
+    def flags_known(self) -> Iterator[bytes]:
+        """FLAGS and PERMANENTFLAGS of the open mailbox (RFC 9051 7.3.5), told before a new keyword is used."""
+        view = self.view
+        keywords = tuple(view.keywords)
+        self._keywords = len(keywords)
+        names = [*SYSTEM_FLAGS, *keywords]
+        yield b"* FLAGS " + responses.flags(names) + b"\r\n"
+        more = () if view.is_read_only or len(keywords) >= MAX_KEYWORDS else ("\\*",)
+        permanent = [] if view.is_read_only else [*names, *more]
+        yield b"* OK [PERMANENTFLAGS %b] What can be kept\r\n" % responses.flags(permanent)
+
+    def opened(self, view: View) -> None:
+        """A mailbox is open now; all of it is told next."""
+        self.view_or_none = view
+        self._keywords = -1
+        self._owes_modseq = False
+
+    def parts(self, index: int) -> Sequence[Part]:
+        """The structure of a message: taken out of the index once for all items of a command that ask for it."""
+        view = self.view
+        uid = view.uids[index]
+        if self._parts is None or self._parts[0] is not view or self._parts[1] != uid:
+            self._parts = view, uid, view.parts(index)
+        return self._parts[2]
+
+    def is_poison(self, index: int, fault: Exception) -> None:
+        """``fault`` was raised by a message's content: told to who runs us, and the message's answer is a poor one.
+        Raises ``fault`` again when it is an answer, or a fault of the disk."""
+        if isinstance(fault, (Bad, No, Refused, OSError)):
+            raise fault
+        view = self.view
+        self.poisoned(self.account, view.name, view.uids[index], fault)
+
     def name(self, name: str) -> bytes:
         """A mailbox name as this client reads it."""
         return responses.mailbox(name, utf8=self.utf8)
@@ -101,6 +161,7 @@ class State:
         view, self.view_or_none = self.view_or_none, None
         self.saved = []
         self.made.clear()
+        self._parts = None
         if view is not None:
             view.close()
 
@@ -126,6 +187,8 @@ class State:
     def updates(self, *, may_vanish: bool, with_uid: bool = False, is_own: bool = False) -> Iterator[bytes]:
         """Takes over what changed in the open mailbox, and says so; after NOTIFY, as far as that asks for it, and of
         what the session itself does (``is_own``)."""
+        yield from self.owed()
+        self._parts = None
         view, notices = self.view_or_none, self.notices
         wanted = MESSAGES if notices is None else notices.wishes.selected
         if view is None or not (wanted or is_own):
@@ -133,6 +196,7 @@ class State:
         changes = view.refresh(may_vanish=may_vanish)
         if not changes:
             return
+        yield from self.owed()
         if changes.vanished:
             gone = {uid for _, uid in changes.vanished}
             self.saved = [uid for uid in self.saved if uid not in gone]
@@ -165,6 +229,8 @@ class State:
             except Refused as fault:
                 if fault.why is not Refusal.EXPUNGED:
                     raise
+            except No:  # a part that cannot be decoded: FETCH says so to who asks
+                continue
 
     def recent(self) -> bytes:
         """The RECENT response (RFC 3501 7.3.2)."""

@@ -11,11 +11,15 @@ from typing import Final
 
 from relay import _mime_values
 from relay.imap.addresses import addresses
+from relay.imap.parameters import joined
 from relay.imap.responses import nstring, string
 from relay.mailbox.vocabulary import Part
 
 _NO_TEXT: Final = b"\r\n\0"
 """Octets of folds, and those that no string may hold."""
+NO_ENVELOPE: Final = b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
+NO_BODY: Final = b'("APPLICATION" "OCTET-STREAM" NIL NIL NIL "8BIT" 0)'
+"""Of messages that could not be made sense of."""
 _ADDRESS_FIELDS: Final = ("from", "sender", "reply-to", "to", "cc", "bcc")
 
 
@@ -106,7 +110,8 @@ def _content_type(part: Part) -> tuple[bytes, bytes]:
 def _parameters(parameters: list[tuple[bytes, bytes]]) -> bytes:
     if not parameters:
         return b"NIL"
-    return b"(" + b" ".join(string(name.upper()) + b" " + string(_clean(value)) for name, value in parameters) + b")"
+    words = (string(name.upper()) + b" " + string(_clean(value)) for name, value in joined(parameters))
+    return b"(" + b" ".join(words) + b")"
 
 
 def _extension(part: Part) -> list[bytes]:

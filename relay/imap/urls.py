@@ -13,24 +13,27 @@ from urllib.parse import unquote_to_bytes
 
 from relay.imap.faults import No
 from relay.imap.grammar import mailbox_text
-from relay.imap.sections import Section, section_of
+from relay.imap.sections import section_of
 from relay.imap.state import State
 from relay.mailbox.ports import View
 
+MAX_SHOWN: Final = 1000
+"""Octets of a URL that is not understood that are told again."""
 _URL: Final = re.compile(
-    r"(?:imap://[^/]*)?/?(?P<mailbox>[^;]*?)(?:;UIDVALIDITY=(?P<validity>[0-9]+))?"
-    r"/?;UID=(?P<uid>[0-9]+)(?:/;SECTION=(?P<section>[^;]*))?(?:/;PARTIAL=(?P<first>[0-9]+)(?:\.(?P<count>[0-9]+))?)?\Z",
+    r"(?:imap://[^/]*+)?+/?+(?P<mailbox>[^;]*+)(?:;UIDVALIDITY=(?P<validity>[0-9]{1,10}+)/?+)?+"
+    r";UID=(?P<uid>[0-9]{1,10}+)(?:/;SECTION=(?P<section>[^;/]*+))?+"
+    r"(?:/;PARTIAL=(?P<first>[0-9]{1,19}+)(?:\.(?P<count>[0-9]{1,19}+))?+)?+\Z",
     re.IGNORECASE,
 )
 
 
 def read(state: State, url: bytes, piece: int) -> Iterator[bytes]:
     """The octets that ``url`` means, in pieces. No (BADURL) when there is nothing there."""
-    shown = re.sub(r"[^!-~]|[\\\]\"]", "?", url.decode("latin-1"))
+    shown = re.sub(r"[^!-~]|[\\\]\"]", "?", url[:MAX_SHOWN].decode("latin-1"))
     found = _URL.match(url.decode("latin-1"))
     if found is None:
         raise No("This URL is not understood", f"BADURL {shown}")
-    name = mailbox_text(unquote_to_bytes(found["mailbox"]), utf8=True)
+    name = mailbox_text(unquote_to_bytes(found["mailbox"].removesuffix("/")), utf8=True)
     view = state.view if not name else state.store.open(name, read_only=True)
     try:
         yield from _read(view, found, piece, shown)
@@ -44,14 +47,16 @@ def _read(view: View, found: re.Match[str], piece: int, shown: str) -> Iterator[
     if index < 0 or (found["validity"] and int(found["validity"]) != view.uidvalidity):
         raise No("There is nothing at this URL", f"BADURL {shown}")
     section = section_of(unquote_to_bytes(found["section"] or ""))
-    span = section.span(view.parts(index), view.size(index)) if isinstance(section, Section) else None
+    span = section.span(view.parts(index), view.size(index)) if section is not None else None
     if span is None:
         raise No("There is nothing at this URL", f"BADURL {shown}")
-    first, last = span
-    first += int(found["first"] or 0)
-    if found["count"]:
-        last = min(last, first + int(found["count"]))
+    offset, count = int(found["first"] or 0), int(found["count"]) if found["count"] else None
+    first, last = span[0] + offset, span[1] if count is None else min(span[1], span[0] + offset + count)
     with view.content(index) as content:
+        if section is not None and section.picks:
+            picked = section.pick(content.read(span[0], span[1] - span[0]))[offset:]
+            yield picked if count is None else picked[:count]
+            return
         while first < last:
             octets = content.read(first, min(piece, last - first))
             if not octets:

@@ -6,6 +6,7 @@ Not here: counting (quota.py), what happens without room (appending.py, relay/de
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -72,7 +73,11 @@ class LimitTable:
         limits = self._common if whole is None else self._common._replace(
             octets=whole.quota, messages=whole.quota_messages
         )  # fmt: skip
-        bounds = [Bound(each.mailbox, each.quota, each.quota_messages, each.expiry) for each in fitting if each.mailbox]
+        bounds = [
+            Bound(unicodedata.normalize("NFC", each.mailbox), each.quota, each.quota_messages, each.expiry)
+            for each in fitting
+            if each.mailbox
+        ]
         return limits._replace(bounds=tuple(bounds))
 
 

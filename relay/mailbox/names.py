@@ -4,8 +4,10 @@ A mailbox ``Work/2026`` is the folder ``.Work.2026`` in the account's Maildir, a
 is the Maildir itself. Names are kept in modified UTF-7 (RFC 3501 5.1.3). A dot inside a level would be a separator on
 disk, so it is written ``&AC4-``, which decodes to a dot.
 
-Invariants: ``folder_name`` is injective on checked names; ``name_of`` is its inverse; a folder name holds no slash and
-is never ``.`` or ``..``.
+Names are in Normalization Form C (RFC 5198 2): composed and decomposed letters make one name.
+
+Invariants: ``folder_name`` is injective on checked names; ``name_of`` is its inverse, and knows folders whose names are
+in another form as well (spelling.py gives them theirs); a folder name holds no slash and is never ``.`` or ``..``.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ _CONTROLS: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def checked(name: str) -> str:
-    """``name`` as the store knows it: INBOX in capitals (RFC 9051 5.1).
+    """``name`` as the store knows it: in Normalization Form C, INBOX in capitals (RFC 9051 5.1).
 
     Refused CANNOT for what cannot be a name: empty or with an empty level, with control octets, too long or too deep.
     """
+    if len(name) > 4 * MAX_NAME_OCTETS:  # before work that grows faster than its length
+        raise Refused(Refusal.CANNOT, "the mailbox name is too long")
+    name = unicodedata.normalize("NFC", name)
     levels = name.split(SEPARATOR)
     if levels[0].upper() == INBOX:
         levels[0] = INBOX
@@ -48,14 +53,17 @@ def folder_name(name: str) -> str:
 
 
 def name_of(folder: str) -> str | None:
-    """The mailbox name of a folder like ``.Work.2026``; None for what is not the folder of a mailbox we could name."""
+    """The mailbox name of a folder like ``.Work.2026``, whatever Unicode form it is in; None for what is not the folder
+    of a mailbox we could name."""
     if not folder:
         return INBOX
     if not folder.startswith(".") or len(folder) < 2:
         return None
     try:
         name = SEPARATOR.join(decode_utf7(level) for level in folder[1:].split("."))
-        return name if checked(name) == name and folder_name(name) == folder else None
+        is_ours = "".join("." + _encoded(level) for level in name.split(SEPARATOR)) == folder
+        known = checked(name)
+        return known if is_ours and known == unicodedata.normalize("NFC", name) and known != INBOX else None
     except (ValueError, Refused):
         return None
 
@@ -92,6 +100,8 @@ def _encoded(level: str) -> str:
 
 
 def _encode(text: str, also: str) -> str:
+    if text.isascii() and text.isprintable() and "&" not in text and not (also and also in text):
+        return text
     pieces: list[str] = []
     shifted = ""
     for sign in text:

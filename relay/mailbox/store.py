@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
-from relay.mailbox import deleted, metadata, names, subscriptions
+from relay.mailbox import deleted, metadata, names, spelling, subscriptions
 from relay.mailbox.appending import FileAppending, copy
 from relay.mailbox.content import crlf_size
 from relay.mailbox.limits import NO_LIMITS, Limits
@@ -69,11 +69,15 @@ class FolderStore:
     def names(self) -> Sequence[str]:
         """Of the mailboxes that exist, INBOX first."""
         found = [INBOX]
+        others: list[str] = []
         with os.scandir(self.root.folder) as entries:
             for entry in entries:
                 name = names.name_of(entry.name) if entry.name.startswith(".") else None
-                if name is not None and os.path.isdir(entry.path + "/cur"):
+                if name is not None and names.folder_name(name) != entry.name:
+                    others.append(entry.name)
+                elif name is not None and os.path.isdir(entry.path + "/cur"):
                     found.append(name)
+        found += filter(None, (spelling.adopt(self.root, folder) for folder in others))
         return sorted(found, key=lambda name: (name != INBOX, name))
 
     def create(self, name: str, special_use: Collection[str] = ()) -> str:
@@ -201,9 +205,10 @@ class FolderStore:
         folder = names.folder_name(names.checked(name))
         path = self.root.folder / folder if folder else self.root.folder
         if not (path / "cur").is_dir():
-            if folder:
+            if folder and not spelling.is_there(self.root, names.checked(name)):
                 raise Refused(Refusal.NONEXISTENT, "there is no such mailbox")
-            make_maildir(path)
+            if not folder:
+                make_maildir(path)
         with self._lock:
             found = self._mailboxes.get(folder)
             if found is None or found.is_replaced:
@@ -239,7 +244,7 @@ class FolderStore:
             self._last = None
 
     def _require_new(self, name: str) -> None:
-        if (self.root.folder / names.folder_name(name) / "cur").is_dir():
+        if spelling.is_there(self.root, name):
             raise Refused(Refusal.ALREADY_EXISTS, "there is such a mailbox already")
 
     def _require_free(self, folder: str, special_use: Collection[str]) -> None:

@@ -23,6 +23,7 @@ from relay.mailbox.watch import FolderWatcher
 from relay.net.dialogue import Listening
 from relay.net.gate import TICK_SECONDS, Gate
 from relay.net.machine import Machine
+from relay.telemetry.sink import LogSink
 from relay.workers import census, managesieve, parts, upkeep
 from relay.workers.ports import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
@@ -37,8 +38,9 @@ WATCH_SECONDS: Final = 1.0
 class Rooms:
     """What all sessions of this process share: accounts, stores, the watcher of mailboxes."""
 
-    def __init__(self, worker: Worker, authenticator: Authenticator) -> None:
+    def __init__(self, worker: Worker, authenticator: Authenticator, sink: LogSink) -> None:
         self.config: Final = worker.config
+        self.poison: Final = imap.Poison(lambda fields: sink.event("warning", "message not understood", **fields))
         self.authenticator: Final = authenticator
         self.watcher: Final = FolderWatcher()
         self.directions: Final = directions(worker.config.listeners)
@@ -70,8 +72,10 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
             offers_tls=offers_starttls(listening),
             allows_plaintext=listener.plaintext_login,
         )
+        state = imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden, rooms.directions)
+        state.poisoned = rooms.poison
         return imap.Session(
-            imap.State(rooms.config.hostname, readers.max_appended_size, time.time, rooms.hidden, rooms.directions),
+            state,
             door,
             rooms.store,
             rooms.watcher,
@@ -131,7 +135,7 @@ async def main(worker: Worker) -> None:
         worker.loop.call_later(census.FIRST_AFTER_SECONDS, counting.turn)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.reader_listeners) else None
     authenticator = Authenticator(AccountFile(config.accounts_path), config.auth, sink, worker.context.row)
-    rooms = Rooms(worker, authenticator)
+    rooms = Rooms(worker, authenticator, sink)
     for listener in config.reader_listeners:
         listening = Listening(
             gate,

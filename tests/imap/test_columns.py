@@ -35,6 +35,8 @@ def test_rows_are_what_is_written_message_by_message(items, monkeypatch):
     """The second time everything is kept, and the third time nothing goes by columns."""
     peer, _ = filled()
     command = b"a FETCH 1:* (" + items + b")\r\n"
+    if b"MODSEQ" in items:
+        peer.send(b"a FETCH 1 MODSEQ\r\n")  # the first one brings an OK, too
     first, second = peer.send(command), peer.send(command)
     monkeypatch.setattr(fetch, "_known", lambda _state, run, _wanted: run)
     assert first == second == peer.send(command)
@@ -64,3 +66,13 @@ def test_header_fields_that_are_not_peeked_at_set_seen():
     command = b"a FETCH 1 BODY%b[HEADER.FIELDS (TO)]\r\n"
     peer.send(command % b".PEEK")
     assert b"\\Seen" in peer.send(command % b"")
+
+
+def test_long_fields_are_not_kept(monkeypatch):
+    """Words and fields: a client may choose in many ways."""
+    peer, _ = filled()
+    kept = []
+    monkeypatch.setattr("tests.mailbox.twin.TwinView.cache", lambda *arguments: kept.append(arguments))
+    for names in (b"SUBJECT", b" ".join(b"X-%d" % number for number in range(900))):
+        assert b"a OK" in peer.send(b"a FETCH 1 BODY.PEEK[HEADER.FIELDS (" + names + b")]\r\n")
+    assert len(kept) == 1
