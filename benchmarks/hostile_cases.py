@@ -27,7 +27,7 @@ class Kind(NamedTuple):
 
 def fields() -> dict[str, Parser]:
     """What reads a header field's value."""
-    from relay.imap import structure
+    from relay.imap import ordering, sections, structure
     from relay.mail import dates, encoded_words, header_addresses, parameters
 
     return {
@@ -36,6 +36,8 @@ def fields() -> dict[str, Parser]:
         "parameters": parameters.parameters,
         "dates": dates.parse,
         "ENVELOPE": lambda value: structure.envelope({"subject": value, "from": value, "to": value, "date": value}),
+        "base subject": ordering.base_subject,
+        "fields by name": sections.values_by_name,
         "Sieve header and address tests": _sieve(_SCRIPT),
         "Sieve vacation": _sieve('require "vacation"; vacation "away";'),
         "Sieve spamtest": _sieve(
@@ -102,6 +104,7 @@ def _bounce(value: bytes) -> Any:
 def texts() -> dict[str, Parser]:
     """What reads the octets of a text part."""
     from relay.mail import charsets, html_text, transfer
+    from relay.mail.casemap import casemap
     from relay.mail.unicode_text import normalized
     from relay.sieve.match import fold
 
@@ -114,6 +117,7 @@ def texts() -> dict[str, Parser]:
         "HTML": lambda octets: html_text.text_of(octets.decode("latin-1")),
         "normalisation": lambda octets: normalized("NFKD", octets.decode("utf-8", "replace")),
         "i;unicode-casemap": lambda octets: fold("i;unicode-casemap", octets.decode("utf-8", "replace")),
+        "SEARCH's casemap": lambda octets: casemap(octets.decode("utf-8", "replace")),
         "i;ascii-casemap": lambda octets: fold("i;ascii-casemap", octets.decode("utf-8", "replace")),
     }
 
@@ -187,6 +191,12 @@ KINDS: Final[dict[str, Kind]] = {
             "NUL": b"\0",
             "blanks": b" ",
             "one long word": b"x",
+            "leaders": b"re:",
+            "blobs": b"[a]",
+            "open blobs": b"[a",
+            "leaders with blobs": b"re[a]",
+            "trailers": b"(fwd)",
+            "forwards": b"[fwd:",
             "many fields": b"Subject: x\r\nX-B: c\r\nX-C:d\r\n",
         },
     ),

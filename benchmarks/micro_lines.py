@@ -25,7 +25,7 @@ FIFTEEN = (
 )  # fmt: skip
 WHOLE = (
     "01KDYN2J9E000", "7f3a91c2", 1, "mx", "192.0.2.17", 40123, b"mail.example.org", "ESMTP", None, None,
-    b"ann@example.org", (b"bob@demo.test",), 0, None, 1834, "accepted", "spool", 250, "2.0.0",
+    b"ann@example.org", (b"bob@demo.test",), 0, None, None, 1834, "accepted", "spool", 250, "2.0.0",
     "Ok: queued as 01KDYN2J9E000", None, 1210, 2954, 412,
 )  # fmt: skip
 SENT = (

@@ -21,7 +21,8 @@ def faults(tree: ast.AST) -> list[str]:
     for node in ast.walk(tree):
         line = getattr(node, "lineno", 0)
         if isinstance(node, ast.Import):
-            found += [f"{line}: import {each.name}" for each in node.names if is_forbidden(each.name)]
+            names = [each.name for each in node.names if each.name != "codecs" or not uses_utf8_alone(tree)]
+            found += [f"{line}: import {name}" for name in names if is_forbidden(name)]
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names = [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
             found += [f"{line}: from {node.module} import ..."] if any(map(is_forbidden, names)) else []
@@ -32,6 +33,16 @@ def faults(tree: ast.AST) -> list[str]:
             if called(node) == "unescape" and isinstance(node.func, ast.Attribute):
                 found.append(f"{line}: html.unescape")
     return found
+
+
+def uses_utf8_alone(tree: ast.AST) -> bool:
+    """Whether all that is done with ``codecs`` is reading UTF-8 in pieces, and something is."""
+    used = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == "codecs"]
+    reads = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node) == UTF8_IN_PIECES]
+    return bool(used) and len(used) == len(reads)
+
+
+UTF8_IN_PIECES = "codecs.getincrementaldecoder('utf-8')"
 
 
 def is_forbidden(name: str) -> bool:
@@ -83,6 +94,8 @@ def test_no_compiled_module_does(path):
         "import email.header",
         "from email.utils import getaddresses",
         "import codecs",
+        "import codecs\ncodecs.getincrementaldecoder(charset)('strict')",
+        "import codecs\ncodecs.getincrementaldecoder('utf-8')('strict')\ncodecs.lookup(charset)",
         "octets.decode(charset)",
         "octets.decode(encoding=label)",
         "octets.decode('ascii' if x else label)",
@@ -98,7 +111,7 @@ def test_the_check_itself_finds_them(text):
 @pytest.mark.parametrize(
     "text",
     ["octets.decode()", "octets.decode('utf-8', how)", "str(3)", "charsets.decode(octets, label)",
-     "import html.entities", "text.encode('utf-8' if utf8 else 'ascii')"],
+     "import html.entities", "import codecs\ncodecs.getincrementaldecoder('utf-8')('strict')", "text.encode('utf-8' if utf8 else 'ascii')"],
 )  # fmt: skip
 def test_the_check_itself_lets_our_own_readers_pass(text):
     assert faults(ast.parse(text)) == []

@@ -7,7 +7,7 @@ The parts, each on top of the ones before:
 - ``responses``                     the words of an answer
 - ``events``, ``notices``           what a client is told without asking
 - ``state``                         what a session has: the account's store, the open mailbox
-- ``sections``, ``addresses``, ``structure`` (``parameters``), ``decoding``, ``thread_ids``   what is in a message
+- ``sections``, ``structure`` (``parameters``), ``decoding``, ``thread_ids``   what is in a message
 - ``poison``                        messages that could not be made sense of
 - ``account``, ``metadata``, ``listing``, ``selecting``, ``fetch`` (``columns``, ``runs``, ``_rows``), ``flags``,
   ``search`` (``search_keys``, ``returning``, ``progress``, ``ordering``, ``threads``, ``forest``), ``append``

@@ -12,7 +12,7 @@ from typing import Final
 
 from relay.mail import charsets
 
-_SILENT: Final = ("script", "style", "title", "head")
+_SILENT: Final = ("script", "style", "title")
 _REFERENCE: Final = re.compile(
     r"(?:#(?:[xX](?P<hex>[0-9A-Fa-f]{1,8})(?![0-9A-Fa-f])|(?P<decimal>[0-9]{1,8})(?![0-9]))|(?P<name>[A-Za-z][A-Za-z0-9]{1,31}))"
     r"(?P<end>;?)",

@@ -120,8 +120,8 @@ def require_maildir(folder: Path) -> None:
 
 
 def is_mailbox(folder: str) -> bool:
-    """Whether it is the folder of a mailbox and no link to one; also when it may not be looked into: then it is one that
-    cannot be read."""
+    """Whether it is the folder of a mailbox and no link to one; also when it may not be looked into, since then it is
+    one that cannot be read."""
     try:
         if stat.S_ISLNK(os.lstat(folder).st_mode):
             return False

@@ -97,8 +97,9 @@ def test_references_are_resolved_as_the_standard_library_does(text):
     ("source", "text"),
     [
         ("<p>a<b>b</b></p>", " a b  "), ("<style>x</style>y", " y"), ("<script>if (a < b)</script >z", " z"),
-        ("<head><title>x</title></head>y", " y"), ("<!-- a > b -->c", " c"), ("a<script", "a "), ("a<b", "a "),
-        ("<header>x</header>", " x "), ("&lt;p&gt;&#x41;&#128;&#0;&#xD800;", "<p>A€\ufffd\ufffd"), ("&" * 5, "&&&&&"),
+        ("<head><title>x</title></head>y", "   y"), ("<!-- a > b -->c", " c"), ("a<script", "a "), ("a<b", "a "),
+        ("<header>x</header>", " x "), ("<head><body>y", "  y"),
+        ("&lt;p&gt;&#x41;&#128;&#0;&#xD800;", "<p>A€\ufffd\ufffd"), ("&" * 5, "&&&&&"),
         ("&#" + "9" * 5000 + ";", "&#" + "9" * 5000 + ";"), ("İ<b>x", "İ x"),
     ],
 )  # fmt: skip
