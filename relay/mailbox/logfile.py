@@ -10,7 +10,6 @@ Not here: what records mean (relay/mailbox/picture.py), their octets (relay/mail
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ from relay.mailbox import _disk, uidlog
 from relay.mailbox.maildir import sync_directory
 from relay.mailbox.uidlog import Head, Parsed, Record
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.locks import Patience, lock
 
 NAME: Final = "relay-uids"
 
@@ -41,13 +41,21 @@ class LogFile:
 
     def lock(self) -> bool:
         """Waits for the lock and takes it; whether this is another file than before. Made when it is not there
-        (then it is empty); Refused NONEXISTENT when the folder is not."""
+        (then it is empty); Refused NONEXISTENT when the folder is not. OSError ETIMEDOUT when somebody holds it for
+        too long; JobStopped."""
+        patience: Patience | None = None
         is_other = self._descriptor < 0
         while True:
             if self._descriptor < 0:
                 self._open()
                 is_other = True
-            if _disk.lock(self._descriptor, self._name):
+            try:
+                is_current = _disk.lock(self._descriptor, self._name)
+            except BlockingIOError:
+                patience = patience or Patience()
+                patience.wait()
+                continue
+            if is_current:
                 if is_other:
                     self.end, self.last, self.damaged = 0, b"", 0
                 return is_other
@@ -118,7 +126,7 @@ class LogFile:
         beside = self.path.with_suffix(".tmp")
         descriptor = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
             octets = uidlog.encode_all(records)
             _write(descriptor, octets, 0)
             os.fdatasync(descriptor)

@@ -11,7 +11,6 @@ Several threads and processes may use it: each call holds a lock on the file whi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox.scripts import FOLDER
+from relay.net.locks import lock
 
 LIMIT: Final = 10_000
 _SLACK: Final = 1_000
@@ -90,7 +90,7 @@ class Memory:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                lock(descriptor)
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(descriptor), os.stat(self._path)):
                         yield descriptor
