@@ -26,6 +26,7 @@ from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import SEEN, How, Refusal, Refused
+from relay.net import stopping
 
 PIECE: Final = 65536
 TOGETHER: Final = 262_144
@@ -80,11 +81,13 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     has_gone = False
     sees = any(item.sees for item in wanted.items) and not view.is_read_only
     for run in _runs(view, chosen, wanted):
+        stopping.check()
         seen = _see(view, run) if sees else frozenset[int]()
         for known in _known(state, run, wanted) if not seen else run:
             if isinstance(known, bytes):
                 yield known
                 continue
+            stopping.check()
             try:
                 yield from _message(state, known, wanted, is_seen=view.uids[known] in seen)
             except Refused as fault:

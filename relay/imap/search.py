@@ -18,6 +18,7 @@ from relay.imap.returning import Returns, esearch, numbers, returns
 from relay.imap.search_keys import Key, Message, Parsing, keys
 from relay.imap.state import State
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net import stopping
 
 Running = Generator[bytes, None, Done | None]
 
@@ -108,6 +109,7 @@ def _matching(
     progress = Progress(state, tag, len(view))
     count = 0
     for done, index in enumerate(reversed(range(len(view))) if is_from_end else range(len(view))):
+        stopping.check()
         try:
             if wanted.test(Message(view, index)):
                 take(index)

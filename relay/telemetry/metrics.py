@@ -77,9 +77,11 @@ READERS: Final = ("imap", "pop3", "managesieve")
 READER_REFUSALS: Final = _words("limit client_limit draining")
 READER_CLOSED: Final = _words(
     "logout peer_closed peer_reset idle_timeout peer_stalled limit too_many_errors refused mixup tls_failed drained",
-    "unselected internal",
+    "unselected job_timeout internal",
 )
 """Why a reader's session ended."""
+STOPPED_JOBS: Final = _words("deadline gone")
+"""Why work of a store thread was stopped: it took too long, or nobody waited for it any more."""
 SMTP_MIXUPS: Final = _words("http tls plain imap pop3 managesieve")
 READER_MIXUPS: Final = _words("http tls plain smtp imap pop3 managesieve")
 """What clients at a wrong port spoke."""
@@ -186,6 +188,20 @@ _READERS = (
     counter("relay_reader_written_bytes_total", "Octets written to clients, without TLS.", _reader),
     counter("relay_reader_mixups_total", "Connections that spoke another protocol to an IMAP, POP3 or ManageSieve "
             "listener; plain: without TLS where it begins with TLS.", Label("protocol", READER_MIXUPS)),
+)  # fmt: skip
+
+_THREADS = (
+    gauge("relay_store_threads", "Threads of mailbox and delivery workers that are at work in the store: busy, or lost "
+          "because what they do does not come to an end in time; those have been replaced, as far as may be.",
+          Label("state", ("busy", "lost"))),
+    gauge("relay_store_waiting_jobs", "Work that waits for a store thread."),
+    gauge("relay_store_oldest_job_seconds", "How long the oldest work in a store thread has been going on, lost "
+          "threads included.", merge=MAX, scale=MICROSECONDS),
+    gauge("relay_store_stuck_seconds", "How long all store threads of a worker have been taken without one coming "
+          "back; readiness is red above 10 s.", merge=MAX, scale=MICROSECONDS),
+    counter("relay_store_stopped_jobs_total", "Work in store threads that was told to stop, or never begun: it took "
+            "longer than it may (deadline), or its client had gone.", Label("cause", STOPPED_JOBS)),
+    counter("relay_store_lost_threads_total", "Store threads that were given up because their work did not stop."),
 )  # fmt: skip
 
 _MAILBOXES = (
@@ -314,7 +330,7 @@ _PROCESSES = (
 )  # fmt: skip
 
 TABLE: Final[tuple[Metric, ...]] = (
-    _SMTP + _READERS + _MAILBOXES + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+    _SMTP + _READERS + _THREADS + _MAILBOXES + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 )
 
 # ---- where the cells are --------------------------------------------------------------------------------------------

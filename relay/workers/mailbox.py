@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from relay import imap, pop3
@@ -20,8 +21,9 @@ from relay.mailbox.maildir import folder_of
 from relay.mailbox.ports import Store
 from relay.mailbox.store import Stores
 from relay.mailbox.watch import FolderWatcher
-from relay.net.dialogue import Listening
+from relay.net.dialogue import Dialogue
 from relay.net.gate import TICK_SECONDS, Gate
+from relay.net.listening import Listening
 from relay.net.machine import Machine
 from relay.workers import census, managesieve, parts, upkeep
 from relay.workers.ports import directions
@@ -141,7 +143,7 @@ async def main(worker: Worker) -> None:
             tls=None if listener.tls == "none" else tls,
             is_implicit=listener.tls == "implicit",
         )
-        await worker.listen(listener.name, listening.factory)
+        await worker.listen(listener.name, partial(Dialogue, listening))
     worker.ready()
     await worker.draining.wait()
     try:

@@ -12,6 +12,7 @@ Not here: the words of the command line (relay/cli), what an operation does (rel
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ from relay.workers.settle import Settler
 
 OPERATIONS: Final = ("list", "show", "retry", "hold", "release", "remove")
 PORTION: Final = 100
+PATIENCE: Final = 60.0
+"""Seconds that a command line may take to read more; one that was stopped with ^Z must not be waited for."""
 
 
 class QueueControl:
@@ -72,9 +75,7 @@ class QueueControl:
         for number, entry in enumerate(self._select(selection)):
             if number % PORTION == PORTION - 1:
                 await asyncio.sleep(0)
-                while not link.is_writable and link.is_connected:  # noqa: ASYNC110 - a rare and short wait
-                    await asyncio.sleep(0.01)
-                if not link.is_connected:
+                if not await _may_write(link):
                     return count
             count += self._one(link, operation, entry, domain)
         self._journaling.flush()
@@ -129,6 +130,17 @@ class QueueControl:
         outcome = discarded("removed by an operator", "queue")
         self._settler.ended(Settled(entry, journal, None, (outcome,) * count, journal[0][4]))
         return True
+
+
+async def _may_write(link: FrameProtocol) -> bool:
+    """Waits until there is room for more; False when there is nobody any more, or nobody who reads."""
+    until = time.monotonic() + PATIENCE
+    while not link.is_writable and link.is_connected:  # a rare and short wait
+        if time.monotonic() > until:
+            link.close()
+            return False
+        await asyncio.sleep(0.01)
+    return link.is_connected
 
 
 def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:
