@@ -17,7 +17,9 @@ Not here: running a script (relay/sieve), storing (local.py), spooling (relay/wo
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -32,6 +34,7 @@ from relay.mailbox.root import Root
 from relay.mailbox.scripts import ACTIVE, FOLDER, file_name
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.stopping import JobStopped
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
 from relay.sieve.actions import FileInto, Keep
@@ -148,7 +151,7 @@ class Filters:
             return self._broken(folder, incoming, now, str(fault))
         except PermissionError:
             return self._broken(folder, incoming, now, "the account's files cannot be read")
-        except OSError:
+        except (OSError, JobStopped):
             raise
         except Exception as fault:  # noqa: BLE001 - a mistake of ours must not hold up mail: it is kept
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
@@ -170,7 +173,7 @@ class Filters:
                 return script
         compiled: Script | ScriptError
         try:
-            compiled = compile_script(Path(path).read_bytes())
+            compiled = compile_script(_regular(path))
         except ScriptError as fault:
             compiled = fault
         with self._lock:
@@ -366,6 +369,16 @@ class _Planning:
 
     def _answer(self, kind: str, key: str, content: bytes, seconds: int) -> None:
         self._plan.outgoing.append(Outgoing(kind, key, b"", self._incoming.reverse_path, content, True, seconds))
+
+
+def _regular(path: str) -> bytes:
+    """The octets of a file that is one: to open a FIFO would wait for whoever writes into it. PermissionError for
+    anything else that has its name, as if it could not be read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise PermissionError(errno.EACCES, "not a regular file", path)
+        return file.read()
 
 
 def _may_run(wanted: frozenset[bytes], incoming: Incoming) -> bool:

@@ -20,6 +20,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from relay.delivery.batch import Batch
 from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
 from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
@@ -27,6 +28,7 @@ from relay.mailbox.maildir import Message, deliver, folder_of
 from relay.mailbox.memory import Memory
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.stopping import DEADLINE, JobStopped
 
 if TYPE_CHECKING:
     from relay.delivery._delivery import Delivery
@@ -48,6 +50,14 @@ class LocalJob(NamedTuple):
     """What a script wants, when its new messages are spooled already."""
 
 
+class Suspect(NamedTuple):
+    """The job counts against its message: a second time, and the message is set aside."""
+
+    cause: str
+    """One of ``SET_ASIDE`` of relay/telemetry/metrics.py."""
+    outcome: Outcome
+
+
 class Sending(NamedTuple):
     """New messages to spool before the job goes on with its plan."""
 
@@ -56,16 +66,32 @@ class Sending(NamedTuple):
 
 
 def deliver_local(
-    mail_dir: Path, jobs: list[LocalJob], room: Room | None = None, now: float = 0.0, filters: Filters | None = None
-) -> list[Outcome | Sending]:
+    mail_dir: Path,
+    jobs: list[LocalJob],
+    room: Room | None = None,
+    now: float = 0.0,
+    filters: Filters | None = None,
+    batch: Batch | None = None,
+) -> list[Outcome | Sending | Suspect]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
 
     ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings and for scripts, which
-    ``filters`` knows.
+    ``filters`` knows. ``batch`` is how the caller follows it, and takes back jobs while nothing is written: the result
+    is then that of the one job that was not taken back. JobStopped when that one was, too.
 
-    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone.
+    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone, and so
+    does any other fault: it makes its job a ``Suspect``.
     """
-    works = [_prepared(mail_dir, job, filters, room, now) for job in jobs]
+    batch = batch or Batch()
+    works: list[_Work | Outcome | Sending | Suspect] = []
+    for number, job in enumerate(jobs):
+        if not batch.begins(number):
+            break
+        works.append(_prepared_or_not(mail_dir, job, filters, room, now))
+    if not batch.writes():
+        raise JobStopped(DEADLINE)
+    if batch.is_split:
+        works, jobs = works[-1:], [jobs[batch.at]]
     results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
     done = [
         _outcome(work, [next(results) for _ in work.messages], now) if isinstance(work, _Work) else work
@@ -76,22 +102,32 @@ def deliver_local(
     return done
 
 
-class _Kept(NamedTuple):
-    """A copy that was stored already: one with keywords goes through the store, which knows their letters."""
+class _Keywords(NamedTuple):
+    """A copy that has keywords: it goes through the store, which knows their letters."""
 
-    result: str | OSError
-
-
-def _written(messages: list[Message | _Kept]) -> list[str | OSError]:
-    """Stores what is not stored yet, in one batch."""
-    results = iter(deliver([each for each in messages if isinstance(each, Message)]))
-    return [each.result if isinstance(each, _Kept) else next(results) for each in messages]
+    job: LocalJob
+    account: Path
+    placement: Placement
 
 
-def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept | None:
-    """Stores a copy that has keywords; None when it has none, or the store does not take them."""
-    if all(flag in _LETTERS for flag in placement.flags):
-        return None
+def _written(messages: list[Message | _Keywords]) -> list[str | OSError]:
+    """Stores all of them, those without keywords in one batch."""
+    kept = [_with_keywords(each) if isinstance(each, _Keywords) else each for each in messages]
+    results = iter(deliver([each for each in kept if isinstance(each, Message)]))
+    return [next(results) if isinstance(each, Message) else each for each in kept]
+
+
+def _with_keywords(copy: _Keywords) -> str | OSError | Message:
+    """Stores a copy that has keywords; a message without them when the store does not take them."""
+    try:
+        return _through_store(*copy) or _message(copy.job, copy.placement)
+    except OSError as fault:
+        return fault
+    except Exception as fault:  # noqa: BLE001 - the others of the batch must not be lost with it
+        return OSError(errno.EIO, type(fault).__name__)
+
+
+def _through_store(job: LocalJob, account: Path, placement: Placement) -> str | OSError | None:
     incoming = _incoming(job)
     content = _trace(job) + (edited(incoming, placement.header) if placement.header is not None else whole(incoming))
     try:
@@ -104,13 +140,13 @@ def _with_keywords(job: LocalJob, account: Path, placement: Placement) -> _Kept 
             appending.abort()
             raise
     except Refused as refused:
-        return _Kept(OSError(errno.EDQUOT, "over quota")) if refused.why is Refusal.OVER_QUOTA else None
-    except OSError as fault:
-        return _Kept(fault)
-    return _Kept(f"UID {appended.uids[0]}")
+        return OSError(errno.EDQUOT, "over quota") if refused.why is Refusal.OVER_QUOTA else None
+    return f"UID {appended.uids[0]}"
 
 
-def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending], room: Room, now: float) -> None:
+def _warn(
+    mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending | Suspect], room: Room, now: float
+) -> None:
     """Tells owners whose mailbox is nearly full; the messages are delivered whatever becomes of that."""
     delivered = {
         job.mailbox
@@ -118,8 +154,8 @@ def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending
         if isinstance(outcome, Outcome) and outcome.kind == DELIVERED
     }
     for mailbox in delivered:
-        with contextlib.suppress(OSError):
-            room.warn(folder_of(mail_dir, mailbox), _shown(mailbox), now)
+        with contextlib.suppress(OSError, JobStopped):
+            room.warn(folder_of(mail_dir, mailbox), shown(mailbox), now)
 
 
 class _Work(NamedTuple):
@@ -129,10 +165,28 @@ class _Work(NamedTuple):
     plan: Plan | None
     placements: list[Placement]
     """Those that no earlier attempt has made."""
-    messages: list[Message | _Kept]
+    messages: list[Message | _Keywords]
     """One for each, and perhaps a notice."""
     memory: Memory | None
     """That of the account, when there is a plan."""
+
+
+def _prepared_or_not(
+    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float
+) -> _Work | Outcome | Sending | Suspect:
+    try:
+        return _prepared(mail_dir, job, filters, room, now)
+    except JobStopped:
+        return hung(job)
+    except Exception as fault:  # noqa: BLE001 - one message must not take the others of its batch with it
+        text = f"the delivery into the mailbox failed: {type(fault).__name__}"
+        return Suspect("failed", deferred("4.3.0", text, "store", next_hop=shown(job.mailbox)))
+
+
+def hung(job: LocalJob) -> Suspect:
+    """What becomes of a job that was stopped, or given up, because it took too long."""
+    text = "the delivery into the mailbox did not come to an end"
+    return Suspect("hung", deferred("4.3.0", text, "store", next_hop=shown(job.mailbox)))
 
 
 def _prepared(
@@ -141,14 +195,14 @@ def _prepared(
     try:
         folder = folder_of(mail_dir, job.mailbox)
     except ValueError:
-        return failed("5.1.3", "the address cannot name a mailbox here", "store", next_hop=_shown(job.mailbox))
+        return failed("5.1.3", "the address cannot name a mailbox here", "store", next_hop=shown(job.mailbox))
     plan = job.plan
     try:
         if plan is None and filters is not None:
             plan = filters.plan(folder, _incoming(job), now)
         if room is not None and (plan is None or plan.placements):
             targets = [folder] if plan is None else [each.folder for each in plan.placements]
-            refusal = room.refusal(folder, targets, job.delivery.size, _shown(job.mailbox))
+            refusal = room.refusal(folder, targets, job.delivery.size, shown(job.mailbox))
             if refusal is not None:
                 return refusal
         if plan is not None and plan.outgoing and job.plan is None:
@@ -157,7 +211,10 @@ def _prepared(
             return _Work(job, None, [], [_message(job, Placement(folder, (), None, "INBOX"))], None)
         memory = Memory(folder)
         placements = _left(job, plan, memory, now)
-        messages = [_with_keywords(job, folder, each) or _message(job, each) for each in placements]
+        messages: list[Message | _Keywords] = [
+            _message(job, each) if all(flag in _LETTERS for flag in each.flags) else _Keywords(job, folder, each)
+            for each in placements
+        ]
     except OSError as fault:
         return _fault_outcome(job, fault)
     if plan.notice is not None:
@@ -197,9 +254,19 @@ def _trace(job: LocalJob) -> bytes:
 
 
 def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
+    try:
+        return _told_outcome(work, results, now)
+    except Exception as fault:  # noqa: BLE001 - see _prepared_or_not; what is stored is delivered all the same
+        mailbox = shown(work.job.mailbox)
+        if any(isinstance(result, OSError) for result in results):
+            return deferred("4.3.0", f"internal error: {type(fault).__name__}", "store", next_hop=mailbox)
+        return Outcome(DELIVERED, 0, "2.0.0", f"stored; internal error: {type(fault).__name__}", "store", mailbox)
+
+
+def _told_outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
     """Texts go to the sender in a DSN: no path of ours is in them."""
     job, plan = work.job, work.plan
-    mailbox = _shown(job.mailbox)
+    mailbox = shown(job.mailbox)
     faults = [result for result in results if isinstance(result, OSError)]
     if plan is None:
         if faults:
@@ -207,9 +274,10 @@ def _outcome(work: _Work, results: list[str | OSError], now: float) -> Outcome:
         return Outcome(DELIVERED, 0, "2.0.0", f"stored as {results[0]}", "store", mailbox)
     try:
         _remember(work, results, now)
-    except OSError as fault:
+    except (OSError, JobStopped) as fault:
         # The message is stored: to try again would store it twice.
-        plan.notes.append(f"not remembered: {os.strerror(fault.errno or 0)}")
+        cause = os.strerror(fault.errno or 0) if isinstance(fault, OSError) else "it took too long"
+        plan.notes.append(f"not remembered: {cause}")
     if faults:
         return _fault_outcome(job, faults[0])
     if plan.refusal is not None:
@@ -223,7 +291,7 @@ def _told(work: _Work, results: list[str | OSError]) -> str:
     plan = work.plan
     assert plan is not None
     said = [f"stored as {name} in {each.shown}" for each, name in zip(work.placements, results, strict=False)]
-    said += [f"{each.kind}: {_shown(each.recipient)}" for each in plan.outgoing]
+    said += [f"{each.kind}: {shown(each.recipient)}" for each in plan.outgoing]
     if plan.fault:
         said.append(f"the script failed: {plan.fault}")
     return "sieve: " + "; ".join([*said, *plan.notes] or ["discarded"])
@@ -245,7 +313,7 @@ def _remember(work: _Work, results: list[str | OSError], now: float) -> None:
 
 
 def _fault_outcome(job: LocalJob, fault: OSError) -> Outcome:
-    mailbox = _shown(job.mailbox)
+    mailbox = shown(job.mailbox)
     if fault.errno == errno.EDQUOT:
         return deferred("4.2.2", "the mailbox is full", "store", next_hop=mailbox)
     if fault.errno == errno.ENOSPC:
@@ -254,5 +322,6 @@ def _fault_outcome(job: LocalJob, fault: OSError) -> Outcome:
     return deferred("4.3.0", f"the mailbox cannot be written: {cause}", "store", next_hop=mailbox)
 
 
-def _shown(mailbox: bytes) -> str:
+def shown(mailbox: bytes) -> str:
+    """A mailbox as text."""
     return mailbox.decode("utf-8", "backslashreplace")

@@ -82,6 +82,9 @@ READER_CLOSED: Final = _words(
 """Why a reader's session ended."""
 STOPPED_JOBS: Final = _words("deadline gone")
 """Why work of a store thread was stopped: it took too long, or nobody waited for it any more."""
+SET_ASIDE: Final = _words("hung failed died")
+"""Why a local delivery counts against its message: it did not end in time, it failed in a way that nobody expected, or
+the worker died while it was at it."""
 SMTP_MIXUPS: Final = _words("http tls plain imap pop3 managesieve")
 READER_MIXUPS: Final = _words("http tls plain smtp imap pop3 managesieve")
 """What clients at a wrong port spoke."""
@@ -295,6 +298,11 @@ _DELIVERY = (
     counter("relay_delivery_mailbox_messages_total", "Messages published in mailboxes."),
     histogram("relay_delivery_mailbox_seconds", "Time to write, sync and publish one message in a mailbox.", _SYNC,
               scale=MICROSECONDS),
+    counter("relay_delivery_suspects_total", "Local deliveries that count against their message, by cause: hung (not "
+            "done within delivery.local_timeout), failed (in a way that nobody expected), died (the worker died while "
+            "it was at it).", Label("cause", SET_ASIDE)),
+    counter("relay_delivery_set_aside_total", "Messages set aside (held) because their local delivery hung, failed or "
+            "took the worker with it for the second time."),
     counter("relay_dns_queries_total", "Questions asked of a resolver, by result.",
             Label("result", ("found", "empty", "not_found", "failed"))),
     counter("relay_dns_cache_hits_total", "Questions answered from the cache."),
