@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from relay.config.sieve import SieveSettings
 from relay.delivery._delivery import Delivery
 from relay.delivery.batch import Batch
 from relay.delivery.filtering import Filters, Placement, Plan
 from relay.delivery.local import LocalJob, Suspect, deliver_local
 from relay.mail.outcome import DEFERRED, DELIVERED, Outcome
 from relay.mailbox import maildir
-from relay.net.stopping import JobStopped
+from relay.net import stopping
+from relay.net.stopping import JobStopped, Mark
 
 
 def job(name: str) -> LocalJob:
@@ -66,6 +69,42 @@ def test_a_job_that_was_stopped_hangs_and_the_next_one_is_not_stopped_for_it(tmp
     found = delivered(tmp_path, "abc", b=raising(JobStopped("deadline")))
     assert [getattr(each, "cause", "") for each in found] == ["", "hung", ""]
     assert stored(tmp_path) == "ac"
+
+
+def test_a_script_looks_whether_its_time_is_over(tmp_path):
+    """With every unit of its budget; the message is then not kept, as with a script that is wrong, but tried again."""
+    folder = tmp_path / "example.org" / "b" / "sieve"
+    folder.mkdir(parents=True)
+    (folder / "active").write_text('if header :contains "subject" "x" { discard; }')
+    settings = SieveSettings()
+    filters = Filters(settings, hostname="mx", delimiter="+", global_dir=tmp_path, lifetime=60.0)
+    mark = Mark()
+    real = stopping.renew
+
+    def late(now: float) -> None:
+        real(now)
+        mark.cause = "deadline"
+
+    stopping.enter(mark)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(stopping, "renew", late)
+            found = deliver_local(tmp_path, [job("b")], None, 1.0, filters)
+    finally:
+        stopping.enter(Mark())
+    assert [getattr(each, "cause", "") for each in found] == ["hung"]
+    assert stored(tmp_path) == ""
+
+
+def test_a_script_that_is_no_regular_file_is_not_waited_for(tmp_path):
+    folder = tmp_path / "example.org" / "b" / "sieve"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "active")
+    filters = Filters(SieveSettings(), hostname="mx", delimiter="+", global_dir=tmp_path, lifetime=60.0)
+    (found,) = deliver_local(tmp_path, [job("b")], None, 1.0, filters)
+    assert isinstance(found, Outcome)
+    assert found.kind == DELIVERED
+    assert "cannot be read" in found.text
 
 
 @pytest.mark.parametrize("step", ["write", "sync", "publish"])
