@@ -288,7 +288,7 @@ cdef int _read(const char* path, Py_ssize_t limit, char** octets, Py_ssize_t* si
 
 
 cdef int _lock(int descriptor) noexcept nogil:
-    """Without waiting: EWOULDBLOCK when somebody else has it."""
+    # Without waiting: EWOULDBLOCK when somebody else has it.
     cdef int failed = flock(descriptor, LOCK_EX | LOCK_NB)
     while failed and errno.errno == errno.EINTR:
         failed = flock(descriptor, LOCK_EX | LOCK_NB)

@@ -23,7 +23,7 @@ class World:
         self.row = memoryview(bytearray(8 * metrics.ROW_CELLS)).cast("Q")
         self.lost: list[Any] = []
         self.threads = Threads(
-            asyncio.get_running_loop(), size, share=share, name="store", meter=Meter(self.row),
+            asyncio.get_running_loop(), size, share=share, name=f"store-{id(self)}", meter=Meter(self.row),
             on_lost=lambda key, _seconds: self.lost.append(key),
         )  # fmt: skip
         self.ended: list[tuple[str, Any]] = []
@@ -37,6 +37,10 @@ class World:
             self.ended.append((name, f"{type(fault).__name__} {fault}" if fault else result))
 
         return self.threads.submit(key, run, done, timeout=timeout, stuck=lambda: self.stuck.append(name), waits=waits)
+
+    def alive(self) -> int:
+        """Threads of these, without those that tests before have left."""
+        return sum(thread.name.startswith(f"store-{id(self)}_") for thread in threading.enumerate())
 
     def hang(self) -> str:
         self.begun += 1
@@ -154,14 +158,13 @@ def test_a_job_that_does_not_look_is_given_up_and_a_fresh_thread_takes_over() ->
 def test_threads_are_bounded_however_many_hang_and_the_page_says_so() -> None:
     async def scenario() -> None:
         world = World(size=2, share=2)
-        before = threading.active_count()
         for number in range(10):
             world.submit(f"hung{number}", world.hang, key=str(number), timeout=5.0, waits=True)
         now = time.monotonic()
         for seconds in range(0, 60, 3):
             await world.until(lambda: world.begun == min(4, 2 + 2 * (len(world.stuck) > 0)))
             world.threads.turn(now + seconds)
-        assert threading.active_count() - before == 4
+        assert world.alive() == 4
         assert world.cell("relay_store_threads", "busy") == 2
         assert world.cell("relay_store_threads", "lost") == 2
         assert world.cell("relay_store_waiting_jobs") == 6
@@ -172,7 +175,7 @@ def test_threads_are_bounded_however_many_hang_and_the_page_says_so() -> None:
         await world.until(lambda: len(world.ended) == 10)
         world.threads.turn(now + 61)
         assert world.cell("relay_store_stuck_seconds") == 0
-        await world.until(lambda: threading.active_count() - before == 2)
+        await world.until(lambda: world.alive() == 2)
         world.threads.close()
 
     run(scenario)
