@@ -65,7 +65,7 @@ def codec_of(node: ast.Call) -> ast.expr | None:
     return None
 
 
-OURS = ("charsets", "charset", "encoded_words", "transfer", "idna", "self", "lexer", "uidlog")
+OURS = ("charsets", "charset", "decoder", "encoded_words", "transfer", "idna", "self", "lexer", "uidlog")
 """Modules and objects with a ``decode`` that names no codec."""
 
 
@@ -111,7 +111,8 @@ def test_the_check_itself_finds_them(text):
 @pytest.mark.parametrize(
     "text",
     ["octets.decode()", "octets.decode('utf-8', how)", "str(3)", "charsets.decode(octets, label)",
-     "import html.entities", "import codecs\ncodecs.getincrementaldecoder('utf-8')('strict')", "text.encode('utf-8' if utf8 else 'ascii')"],
+     "import html.entities",
+     "import codecs\ncodecs.getincrementaldecoder('utf-8')('strict')", "text.encode('utf-8' if utf8 else 'ascii')"],
 )  # fmt: skip
 def test_the_check_itself_lets_our_own_readers_pass(text):
     assert faults(ast.parse(text)) == []

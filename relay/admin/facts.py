@@ -34,6 +34,8 @@ class Facts(NamedTuple):
     sync_failed_workers: int = 0
     free_bytes: int = 0
     free_inodes: int = 0
+    stuck: tuple[tuple[str, float], ...] = ()
+    """Ready workers all of whose store threads are taken, and for how many seconds none has come back."""
 
 
 class Listening(NamedTuple):
@@ -70,6 +72,11 @@ def look(page: CountersPage, monotonic_us: Callable[[], int] = lambda: time.mono
         sync_failed_workers=page.total(_SYNC_FAILED),
         free_bytes=page.largest(_FREE_BYTES),
         free_inodes=page.largest(_FREE_INODES),
+        stuck=tuple(
+            (f"{process.role}-{process.slot}", page.row(process.row)[_STUCK] / 1_000_000)
+            for process in page.processes()
+            if process.state == "ready" and page.row(process.row)[_STUCK]
+        ),
     )
 
 
@@ -97,6 +104,7 @@ _DISK_LOW: Final = index("relay_spool_refusing_workers", "disk_low")
 _SYNC_FAILED: Final = index("relay_spool_refusing_workers", "sync_failed")
 _FREE_BYTES: Final = index("relay_spool_free_bytes")
 _FREE_INODES: Final = index("relay_spool_free_inodes")
+_STUCK: Final = index("relay_store_stuck_seconds")
 _STATES: Final = _cells("relay_queue_entries", ("incoming", "active", "deferred", "hold"))
 _AGES: Final = _cells("relay_queue_age_entries", metrics.AGES)
 _GROUPS: Final = _cells("relay_queue_groups", ("running", "waiting", "suspended"))

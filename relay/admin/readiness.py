@@ -16,6 +16,9 @@ from relay.config.units import show_size
 
 NEEDED: Final = ("smtp", "delivery")
 """Roles without which mail is not taken in or not carried on."""
+STUCK_SECONDS: Final = 10.0
+"""All store threads of a worker taken for so long, without one coming back: nobody can log in, or nothing is delivered
+to mailboxes, until threads come back or are replaced."""
 SUPERVISOR_BEATS: Final = 4
 """The supervisor is dead or stuck after so many times the beat timeout; it has other things to wait for, too."""
 
@@ -24,7 +27,7 @@ class Reason(NamedTuple):
     """Why not."""
 
     code: str
-    """For programs: draining, no_worker, crash_loop, disk_low, sync_failed, supervisor_hung."""
+    """For programs: draining, no_worker, crash_loop, disk_low, sync_failed, store_threads, supervisor_hung."""
     text: str
     """For people."""
 
@@ -56,6 +59,11 @@ def not_ready(facts: Facts, beat_timeout: float, spool: SpoolSettings) -> tuple[
                 f"writing to the spool fails; {_count(facts.sync_failed_workers, 'worker')} refusing new mail",
             )
         )
+    reasons += [
+        Reason("store_threads", f"all store threads of {worker} are taken, and none has come back for {seconds:.0f} s")
+        for worker, seconds in facts.stuck
+        if seconds > STUCK_SECONDS
+    ]
     return tuple(reasons)
 
 

@@ -12,7 +12,6 @@ Not here: the login itself (authenticator.py), and which addresses are local (re
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import secrets
 import unicodedata
@@ -43,6 +42,7 @@ from relay.auth.plain import LONGEST_PASSWORD
 from relay.config.auth import AuthSettings
 from relay.config.kinds import Mail
 from relay.config.model import Config
+from relay.net import locks
 
 MOST_APP_PASSWORDS: Final = 50
 """Of one account."""
@@ -240,7 +240,7 @@ class AccountFile:
         except OSError as fault:
             raise AccountError(f"cannot change {self._path}: {fault.strerror}") from fault
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _wait_for(lock, self._path)
             self._take_over_owner(lock)
             yield _read(self._path)
         finally:
@@ -334,3 +334,10 @@ def _sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _wait_for(lock: int, path: Path) -> None:
+    try:
+        locks.lock(lock)
+    except OSError as fault:
+        raise AccountError(f"cannot change {path}: {fault.strerror}") from fault

@@ -29,6 +29,13 @@ class DeliverySettings:
     data_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to DATA.", default="2m")
     content_timeout: float = setting(Duration("100ms", "1h"), "Wait until more content can be written.", default="3m")
     reply_timeout: float = setting(Duration("100ms", "1h"), "Wait for the reply to the final dot.", default="10m")
+    local_timeout: float = setting(
+        Duration("1s", "1h"),
+        "How long the script of one account may take with one message, and what else is done before the message is "
+        "written. A delivery that takes longer is given up and tried again later; after the second time the message is "
+        "held (relay queue release).",
+        default="30s",
+    )
     chunking: bool = setting(
         Flag(),
         "Send several messages at once (CHUNKING) to next hops that offer it; off: always DATA.",

@@ -50,3 +50,16 @@ class ReaderSettings:
         default=True,
     )
     threads: int = setting(Whole(1, 256), "Threads in each mailbox worker that wait for the disk.", default=8)
+    threads_per_account: int = setting(
+        Whole(1, 256),
+        "How many of them work for one account at the same time, or, before a login, for one client's network; more "
+        "wait their turn, and accounts take turns. Lost threads (see job_timeout) count.",
+        default=4,
+    )
+    job_timeout: float = setting(
+        Duration("1s", "1h"),
+        "How long one piece of work for a session (a look into the store, a part of an answer; a second of a long "
+        "SEARCH) may take, its wait for a thread included. Then it is stopped and the client is told; one that cannot "
+        "be stopped is given up, and another thread takes the place of its own.",
+        default="1m",
+    )

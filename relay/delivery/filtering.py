@@ -28,6 +28,7 @@ from typing import Final, NamedTuple
 
 from relay.config.sieve import SieveSettings
 from relay.delivery.default_script import DefaultBrokenError, DefaultScript
+from relay.delivery.incoming import Incoming, edited, view_of
 from relay.mail.address import base_address
 from relay.mailbox import names, spelling
 from relay.mailbox.files import is_lasting, read_file
@@ -37,6 +38,7 @@ from relay.mailbox.scripts import FOLDER, active_path, file_name
 from relay.mailbox.store import FolderStore
 from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.stopping import JobStopped
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, answers, compile_script
 from relay.sieve import evaluate as run_script
 from relay.sieve.actions import FileInto, Keep
@@ -98,22 +100,6 @@ class Plan:
     """What became of actions that were not done as the script has them."""
 
 
-class Incoming(NamedTuple):
-    """The message as a filter sees it."""
-
-    queue_id: str
-    reverse_path: bytes
-    recipient: bytes
-    """As it stands in the envelope."""
-    mailbox: bytes
-    """The account."""
-    size: int
-    head: bytes | memoryview
-    """The content, or its beginning."""
-    path: str | None
-    """The file with the rest."""
-
-
 class Filters:
     """The scripts of all accounts of one worker. May be used by several threads at once; blocking."""
 
@@ -164,6 +150,8 @@ class Filters:
         except OSError as fault:
             self._require_lasting(folder, fault)
             return self._broken(folder, incoming, now, "the account's files cannot be read")
+        except JobStopped:
+            raise
         except Exception as fault:  # noqa: BLE001 - a mistake of ours must not hold up mail: it is kept
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
 
@@ -397,34 +385,6 @@ def _may_run(wanted: frozenset[bytes], incoming: Incoming) -> bool:
     if incoming.path is not None:
         return True
     return may_run(wanted, bytes(incoming.head))
-
-
-def view_of(incoming: Incoming) -> MessageView:
-    """The message for a script; of a large one the file is read only when it must be."""
-    head = bytes(incoming.head)
-    if incoming.path is not None and b"\r\n\r\n" not in head:
-        return MessageView(_read(incoming, 1 << 20), incoming.size, lambda: _read(incoming, 4 << 20))
-    return MessageView(head, incoming.size, lambda: _read(incoming, 4 << 20))
-
-
-def edited(incoming: Incoming, header: bytes) -> bytes:
-    """The whole content with another header section."""
-    content = whole(incoming)
-    body = content.find(b"\r\n\r\n")
-    return header + (content[body + 2 :] if body >= 0 else b"\r\n")
-
-
-def whole(incoming: Incoming) -> bytes:
-    """The whole content, in memory."""
-    return _read(incoming, incoming.size)
-
-
-def _read(incoming: Incoming, limit: int) -> bytes:
-    content = bytes(incoming.head)
-    if incoming.path is not None and len(content) < limit:
-        with open(incoming.path, "rb") as file:
-            content += file.read(limit - len(content))
-    return content
 
 
 def _exists(folder: Path, name: str) -> bool:

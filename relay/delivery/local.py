@@ -24,7 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relay.delivery import trace
-from relay.delivery.filtering import STORED, Filters, Incoming, Outgoing, Placement, Plan, edited, whole
+from relay.delivery.batch import Batch
+from relay.delivery.filtering import STORED, Filters, Outgoing, Placement, Plan
+from relay.delivery.incoming import Incoming, edited, whole
 from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
 from relay.mailbox.files import is_lasting
@@ -33,6 +35,7 @@ from relay.mailbox.memory import Memory
 from relay.mailbox.store import FolderStore
 from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.stopping import DEADLINE, JobStopped
 
 if TYPE_CHECKING:
     from relay.delivery._delivery import Delivery
@@ -54,6 +57,14 @@ class LocalJob(NamedTuple):
     """What a script wants, when its new messages are spooled already."""
 
 
+class Suspect(NamedTuple):
+    """The job counts against its message: a second time, and the message is set aside."""
+
+    cause: str
+    """One of ``SET_ASIDE`` of relay/telemetry/metrics.py."""
+    outcome: Outcome
+
+
 class Sending(NamedTuple):
     """New messages to spool before the job goes on with its plan."""
 
@@ -67,18 +78,28 @@ def deliver_local(
     room: Room | None = None,
     now: float = 0.0,
     filters: Filters | None = None,
+    batch: Batch | None = None,
     troubles: Troubles = SILENT,
-) -> list[Outcome | Sending]:
+) -> list[Outcome | Sending | Suspect]:
     """Delivers ``jobs`` and returns one outcome for each, in order. Blocking: call it in a thread.
 
     ``room`` knows the quota of the accounts; ``now`` (seconds since 1970) is for its warnings and for scripts, which
-    ``filters`` knows.
+    ``filters`` knows. ``batch`` is how the caller follows it, and takes back jobs while nothing is written: the result
+    is then that of the one job that was not taken back. JobStopped when that one was, too.
 
-    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone;
-    ``troubles`` is told of the file, the sender never is.
+    Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone, and
+    ``troubles`` is told of the file, the sender never is. So does any other fault: it makes its job a ``Suspect``.
     """
-    kept: dict[object, _Kept] = {}
-    works = [_prepared(mail_dir, job, filters, room, now, kept, troubles) for job in jobs]
+    batch = batch or Batch()
+    works: list[_Work | Outcome | Sending | Suspect] = []
+    for number, job in enumerate(jobs):
+        if not batch.begins(number):
+            break
+        works.append(_prepared_or_not(mail_dir, job, filters, room, now, troubles))
+    if not batch.writes():
+        raise JobStopped(DEADLINE)
+    if batch.is_split:
+        works, jobs = works[-1:], [jobs[batch.at]]
     if len(jobs) > 1:
         _join(jobs, works)
     results = iter(_written([message for work in works if isinstance(work, _Work) for message in work.messages]))
@@ -91,10 +112,12 @@ def deliver_local(
     return done
 
 
-class _Kept(NamedTuple):
-    """A copy that was stored already: one with keywords goes through the store, which knows their letters."""
+class _Keywords(NamedTuple):
+    """A copy that has keywords: it goes through the store, which knows their letters."""
 
-    result: str | OSError
+    job: LocalJob
+    account: Path
+    placement: Placement
 
 
 class _Same(NamedTuple):
@@ -104,7 +127,7 @@ class _Same(NamedTuple):
     """Where that is among all messages of the batch."""
 
 
-def _join(jobs: list[LocalJob], works: list[_Work | Outcome | Sending]) -> None:
+def _join(jobs: list[LocalJob], works: list[_Work | Outcome | Sending | Suspect]) -> None:
     """Leaves out what would be the same copy of the same content in the same mailbox once more, and a new message that
     another recipient's script sends already."""
     seen: dict[object, int] = {}
@@ -113,7 +136,7 @@ def _join(jobs: list[LocalJob], works: list[_Work | Outcome | Sending]) -> None:
         if isinstance(work, _Work):
             for number, copy in enumerate(_copies(job, work)):
                 first = seen.setdefault(copy, place + number)
-                if first != place + number and isinstance(work.messages[number], Message):
+                if first != place + number and isinstance(work.messages[number], Message | _Keywords):
                     work.messages[number] = _Same(first)
             place += len(work.messages)
     done: set[object] = {*seen}
@@ -151,25 +174,30 @@ def _copy(job: LocalJob, placement: Placement) -> object:
     return id(job.delivery), placement.folder, placement.flags, placement.header
 
 
-def _written(messages: list[Message | _Kept | _Same]) -> list[str | OSError]:
-    """Stores what is not stored yet, in one batch."""
-    results = iter(deliver([each for each in messages if isinstance(each, Message)]))
+def _written(messages: list[Message | _Keywords | _Same]) -> list[str | OSError]:
+    """Stores all of them, those without keywords in one batch."""
+    kept = [_with_keywords(each) if isinstance(each, _Keywords) else each for each in messages]
+    results = iter(deliver([each for each in kept if isinstance(each, Message)]))
     done: list[str | OSError] = []
-    for each in messages:
+    for each in kept:
         if isinstance(each, _Same):
             done.append(done[each.place])
         else:
-            done.append(each.result if isinstance(each, _Kept) else next(results))
+            done.append(next(results) if isinstance(each, Message) else each)
     return done
 
 
-def _with_keywords(job: LocalJob, account: Path, placement: Placement, kept: dict[object, _Kept]) -> _Kept | None:
-    """Stores a copy that has keywords, unless it is ``kept`` already; None when it has none, or the store does not take
-    them."""
-    if all(flag in _LETTERS for flag in placement.flags):
-        return None
-    if (known := kept.get(_copy(job, placement))) is not None:
-        return known
+def _with_keywords(copy: _Keywords) -> str | OSError | Message:
+    """Stores a copy that has keywords; a message without them when the store does not take them."""
+    try:
+        return _through_store(*copy) or _message(copy.job, copy.placement)
+    except OSError as fault:
+        return fault
+    except Exception as fault:  # noqa: BLE001 - the others of the batch must not be lost with it
+        return OSError(errno.EIO, type(fault).__name__)
+
+
+def _through_store(job: LocalJob, account: Path, placement: Placement) -> str | OSError | None:
     incoming = _incoming(job)
     if placement.header is not None:
         parts: tuple[trace.Part, ...] = (edited(incoming, trace.without(placement.header)),)
@@ -186,14 +214,13 @@ def _with_keywords(job: LocalJob, account: Path, placement: Placement, kept: dic
             appending.abort()
             raise
     except Refused as refused:
-        return _Kept(OSError(errno.EDQUOT, "over quota")) if refused.why is Refusal.OVER_QUOTA else None
-    except OSError as fault:
-        return _Kept(fault)
-    kept[_copy(job, placement)] = stored = _Kept(f"UID {appended.uids[0]}")
-    return stored
+        return OSError(errno.EDQUOT, "over quota") if refused.why is Refusal.OVER_QUOTA else None
+    return f"UID {appended.uids[0]}"
 
 
-def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending], room: Room, now: float) -> None:
+def _warn(
+    mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending | Suspect], room: Room, now: float
+) -> None:
     """Tells owners whose mailbox is nearly full; the messages are delivered whatever becomes of that."""
     delivered = {
         job.mailbox
@@ -201,8 +228,8 @@ def _warn(mail_dir: Path, jobs: list[LocalJob], outcomes: list[Outcome | Sending
         if isinstance(outcome, Outcome) and outcome.kind == DELIVERED
     }
     for mailbox in delivered:
-        with contextlib.suppress(OSError):
-            room.warn(folder_of(mail_dir, mailbox), _shown(mailbox), now)
+        with contextlib.suppress(OSError, JobStopped):
+            room.warn(folder_of(mail_dir, mailbox), shown(mailbox), now)
 
 
 class _Work(NamedTuple):
@@ -212,32 +239,44 @@ class _Work(NamedTuple):
     plan: Plan | None
     placements: list[Placement]
     """Those that no earlier attempt has made."""
-    messages: list[Message | _Kept | _Same]
+    messages: list[Message | _Keywords | _Same]
     """One for each, and perhaps a notice."""
     memory: Memory | None
     """That of the account, when there is a plan."""
 
 
+def _prepared_or_not(
+    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float, troubles: Troubles
+) -> _Work | Outcome | Sending | Suspect:
+    try:
+        return _prepared(mail_dir, job, filters, room, now, troubles)
+    except JobStopped:
+        return hung(job)
+    except Exception as fault:  # noqa: BLE001 - one message must not take the others of its batch with it
+        text = f"the delivery into the mailbox failed: {type(fault).__name__}"
+        return Suspect("failed", deferred("4.3.0", text, "store", next_hop=shown(job.mailbox)))
+
+
+def hung(job: LocalJob) -> Suspect:
+    """What becomes of a job that was stopped, or given up, because it took too long."""
+    text = "the delivery into the mailbox did not come to an end"
+    return Suspect("hung", deferred("4.3.0", text, "store", next_hop=shown(job.mailbox)))
+
+
 def _prepared(
-    mail_dir: Path,
-    job: LocalJob,
-    filters: Filters | None,
-    room: Room | None,
-    now: float,
-    kept: dict[object, _Kept],
-    troubles: Troubles,
+    mail_dir: Path, job: LocalJob, filters: Filters | None, room: Room | None, now: float, troubles: Troubles
 ) -> _Work | Outcome | Sending:
     try:
         folder = folder_of(mail_dir, job.mailbox)
     except ValueError:
-        return failed("5.1.3", "the address cannot name a mailbox here", "store", next_hop=_shown(job.mailbox))
+        return failed("5.1.3", "the address cannot name a mailbox here", "store", next_hop=shown(job.mailbox))
     plan = job.plan
     try:
         if plan is None and filters is not None:
             plan = filters.plan(folder, _incoming(job), now)
         if room is not None and (plan is None or plan.placements):
             targets = [folder] if plan is None else [each.folder for each in plan.placements]
-            refusal = room.refusal(folder, targets, job.delivery.size, _shown(job.mailbox))
+            refusal = room.refusal(folder, targets, job.delivery.size, shown(job.mailbox))
             if refusal is not None:
                 return refusal
         if plan is not None and plan.outgoing and job.plan is None:
@@ -246,8 +285,9 @@ def _prepared(
             return _Work(job, None, [], [_message(job, Placement(folder, (), None, "INBOX"))], None)
         memory = Memory(folder)
         placements = _left(job, plan, memory, now)
-        messages: list[Message | _Kept | _Same] = [
-            _with_keywords(job, folder, each, kept) or _message(job, each) for each in placements
+        messages: list[Message | _Keywords | _Same] = [
+            _message(job, each) if all(flag in _LETTERS for flag in each.flags) else _Keywords(job, folder, each)
+            for each in placements
         ]
     except OSError as fault:
         _tell(troubles, folder, fault)
@@ -297,9 +337,19 @@ def _tell(troubles: Troubles, folder: Path, fault: OSError) -> None:
 
 
 def _outcome(work: _Work, results: list[str | OSError], now: float, troubles: Troubles) -> Outcome:
+    try:
+        return _told_outcome(work, results, now, troubles)
+    except Exception as fault:  # noqa: BLE001 - see _prepared_or_not; what is stored is delivered all the same
+        mailbox = shown(work.job.mailbox)
+        if any(isinstance(result, OSError) for result in results):
+            return deferred("4.3.0", f"internal error: {type(fault).__name__}", "store", next_hop=mailbox)
+        return Outcome(DELIVERED, 0, "2.0.0", f"stored; internal error: {type(fault).__name__}", "store", mailbox)
+
+
+def _told_outcome(work: _Work, results: list[str | OSError], now: float, troubles: Troubles) -> Outcome:
     """Texts go to the sender in a DSN: no path of ours is in them."""
     job, plan = work.job, work.plan
-    mailbox = _shown(job.mailbox)
+    mailbox = shown(job.mailbox)
     faults = [result for result in results if isinstance(result, OSError)]
     for fault, message in zip(results, work.messages, strict=True):
         if isinstance(fault, OSError):
@@ -310,9 +360,10 @@ def _outcome(work: _Work, results: list[str | OSError], now: float, troubles: Tr
         return Outcome(DELIVERED, 0, "2.0.0", f"stored as {results[0]}", "store", mailbox)
     try:
         _remember(work, results, now)
-    except OSError as fault:
+    except (OSError, JobStopped) as fault:
         # The message is stored: to try again would store it twice.
-        plan.notes.append(f"not remembered: {os.strerror(fault.errno or 0)}")
+        cause = os.strerror(fault.errno or 0) if isinstance(fault, OSError) else "it took too long"
+        plan.notes.append(f"not remembered: {cause}")
     if faults:
         return _fault_outcome(job, faults[0])
     if plan.refusal is not None:
@@ -327,7 +378,7 @@ def _told(work: _Work, results: list[str | OSError]) -> str:
     plan = work.plan
     assert plan is not None
     said = [f"stored as {name} in {each.shown}" for each, name in zip(work.placements, results, strict=False)]
-    said += [f"{each.kind}: {_shown(each.recipient)}" for each in plan.outgoing]
+    said += [f"{each.kind}: {shown(each.recipient)}" for each in plan.outgoing]
     if plan.fault:
         said.append(f"the script failed: {plan.fault}")
     if plan.is_shared:
@@ -351,7 +402,7 @@ def _remember(work: _Work, results: list[str | OSError], now: float) -> None:
 
 
 def _fault_outcome(job: LocalJob, fault: OSError) -> Outcome:
-    mailbox = _shown(job.mailbox)
+    mailbox = shown(job.mailbox)
     if fault.errno == errno.EDQUOT:
         return deferred("4.2.2", "the mailbox is full", "store", next_hop=mailbox)
     if fault.errno == errno.ENOSPC:
@@ -360,5 +411,6 @@ def _fault_outcome(job: LocalJob, fault: OSError) -> Outcome:
     return deferred("4.3.0", f"the mailbox cannot be written: {cause}", "store", next_hop=mailbox)
 
 
-def _shown(mailbox: bytes) -> str:
+def shown(mailbox: bytes) -> str:
+    """A mailbox as text."""
     return mailbox.decode("utf-8", "backslashreplace")

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from relay.imap.faults import Bad, No
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.stopping import JobStopped
 
 
 class Done(NamedTuple):
@@ -32,6 +33,10 @@ _CODES: Final = {
 }
 
 
+STOPPED: Final = Done("This takes longer than it may, and was stopped", "LIMIT", "NO")
+"""What was asked for is more work than one command may cause (RFC 5530 3: LIMIT)."""
+
+
 def ending(fault: Exception) -> Done:
     """What the client is told of ``fault``; raises it again when it is a fault of ours."""
     match fault:
@@ -43,6 +48,8 @@ def ending(fault: Exception) -> Done:
             return Done(fault.text, _CODES.get(fault.why, fault.why.value), "NO")
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             return Done("There is no room for this on the disk now", "UNAVAILABLE", "NO")
+        case JobStopped():
+            return STOPPED
         case OSError():
             return Done("The mailbox cannot be read or written now", "UNAVAILABLE", "NO")
     raise fault

@@ -26,6 +26,7 @@ from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import How, Refusal, Refused
+from relay.net import stopping
 
 PIECE: Final = 65536
 THREADID, ENVELOPE, BODY, BODYSTRUCTURE, PREVIEW = 20, 21, 22, 23, 24
@@ -82,6 +83,7 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
     refused: No | None = None
     sees = any(item.sees for item in wanted.items) and not view.is_read_only
     for run in runs.neighbours(view, chosen, is_whole=any(item.is_whole for item in wanted.items)):
+        stopping.check()
         seen = runs.see(view, run) if sees else frozenset[int]()
         if seen:
             yield from state.owed()
@@ -89,6 +91,7 @@ def fetch(state: State, tokens: Tokens, *, by_uid: bool) -> Generator[bytes, Non
             if isinstance(known, bytes):
                 yield known
                 continue
+            stopping.check()
             try:
                 yield from _message(state, known, wanted, is_seen=view.uids[known] in seen)
             except Refused as fault:

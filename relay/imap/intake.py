@@ -25,6 +25,7 @@ from relay.imap.speaker import Speaker
 from relay.imap.state import State
 from relay.mail.spoken import spoken
 from relay.net.machine import Blocking
+from relay.net.stopping import JobStopped
 
 HOLD_LIMIT: Final = 262_144
 """Octets of input held while a job is out; above it the client is not read from."""
@@ -190,9 +191,13 @@ class Intake(Speaker):
         raise NotImplementedError
 
     def _work(self, run: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        """Has ``run`` carried out in a thread; ``done`` gets its result. What it raises is a fault of ours."""
+        """Has ``run`` carried out in a thread; ``done`` gets its result. What it raises is a fault of ours; the session
+        ends when it was stopped, because what is half done cannot be gone on with."""
 
         def then(result: Any, fault: BaseException | None) -> None:
+            if isinstance(fault, JobStopped):
+                self._end(self._gave_up())
+                return
             if fault is not None:
                 raise fault
             done(result)

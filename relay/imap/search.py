@@ -18,6 +18,7 @@ from relay.imap.returning import Returns, esearch, numbers, returns
 from relay.imap.search_keys import HEADER, Key, Message, Parsing, keys
 from relay.imap.state import State
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net import stopping
 
 Running = Generator[bytes, None, Done | None]
 
@@ -109,6 +110,7 @@ def _matching(
     count = 0
     together = 64 if wanted.cost < HEADER else 1
     for done, index in enumerate(reversed(range(len(view))) if is_from_end else range(len(view))):
+        stopping.check()
         try:
             if wanted.test(Message(view, index, state)):
                 take(index)

@@ -29,6 +29,7 @@ from relay.imap.state import State
 from relay.mailbox.ports import Store
 from relay.mailbox.vocabulary import Refused
 from relay.net.machine import Blocking, Job, Waiting
+from relay.net.stopping import JobStopped
 from relay.net.tls_machine import TlsServer
 
 
@@ -53,6 +54,9 @@ class Session(Intake):
         self._deflate: compress.Deflate | None = None
         self._execution: Execution | None = None
         self._is_idling = False
+        self._is_between_responses = True
+        """Whether what a command has said so far ends with a response; a piece that ends a line of a content may seem
+        to, and then its literal ends too early for the client, as it would without a word."""
         self._goodbye = ""
 
     # ---- Machine ----------------------------------------------------------------------------------------------------
@@ -106,6 +110,13 @@ class Session(Intake):
         what = "begins without TLS" if protocol == "tls" else "begins with TLS"
         self._bye(f"This port speaks IMAP and {what}. {self._state.ports}")
 
+    def _gave_up(self) -> bytes:
+        """RFC 9051 7.1.5: BYE may come at any time, but not in the middle of a response."""
+        if not self._is_between_responses:
+            return b""
+        said = self._tag + b" NO [UNAVAILABLE] This does not come to an end now\r\n" if self._kind else b""
+        return said + b"* BYE This session cannot go on, come again\r\n"
+
     def release(self) -> Job | None:
         """See Machine."""
         self._login.left()
@@ -124,7 +135,7 @@ class Session(Intake):
     def _go_on(self) -> None:
         while not (self._is_busy or self.is_over or self.wants_tls):
             if self._execution is not None:
-                self._work(self._execution.step, self._stepped)
+                self._wait(Blocking(self._execution.step), self._stepped_or_not)
             elif self._goodbye:
                 self._bye(GOODBYES.get(self._goodbye, TOO_MANY))
             elif self._news.has_come and self._may_tell:
@@ -150,9 +161,25 @@ class Session(Intake):
     def _execute(self, command: commands.Command, running: commands.Running) -> None:
         self._execution = Execution(self._state, command, running)
 
+    def _stepped_or_not(self, made: Made | None, fault: BaseException | None) -> None:
+        if isinstance(fault, JobStopped):  # no thread was free in time
+            if not self._is_between_responses:
+                self._end(b"")
+                return
+            assert self._execution is not None
+            self._execution.close()
+            made = Made(b"", Done("Too much is going on, try again later", "UNAVAILABLE", "NO"))
+        elif fault is not None:
+            raise fault
+        assert made is not None
+        self._stepped(made)
+
     def _stepped(self, made: Made) -> None:
         self._say(made.octets)
+        if made.octets:
+            self._is_between_responses = made.octets.endswith(b"\r\n")
         if made.how is not None:
+            self._is_between_responses = True
             self._execution = self._append = None
             self._follow()
             self._ends(made.how)
@@ -209,6 +236,9 @@ class Session(Intake):
             self._wait(step, self._checked)
 
     def _checked(self, result: Any, fault: BaseException | None) -> None:
+        if isinstance(fault, JobStopped):
+            self._ends(Done("This takes too long now, try again later", "UNAVAILABLE", "NO"))
+            return
         if fault is not None:
             raise fault
         self._login_step(self._login.checked(result))
@@ -219,17 +249,21 @@ class Session(Intake):
         self._state.hidden = self._state.hidden_of(account)
         self.patience = self._idle_timeout
 
-        def opened(store: Store | Done) -> None:
+        def opened(store: Store | Done | None, fault: BaseException | None) -> None:
+            if isinstance(fault, JobStopped):
+                store = Done("The mailbox cannot be opened now, try again later", "UNAVAILABLE", "NO")
+            elif fault is not None:
+                raise fault
             if isinstance(store, Done):
-                self.report.account = self._state.account = ""
-                self._state.hidden = frozenset()
+                self.report.account = ""
+                self._state.leave()
                 self.patience = self._login_timeout
                 self._ends(store)
                 return
             self._state.store_or_none = store
             self._ends(Done("Welcome", f"CAPABILITY {self._capabilities()}"))
 
-        self._work(lambda: self._opened(account), opened)
+        self._wait(Blocking(lambda: self._opened(account)), opened)
 
     def _opened(self, account: str) -> Store | Done:
         """The account's store, or why it cannot be opened: a fault of the disk is no fault of the client's."""

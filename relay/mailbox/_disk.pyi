@@ -1,11 +1,12 @@
 """What a mailbox asks of the disk: the system calls of one step together, without the interpreter's lock.
 
-All block. Paths are octets (``os.fsencode``) without NUL; times are nanoseconds since 1970, those of files seconds. All
-raise OSError, of the call that failed.
+All but ``lock`` block. Paths are octets (``os.fsencode``) without NUL; times are nanoseconds since 1970, those of files
+seconds. All raise OSError, of the call that failed.
 """
 
 def lock(descriptor: int, path: bytes) -> bool:
-    """Waits for the exclusive ``flock``; whether the file still has the name ``path``."""
+    """Takes the exclusive ``flock`` when it is free; whether the file still has the name ``path``. BlockingIOError when
+    somebody else has it."""
 
 def unlock(descriptor: int) -> tuple[int, int]:
     """Gives the lock back; (inode, size) of the file as it was."""

@@ -222,6 +222,7 @@ cdef extern from "<stdio.h>" nogil:
 cdef extern from "<sys/file.h>" nogil:
     enum:
         LOCK_EX
+        LOCK_NB
         LOCK_UN
     int flock(int descriptor, int how)
 
@@ -540,9 +541,10 @@ cdef int _read(int folder, const char* name, Py_ssize_t limit, char** octets, Py
 
 
 cdef int _lock(int descriptor) noexcept nogil:
-    cdef int failed = flock(descriptor, LOCK_EX)
+    # Without waiting: EWOULDBLOCK when somebody else has it.
+    cdef int failed = flock(descriptor, LOCK_EX | LOCK_NB)
     while failed and errno.errno == errno.EINTR:
-        failed = flock(descriptor, LOCK_EX)
+        failed = flock(descriptor, LOCK_EX | LOCK_NB)
     return failed
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 from pathlib import Path
 from typing import Final
@@ -26,6 +25,7 @@ from relay.mailbox.files import open_file
 from relay.mailbox.maildir import sync_directory
 from relay.mailbox.uidlog import Head, Parsed, Record
 from relay.mailbox.vocabulary import Refusal, Refused
+from relay.net.locks import Patience, lock
 
 NAME: Final = "relay-uids"
 RESERVE: Final = 8192
@@ -53,13 +53,21 @@ class LogFile:
 
     def lock(self) -> bool:
         """Waits for the lock and takes it; whether this is another file than before. Made when it is not there
-        (then it is empty); Refused NONEXISTENT when the folder is not."""
+        (then it is empty); Refused NONEXISTENT when the folder is not. OSError ETIMEDOUT when somebody holds it for
+        too long; JobStopped."""
+        patience: Patience | None = None
         is_other = self._descriptor < 0
         while True:
             if self._descriptor < 0:
                 self._open()
                 is_other = True
-            if _disk.lock(self._descriptor, self._name):
+            try:
+                is_current = _disk.lock(self._descriptor, self._name)
+            except BlockingIOError:
+                patience = patience or Patience()
+                patience.wait()
+                continue
+            if is_current:
                 if is_other:
                     self.end, self.last, self.damaged = 0, b"", 0
                 return is_other
@@ -139,7 +147,7 @@ class LogFile:
             os.unlink(beside)
         descriptor = open_file(beside, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
             _disk.append(descriptor, octets, 0, True, RESERVE, False)
             os.rename(beside, self.path)
         except OSError:

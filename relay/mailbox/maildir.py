@@ -158,6 +158,8 @@ class _File:
                 step(self)
             except OSError as fault:
                 self.fault = fault
+            except Exception as fault:  # noqa: BLE001 - of whatever kind (a name that cannot be, no memory): its own alone
+                self.fault = OSError(errno.EIO, type(fault).__name__)
 
     def look(self) -> None:
         require_maildir(self.folder)

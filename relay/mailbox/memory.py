@@ -11,7 +11,6 @@ Several threads and processes may use it: each call holds a lock on the file whi
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import math
 import os
@@ -21,6 +20,7 @@ from typing import Final
 
 from relay.mailbox.files import open_file, read_file, require_folder
 from relay.mailbox.scripts import FOLDER
+from relay.net.locks import lock
 
 LIMIT: Final = 10_000
 _SLACK: Final = 1_000
@@ -96,7 +96,7 @@ class Memory:
             require_folder(self._path.parent)
             descriptor = open_file(self._path, os.O_CREAT | os.O_RDWR)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                lock(descriptor)
                 with contextlib.suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(descriptor), os.lstat(self._path)):
                         yield descriptor

@@ -9,7 +9,6 @@ a lock on the folder itself.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from relay.mailbox.limits import NO_BOUND, NO_LIMITS, Bound, Limits
 from relay.mailbox.maildir import sync_directory
 from relay.mailbox.names import name_of
 from relay.mailbox.troubles import SILENT, Troubles
+from relay.net.locks import lock
 
 NAME: Final = "relay-account"
 MAX_UIDVALIDITY: Final = (1 << 32) - 1
@@ -97,7 +97,7 @@ class Root:
         """Against others who change what the mailboxes share; the lock dies with its process."""
         descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            lock(descriptor)
             yield
         finally:
             os.close(descriptor)

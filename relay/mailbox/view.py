@@ -35,6 +35,7 @@ from relay.mailbox.vocabulary import (
     Stored,
     flag_names,
 )
+from relay.net import stopping
 
 T = TypeVar("T")
 
@@ -220,6 +221,7 @@ class FolderView:
         return wholes(root, self._mailbox.paths([self.uids[index] for index in run]))
 
     def parts(self, index: int) -> Sequence[Part]:
+        stopping.check()
         if self._mailbox.path(self.uids[index]) is None:
             raise Refused(Refusal.EXPUNGED, "the message is no longer there")
         scanned = self._kept_parts(index)

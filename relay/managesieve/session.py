@@ -118,6 +118,10 @@ class Session(Turns):
         text = "begins with TLS only after STARTTLS" if protocol == "tls" else "begins with TLS"
         self._end(f'BYE "This is a ManageSieve port, which {text}. {self._limits.ports}"\r\n'.encode())
 
+    def _gave_up(self) -> bytes:
+        """RFC 5804 1.3: TRYLATER."""
+        return b'NO (TRYLATER) "This does not come to an end now"\r\nBYE (TRYLATER) "Come again later"\r\n'
+
     def release(self) -> Job | None:
         """See Machine."""
         if self._exchange is not None:

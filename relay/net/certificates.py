@@ -10,7 +10,6 @@ Not here: when files are looked at again, and which certificate a client gets (t
 
 from __future__ import annotations
 
-import fcntl
 import os
 import ssl
 from collections.abc import Iterable
@@ -23,6 +22,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from relay.net.locks import lock
 
 SELF_SIGNED: Final = {"ec": "self-signed.pem", "rsa": "self-signed-rsa.pem"}
 """Their names below ``data_dir/tls``, by the kind of their key: certificate and key in one file, so that they can only
@@ -128,7 +129,7 @@ def self_signed(folder: Path, hostname: str, now: datetime, kind: str = "ec") ->
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         locked = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(locked, fcntl.LOCK_EX)
+            lock(locked)
             if not _will_do(files, hostname, now, kind):
                 _publish(path, _make(hostname, now, kind), locked)
         finally:

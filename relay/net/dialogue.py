@@ -7,6 +7,10 @@ takes before it says stop; and a machine that has gathered enough is not given m
 A session that ends for another reason than the peer's own goodbye closes only its sending side at first: closing with
 unread input makes the kernel send a reset, and the peer would never read why (RFC 1122 4.2.2.13).
 
+A job ends with its session: when the peer is gone a job that waits for a thread is dropped, and one that runs is told
+to stop (stopping.py). One that takes too long is stopped, too, and the machine says so; when it cannot be stopped the
+session ends with a word, and its thread is the gate's loss (threads.py).
+
 Invariants: a job's result comes back to its own session or is dropped, never to another; ``release`` is called once,
 when the connection is gone and no job is out; nothing that came in the clear before TLS counts as if it had come under
 it.
@@ -18,57 +22,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Any, Final, cast
 
 from relay.net.client_key import client_key
-from relay.net.gate import Gate, Meter
+from relay.net.listening import Listening
 from relay.net.machine import Blocking, Job, Machine
+from relay.net.stopping import GONE, JobStopped
+from relay.net.threads import Ticket, in_time
 from relay.net.tls import Accepting
 from relay.net.tls_machine import HELLO, TlsError, TlsServer
 from relay.net.wheel import Timer
-from relay.telemetry import lines
 
 DISCARD_LIMIT: Final = 1 << 20
 """Octets thrown away after the last word, then the connection is cut."""
+HALF_CLOSED_SECONDS: Final = 30.0
+"""How long a peer that has closed its side is worked for while nothing is said: whoever hangs up looks the same."""
 LINGER_SECONDS: Final = 5.0
 """How long the peer may take to close after our last word."""
-
-
-class Listening:
-    """One listener: what its sessions are made of."""
-
-    def __init__(
-        self,
-        gate: Gate,
-        name: str,
-        protocol: str,
-        machine: Callable[[Listening, str, str], Machine],
-        *,
-        tls: Accepting | None,
-        is_implicit: bool,
-    ) -> None:
-        """``machine`` makes the machine for a connection of the listener, a client's address, and the session's id."""
-        self.gate: Final = gate
-        self.name: Final = name
-        self.protocol: Final = protocol
-        self.machine: Final = machine
-        self.tls: Final = tls
-        self.is_implicit: Final = is_implicit
-        self.meter: Final = Meter(gate.row, protocol)
-
-    def factory(self) -> Dialogue:
-        """For ``Worker.listen``."""
-        return Dialogue(self)
 
 
 class Dialogue(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "_began", "_cause", "_client", "_client_key", "_discarded", "_is_choked", "_is_closing", "_is_half_closed",
-        "_is_lost", "_is_opened", "_is_reading", "_is_shaking", "_job", "_job_began", "_listening", "_loop", "_machine",
-        "_port", "_read", "_refusal", "_session_id", "_shaking_since", "_stream", "_timer", "_transport", "_written",
+        "_began", "_cause", "_client", "_client_key", "_discarded", "_is_choked", "_is_closing", "_is_given_up",
+        "_is_half_closed", "_is_lost", "_is_opened", "_is_reading", "_is_shaking", "_job", "_job_began", "_listening",
+        "_loop", "_machine", "_port", "_read", "_refusal", "_session_id", "_shaking_since", "_stream", "_timer",
+        "_transport", "_written",
     )  # fmt: skip
 
     def __init__(self, listening: Listening) -> None:
@@ -78,7 +58,7 @@ class Dialogue(asyncio.Protocol):
         self._machine: Machine = cast("Machine", None)  # until connection_made
         self._stream: TlsServer | None = None
         self._timer: Timer | None = None
-        self._job: asyncio.Future[Any] | None = None
+        self._job: asyncio.Future[Any] | Ticket | None = None
         self._job_began = self._began = self._shaking_since = 0
         self._cause = self._refusal = ""
         self._client: str = ""
@@ -88,7 +68,7 @@ class Dialogue(asyncio.Protocol):
         self._read = self._written = self._discarded = 0
         self._is_reading = True
         self._is_choked = self._is_closing = self._is_lost = self._is_opened = self._is_shaking = False
-        self._is_half_closed = False
+        self._is_given_up = self._is_half_closed = False
 
     # ---- what the loop says -----------------------------------------------------------------------------------------
 
@@ -126,6 +106,7 @@ class Dialogue(asyncio.Protocol):
         if self._is_shaking:
             self._shaken("closed")
             self._end("tls_failed")
+        self._put_off()
         self._go_on()
         return True
 
@@ -144,7 +125,14 @@ class Dialogue(asyncio.Protocol):
         self._transport = None
         if self._job is None:
             self._release()
-        self._write_line()
+        elif isinstance(self._job, Ticket):
+            gate.threads.drop(self._job, GONE)  # then it ends, now or later, and what the session holds is released
+        stream = self._stream
+        gate.write_line(
+            (self._session_id, self._listening.protocol, self._listening.name, self._client, self._port,
+             stream.summary if stream is not None and stream.is_established else None),
+            self._machine.report, self._cause, self._read, self._written, _now() - self._began,
+        )  # fmt: skip
         self._listening.meter.closed(_now() - self._began)
         gate.leave(self, self._client_key, self._cause)
 
@@ -186,8 +174,10 @@ class Dialogue(asyncio.Protocol):
             self.abort("tls_failed")
         elif self._is_closing or self._is_choked:
             self.abort("peer_stalled")
+        elif self._is_half_closed:
+            self.abort("peer_closed")
         elif self._job is not None:
-            self._move_deadline(self._machine.patience)
+            self._move_deadline(self._machine.patience)  # the gate sees to the job's own deadline
         else:
             self._move_deadline(LINGER_SECONDS)
             self.farewell("idle_timeout")
@@ -340,26 +330,43 @@ class Dialogue(asyncio.Protocol):
 
     def _start(self, job: Job) -> None:
         self._job_began = _now()
+        gate = self._listening.gate
         if isinstance(job, Blocking):
-            self._job = self._loop.run_in_executor(self._listening.gate.threads, job.run)
+            key = self._machine.report.account or self._client_key
+            self._job = gate.threads.submit(key, job.run, self._ended, timeout=gate.job_timeout, stuck=self._stuck)
         else:
-            self._job = asyncio.ensure_future(job.ask())
-        self._job.add_done_callback(self._done)
+            self._job = asyncio.ensure_future(in_time(job.ask(), gate.job_timeout))
+            self._job.add_done_callback(self._answered)
 
-    def _done(self, job: asyncio.Future[Any]) -> None:
+    def _answered(self, job: asyncio.Future[Any]) -> None:
+        fault = asyncio.CancelledError() if job.cancelled() else job.exception()
+        self._ended(None if fault else job.result(), fault)
+
+    def _ended(self, result: Any, fault: BaseException | None) -> None:
+        """The job is over."""
         self._job = None
         now = _now()
         self._listening.meter.job(now - self._job_began)
-        fault = asyncio.CancelledError() if job.cancelled() else job.exception()
+        is_wanted = not self._is_given_up and not (self._is_lost and isinstance(fault, JobStopped))
         try:
-            self._machine.job_done(None if fault else job.result(), fault, now)
-            if self._is_lost:
-                self._release()
-                return
-            self._put_off()
-            self._pump()
+            if is_wanted:
+                self._machine.job_done(result, fault, now)
         except Exception as raised:  # noqa: BLE001 - see data_received
             self._fault(raised)
+        if self._is_lost:
+            self._release()
+        elif is_wanted:
+            self._put_off()
+            self._go_on()
+
+    def _stuck(self) -> None:
+        """The job does not come back in time: the peer is told, and need not wait longer."""
+        if self._is_lost:
+            return
+        self._is_given_up = True
+        self._cause = self._cause or "job_timeout"
+        self._machine.given_up()
+        self._go_on()
 
     def _read_or_not(self, may_read: bool) -> None:
         if may_read != self._is_reading and self._transport is not None:
@@ -374,7 +381,8 @@ class Dialogue(asyncio.Protocol):
     def _put_off(self) -> None:
         """The peer has done something."""
         if not self._is_shaking and not self._is_closing:
-            self._move_deadline(self._machine.patience)
+            patience = self._machine.patience
+            self._move_deadline(min(patience, HALF_CLOSED_SECONDS) if self._is_half_closed else patience)
 
     def _move_deadline(self, seconds: float) -> None:
         timer, deadline = self._timer, time.monotonic() + seconds
@@ -410,15 +418,12 @@ class Dialogue(asyncio.Protocol):
             transport.write_eof()
 
     def _release(self) -> None:
-        job = self._machine.release()
+        job, gate = self._machine.release(), self._listening.gate
         if isinstance(job, Blocking):
-            try:
-                self._listening.gate.threads.submit(job.run).add_done_callback(self._released)
-            except RuntimeError:  # the threads are gone because the process ends, and what was held goes with it
-                return
+            key = self._machine.report.account or self._client_key
+            gate.threads.submit(key, job.run, self._released, timeout=gate.job_timeout, waits=True)
 
-    def _released(self, done: Any) -> None:
-        fault = None if done.cancelled() else done.exception()
+    def _released(self, _result: Any, fault: BaseException | None) -> None:
         if fault is not None:
             self._log_fault(fault)
 
@@ -431,16 +436,6 @@ class Dialogue(asyncio.Protocol):
         self._listening.gate.log.event(
             "error", "session failed", cause=f"{type(fault).__name__}: {fault}", session_id=self._session_id
         )
-
-    def _write_line(self) -> None:
-        report, stream = self._machine.report, self._stream
-        tls = stream.summary if stream is not None and stream.is_established else None
-        values = (
-            self._session_id, self._listening.protocol, self._listening.name, self._client, self._port, tls,
-            report.account or None, self._cause, report.commands, report.errors or None, report.fetched or None,
-            report.added or None, report.removed or None, self._read, self._written, _now() - self._began,
-        )  # fmt: skip
-        self._listening.gate.log.append(lines.SESSION.build(time.time_ns() // 1000, values))
 
 
 def _now() -> int:

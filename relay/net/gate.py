@@ -2,23 +2,25 @@
 
 Theory: one gate serves all listeners of a process. It lets a connection in or says why not; it turns the one timing
 wheel; when the worker drains it tells every session, and then whoever waits that the last one has gone. Jobs of the
-sessions run in its threads.
+sessions run in its threads, in fair turns among accounts.
 
 Not here: a connection (dialogue.py), the protocols (relay/imap, relay/pop3).
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Final
 
 from relay.config.model import Config
 from relay.mail.queue_id import QueueIds
 from relay.net.machine import Report
+from relay.net.threads import Meter as ThreadsMeter
+from relay.net.threads import Threads
 from relay.net.wheel import TimingWheel
-from relay.telemetry import metrics
+from relay.telemetry import lines, metrics
 from relay.telemetry.reader_commands import READER_COMMANDS
 from relay.telemetry.sink import LogSink
 
@@ -86,7 +88,15 @@ class Gate:
         self.log: Final = log
         self.row: Final = row
         self.handshake_timeout: Final = config.tls.handshake_timeout
-        self.threads: Final = ThreadPoolExecutor(readers.threads, thread_name_prefix="store")
+        self.job_timeout: Final = readers.job_timeout
+        self.threads: Final = Threads(
+            asyncio.get_running_loop(),
+            readers.threads,
+            share=readers.threads_per_account,
+            name="store",
+            meter=ThreadsMeter(row),
+            on_lost=self._lost,
+        )
         self.wheel: Final[TimingWheel] = TimingWheel(TICK_SECONDS, 4096, time.monotonic())
         self.is_draining = False
         self._most: Final = -(-readers.max_connections // config.workers.mailbox)
@@ -142,14 +152,32 @@ class Gate:
         self.row[self._closed.get(cause, self._closed["internal"])] += 1
         self._tell_when_empty()
 
+    def write_line(
+        self,
+        who: tuple[str, str, str, str, int, str | None],
+        report: Report,
+        cause: str,
+        read: int,
+        written: int,
+        microseconds: int,
+    ) -> None:
+        """The line in the log of a session that is over. ``who``: its id, protocol, listener, client, port, and TLS."""
+        values = (
+            *who, report.account or None, cause, report.commands, report.errors or None, report.fetched or None,
+            report.added or None, report.removed or None, read, written, microseconds,
+        )  # fmt: skip
+        self.log.append(lines.SESSION.build(time.time_ns() // 1000, values))
+
     def mixed_up(self, protocol: str) -> None:
         """A peer spoke ``protocol`` (one of ``READER_MIXUPS``) to a port of ours that speaks another."""
         self.row[self._mixups[protocol]] += 1
 
     def turn(self) -> None:
         """Lets deadlines come due; once per ``TICK_SECONDS``."""
-        for session in self.wheel.expire(time.monotonic()):
+        now = time.monotonic()
+        for session in self.wheel.expire(now):
             session.expired()
+        self.threads.turn(now)
 
     def when_empty(self, on_empty: Callable[[], None]) -> None:
         """Calls ``on_empty`` once, when no session is left; those that are there go on."""
@@ -168,7 +196,10 @@ class Gate:
         """Cuts off who is still there, and gives up the threads: one that hangs on a disk is not waited for."""
         for session in list(self._sessions):
             session.abort("drained")
-        self.threads.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
+
+    def _lost(self, key: Hashable, seconds: float) -> None:
+        self.log.event("error", "store thread lost", account_or_client=str(key), seconds=round(seconds, 1))
 
     def _tell_when_empty(self) -> None:
         if self._on_empty is not None and not self._sessions:

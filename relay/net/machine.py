@@ -94,7 +94,12 @@ class Machine(Protocol):
         """What is to be done next; asked only while none is out."""
 
     def job_done(self, result: Any, fault: BaseException | None, now: int) -> None:
-        """The job's result, or what it raised."""
+        """The job's result, or what it raised: JobStopped (stopping.py) when it was told to stop because it took too
+        long."""
+
+    def given_up(self) -> None:
+        """The job that is out does not come back in time, if ever; ``job_done`` will not be called for it. Says so, and
+        goodbye; then ``is_over``. What the job uses is not touched."""
 
     def woken(self, now: int) -> None:
         """``wake`` was called, some time ago."""

@@ -54,6 +54,14 @@ class Turns:
         then(result, fault)
         self._go_on()
 
+    def given_up(self) -> None:
+        """See Machine. The job stays out, so that nothing else begins."""
+        self._end(self._gave_up())
+
+    def _gave_up(self) -> bytes:
+        """The answer of the command that is not carried out to its end, and goodbye, as far as may be said now."""
+        raise NotImplementedError
+
     def woken(self, now: int) -> None:
         """See Machine."""
 

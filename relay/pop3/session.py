@@ -21,6 +21,7 @@ from relay.mail.spoken import spoken
 from relay.mailbox.ports import Store
 from relay.mailbox.vocabulary import Refused
 from relay.net.machine import Blocking, Job
+from relay.net.stopping import JobStopped
 from relay.net.tls_machine import TlsServer
 from relay.net.turns import Turns
 from relay.pop3 import answers
@@ -99,6 +100,10 @@ class Session(Turns):
         """See Machine."""
         what = "begins without TLS" if protocol == "tls" else "begins with TLS"
         self._end(f"-ERR This port speaks POP3 and {what}. {self._rules.ports}\r\n".encode())
+
+    def _gave_up(self) -> bytes:
+        """RFC 3206 4: SYS/TEMP. Behind a part of an answer nothing can be said."""
+        return b"" if self._answer is not None else OURS
 
     def release(self) -> Job | None:
         """See Machine."""
@@ -283,6 +288,9 @@ class Session(Turns):
             return
 
         def made(result: tuple[bytes, int] | None, fault: BaseException | None) -> None:
+            if isinstance(fault, JobStopped):
+                self._end(OURS)  # for the first of them; the others are not answered
+                return
             if fault is not None or result is None:
                 self.is_over = self.closes_at_once = True
                 return

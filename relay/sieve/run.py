@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from relay.net import stopping
 from relay.sieve import limits, match, values
 from relay.sieve.actions import Result
 from relay.sieve.environment import Environment
@@ -36,7 +37,8 @@ class Run:
         self.variables = Variables(self.shared)
 
     def charge(self, units: int = 1) -> None:
-        """Takes from the budget; RunError when it is used up."""
+        """Takes from the budget; RunError when it is used up, JobStopped when the run's time is over."""
+        stopping.check()
         self.left -= units
         if self.left < 0:
             raise RunError("the script takes too long")

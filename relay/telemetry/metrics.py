@@ -77,9 +77,14 @@ READERS: Final = ("imap", "pop3", "managesieve")
 READER_REFUSALS: Final = _words("limit client_limit draining")
 READER_CLOSED: Final = _words(
     "logout peer_closed peer_reset idle_timeout peer_stalled limit too_many_errors refused mixup tls_failed drained",
-    "unselected internal",
+    "unselected job_timeout internal",
 )
 """Why a reader's session ended."""
+STOPPED_JOBS: Final = _words("deadline gone")
+"""Why work of a store thread was stopped: it took too long, or nobody waited for it any more."""
+SET_ASIDE: Final = _words("hung failed died")
+"""Why a local delivery counts against its message: it did not end in time, it failed in a way that nobody expected, or
+the worker died while it was at it."""
 SMTP_MIXUPS: Final = _words("http tls plain imap pop3 managesieve")
 READER_MIXUPS: Final = _words("http tls plain smtp imap pop3 managesieve")
 """What clients at a wrong port spoke."""
@@ -189,6 +194,20 @@ _READERS = (
             "listener; plain: without TLS where it begins with TLS.", Label("protocol", READER_MIXUPS)),
 )  # fmt: skip
 
+_THREADS = (
+    gauge("relay_store_threads", "Threads of mailbox and delivery workers that are at work in the store: busy, or lost "
+          "because what they do does not come to an end in time; those have been replaced, as far as may be.",
+          Label("state", ("busy", "lost"))),
+    gauge("relay_store_waiting_jobs", "Work that waits for a store thread."),
+    gauge("relay_store_oldest_job_seconds", "How long the oldest work in a store thread has been going on, lost "
+          "threads included.", merge=MAX, scale=MICROSECONDS),
+    gauge("relay_store_stuck_seconds", "How long all store threads of a worker have been taken without one coming "
+          "back; readiness is red above 10 s.", merge=MAX, scale=MICROSECONDS),
+    counter("relay_store_stopped_jobs_total", "Work in store threads that was told to stop, or never begun: it took "
+            "longer than it may (deadline), or its client had gone.", Label("cause", STOPPED_JOBS)),
+    counter("relay_store_lost_threads_total", "Store threads that were given up because their work did not stop."),
+)  # fmt: skip
+
 _MAILBOXES = (
     gauge("relay_mailbox_accounts", "Accounts that have a mailbox, by what they use of the disk: each is counted once, "
           "under the smallest bound it is not above.", Label("size", SIZES)),
@@ -282,6 +301,11 @@ _DELIVERY = (
     counter("relay_delivery_mailbox_messages_total", "Messages published in mailboxes."),
     histogram("relay_delivery_mailbox_seconds", "Time to write, sync and publish one message in a mailbox.", _SYNC,
               scale=MICROSECONDS),
+    counter("relay_delivery_suspects_total", "Local deliveries that count against their message, by cause: hung (not "
+            "done within delivery.local_timeout), failed (in a way that nobody expected), died (the worker died while "
+            "it was at it).", Label("cause", SET_ASIDE)),
+    counter("relay_delivery_set_aside_total", "Messages set aside (held) because their local delivery hung, failed or "
+            "took the worker with it for the second time."),
     counter("relay_dns_queries_total", "Questions asked of a resolver, by result.",
             Label("result", ("found", "empty", "not_found", "failed"))),
     counter("relay_dns_cache_hits_total", "Questions answered from the cache."),
@@ -317,7 +341,7 @@ _PROCESSES = (
 )  # fmt: skip
 
 TABLE: Final[tuple[Metric, ...]] = (
-    _SMTP + _READERS + _MAILBOXES + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
+    _SMTP + _READERS + _THREADS + _MAILBOXES + _TLS + _AUTH + _SPOOL + _QUEUE + _DELIVERY + _PROCESSES
 )
 
 # ---- where the cells are --------------------------------------------------------------------------------------------

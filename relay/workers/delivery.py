@@ -34,9 +34,11 @@ from relay.workers import parts
 from relay.workers.clock import now_us, rebase
 from relay.workers.copying import Copier
 from relay.workers.filtered import FilteredDelivery
+from relay.workers.hand import Hand
 from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
 from relay.workers.journaling import Journaling
 from relay.workers.links import LogLinks
+from relay.workers.local_runs import LocalRuns
 from relay.workers.mailboxes import Mailboxes
 from relay.workers.meters import DnsMeter, JournalMeter, QueueMeter
 from relay.workers.notices import Notices
@@ -125,6 +127,9 @@ class DeliveryWorker:
             on_opened=self._settler.connected,
             loop=worker.loop,
         )
+        hand = Hand(config.run_dir / f"in-hand-{self._shard}")
+        self._settler.died(hand.died)
+        runs = LocalRuns(row, sink, hand, config.delivery.local_timeout)
         self._outbound = Outbound(
             self._scheduler,
             self._reader,
@@ -134,7 +139,8 @@ class DeliveryWorker:
             self._remote,
             router,
             self._mailboxes,
-            FilteredDelivery(config, self._writer, self._notices.ids, sink, row),
+            FilteredDelivery(config, self._writer, self._notices.ids, sink, row, runs),
+            runs,
             row,
             self._changed,
         )
@@ -404,6 +410,7 @@ class DeliveryWorker:
         now = self._worker.loop.time()
         for client in self._wheel.expire(now):
             client.expire(now)
+        self._outbound.look()
 
     def _compact_if_wanted(self) -> None:
         if self._journal.wants_compaction:

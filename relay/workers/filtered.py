@@ -12,13 +12,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from concurrent.futures import Executor
-from typing import TYPE_CHECKING, cast
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from relay import dsn
 from relay.config.model import Config
+from relay.delivery.batch import Batch
 from relay.delivery.filtering import VACATION, Filters, Outgoing
-from relay.delivery.local import LocalJob, Sending, deliver_local
+from relay.delivery.local import LocalJob, Sending, Suspect, deliver_local, hung, shown
 from relay.delivery.room import Room
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
@@ -27,22 +28,30 @@ from relay.mail.queue_id import QueueIds
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.memory import Memory
 from relay.mailbox.troubles import Troubles
+from relay.net.stopping import JobStopped
 from relay.spool import LargeContent, LogWriter, SpoolError
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from relay.workers.clock import now_us
+from relay.workers.hand import Key
+from relay.workers.local_runs import Found, LocalRuns, Run
 from relay.workers.notices import Spooled
 
 if TYPE_CHECKING:
     from relay.workers._attempt import Attempt
 
+Tell = Callable[[int, Outcome | Suspect], None]
+"""Is told what came of a job, by its number."""
+Behind = Callable[[Coroutine[Any, Any, None]], None]
 _KEPT_FLAGS = envelopes.BODY_8BIT | envelopes.SMTPUTF8 | envelopes.DOTS | envelopes.LARGE
 
 
 class FilteredDelivery:
     """For one delivery worker."""
 
-    def __init__(self, config: Config, writer: LogWriter, ids: QueueIds, sink: LogSink, row: memoryview[int]) -> None:
+    def __init__(
+        self, config: Config, writer: LogWriter, ids: QueueIds, sink: LogSink, row: memoryview[int], runs: LocalRuns
+    ) -> None:
         self._mail_dir = config.mail_dir
         self._large_content = config.smtp.large_content
         self._troubles = Troubles(sink.event)
@@ -59,53 +68,107 @@ class FilteredDelivery:
         self._ids = ids
         self._sink = sink
         self._row = row
+        self._runs = runs
         self._sent = {
             kind: metrics.index("relay_sieve_messages_total", kind) for kind in ("redirect", "vacation", "rejected")
         }
         self._faults = metrics.Total(row, "relay_sieve_faults_total")
 
-    async def deliver(self, threads: Executor, jobs: list[LocalJob]) -> list[Outcome]:
-        """One outcome for each job, in order."""
-        loop = asyncio.get_running_loop()
-        found: list[Outcome | Sending] = await loop.run_in_executor(
-            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), self._filters, self._troubles
-        )
-        self._faults.is_now(self._filters.faults)
-        pairs = [(job, each) for job, each in zip(jobs, found, strict=True) if isinstance(each, Sending)]
-        later = iter(await asyncio.gather(*[self._send_and_store(threads, *pair) for pair in pairs]))
-        return [next(later) if isinstance(each, Sending) else each for each in found]
+    async def deliver(
+        self, jobs: list[LocalJob], keys: list[Key], tell: Tell, behind: Behind, *, alone: bool = False
+    ) -> None:
+        """Tells what comes of each job, once; ``alone``: while no other delivery is at work.
 
-    async def _send_and_store(self, threads: Executor, job: LocalJob, sending: Sending) -> Outcome:
-        loop = asyncio.get_running_loop()
+        Returns when all but slow ones are told; those go on behind, in coroutines that ``behind`` is given.
+        """
+        left = list(range(len(jobs)))
+        if self._runs.hung:
+            left = [number for number in left if not self._waits_for_another(jobs[number], number, tell)]
+        while left:
+            these = [jobs[number] for number in left]
+            run = await self._runs.start(these, [keys[number] for number in left], self._deliver, alone=alone)
+            found = await run.whole
+            if found is None:
+                slow = left.pop(run.batch.at)
+                behind(self._follow(run, jobs[slow], slow, tell))
+                continue
+            self._faults.is_now(self._filters.faults)
+            sending = [
+                self._tell_sent(jobs[number], number, each, tell)
+                for number, each in zip(left, found, strict=True)
+                if isinstance(each, Sending)
+            ]
+            for number, each in zip(left, found, strict=True):
+                if not isinstance(each, Sending):
+                    tell(number, each)
+            if sending:
+                await asyncio.gather(*sending)
+            return
+
+    def _deliver(self, jobs: Sequence[LocalJob], batch: Batch) -> list[Found]:
+        return deliver_local(self._mail_dir, list(jobs), self._room, time.time(), self._filters, batch, self._troubles)
+
+    def _waits_for_another(self, job: LocalJob, number: int, tell: Tell) -> bool:
+        """Whether a delivery to the same mailbox hangs."""
+        if job.mailbox not in self._runs.hung:
+            return False
+        tell(number, deferred("4.3.0", "another delivery into the mailbox has not come to an end", "store",
+                              next_hop=shown(job.mailbox)))  # fmt: skip
+        return True
+
+    async def _follow(self, run: Run, job: LocalJob, number: int, tell: Tell) -> None:
+        """Waits for one that is slow."""
+        try:
+            found = await run.rest
+        except JobStopped:
+            found = hung(job)
+        except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
+            found = self._failed(job, fault)
+        self._faults.is_now(self._filters.faults)
+        if isinstance(found, Sending):
+            await self._tell_sent(job, number, found, tell)
+        else:
+            tell(number, found)
+
+    async def _tell_sent(self, job: LocalJob, number: int, sending: Sending, tell: Tell) -> None:
+        try:
+            found: Outcome | Suspect = await self._send_and_store(job, sending)
+        except JobStopped:
+            found = hung(job)
+        except Exception as fault:  # noqa: BLE001 - the others of the batch must not be lost with it
+            found = self._failed(job, fault)
+        tell(number, found)
+
+    async def _send_and_store(self, job: LocalJob, sending: Sending) -> Outcome | Suspect:
         memory = Memory(folder_of(self._mail_dir, job.mailbox))
         if not self._writer.has_room():
             return self._deferred(job, "the mail system is full")
         answers = [each for each in sending.outgoing if each.kind == VACATION]
-        known = await self._note(threads, memory, answers)
+        known = await self._note(memory, answers)
         wanted = [each for each in sending.outgoing if each not in known]
         answers = [each for each in answers if each not in known]
         errors = await asyncio.gather(*[self._spool(job, each) for each in wanted])
         sent = [each for each, error in zip(wanted, errors, strict=True) if error is None]
-        await self._note(threads, memory, [each for each in sent if each.kind != VACATION])
+        await self._note(memory, [each for each in sent if each.kind != VACATION])
         unsent = [each for each in answers if each not in sent]
         if unsent:
-            await loop.run_in_executor(threads, _forget, memory, unsent)
+            await self._runs.call(lambda: _forget(memory, unsent))
         if len(sent) < len(errors):
             return self._deferred(job, "what the script sends cannot be spooled")
         jobs = [job._replace(plan=sending.plan)]
-        (outcome,) = await loop.run_in_executor(
-            threads, deliver_local, self._mail_dir, jobs, self._room, time.time(), None, self._troubles
+        (outcome,) = await self._runs.call(
+            lambda: deliver_local(self._mail_dir, jobs, self._room, time.time(), troubles=self._troubles)
         )
-        assert isinstance(outcome, Outcome)
+        assert not isinstance(outcome, Sending)
         return outcome
 
-    async def _note(self, threads: Executor, memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
+    async def _note(self, memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:
         """Remembers them; returns those that another delivery has remembered meanwhile, or all when that failed."""
-        loop = asyncio.get_running_loop()
         try:
-            return await loop.run_in_executor(threads, _remember, memory, outgoing)
-        except OSError as fault:
-            self._sink.event("warning", "sieve memory not written", cause=fault.strerror)
+            return await self._runs.call(lambda: _remember(memory, outgoing))
+        except (OSError, JobStopped) as fault:
+            cause = fault.strerror if isinstance(fault, OSError) else "it took too long"
+            self._sink.event("warning", "sieve memory not written", cause=cause)
             return outgoing
 
     async def _spool(self, job: LocalJob, outgoing: Outgoing) -> SpoolError | None:
@@ -142,7 +205,11 @@ class FilteredDelivery:
         return error
 
     def _deferred(self, job: LocalJob, text: str) -> Outcome:
-        return deferred("4.3.1", text, "store", next_hop=job.mailbox.decode("utf-8", "backslashreplace"))
+        return deferred("4.3.1", text, "store", next_hop=shown(job.mailbox))
+
+    def _failed(self, job: LocalJob, fault: Exception) -> Suspect:
+        text = f"the delivery into the mailbox failed: {type(fault).__name__}"
+        return Suspect("failed", deferred("4.3.0", text, "store", next_hop=shown(job.mailbox)))
 
 
 def _remember(memory: Memory, outgoing: list[Outgoing]) -> list[Outgoing]:

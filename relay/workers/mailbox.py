@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from relay import imap, pop3
@@ -20,8 +21,9 @@ from relay.mailbox.ports import Store
 from relay.mailbox.store import Stores
 from relay.mailbox.troubles import Troubles
 from relay.mailbox.watch import FolderWatcher
-from relay.net.dialogue import Listening
+from relay.net.dialogue import Dialogue
 from relay.net.gate import TICK_SECONDS, Gate
+from relay.net.listening import Listening
 from relay.net.machine import Machine
 from relay.telemetry.sink import LogSink
 from relay.workers import census, managesieve, parts, upkeep
@@ -158,7 +160,7 @@ async def main(worker: Worker) -> None:
             tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
         )
-        await worker.listen(listener.name, listening.factory)
+        await worker.listen(listener.name, partial(Dialogue, listening))
     worker.ready()
 
     def when_empty(call: Callable[[], None]) -> None:

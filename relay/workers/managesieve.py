@@ -9,7 +9,7 @@ from relay.auth import Authenticator, Client, Door
 from relay.config.model import Config, Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, Scripts
-from relay.net.dialogue import Listening
+from relay.net.listening import Listening
 from relay.net.machine import Machine
 from relay.workers.ports import directions
 

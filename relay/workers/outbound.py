@@ -1,9 +1,7 @@
 """Connections out: carries out what the scheduler asks for, feeds client sessions, hands outcomes on.
 
-A ``LocalFeed`` takes from the scheduler for a lane of mailboxes, whose deliveries run in a small thread pool.
-
-Not here: what stands between a client session and the scheduler (feed.py), which entry is next (relay/queue), how it is
-sent (relay/delivery), what an outcome changes (settle.py).
+Not here: what stands between a client session and the scheduler (feed.py), or a lane of mailboxes and it (lanes.py),
+which entry is next (relay/queue), how it is sent (relay/delivery), what an outcome changes (settle.py).
 """
 
 from __future__ import annotations
@@ -11,30 +9,25 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol
 
 from relay.delivery.connect import Connector
-from relay.delivery.local import LocalJob
 from relay.mail.next_hop import NextHop
-from relay.mail.outcome import FAILED, Outcome, deferred, failed
-from relay.queue.entry import Entry
+from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.queue.group import Connection
 from relay.queue.routing import Router
 from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader
 from relay.telemetry import metrics
-from relay.workers._attempt import Attempt
 from relay.workers.clock import now_us
-from relay.workers.feed import Feed, load
+from relay.workers.feed import Feed
 from relay.workers.filtered import FilteredDelivery
+from relay.workers.lanes import LocalFeed
+from relay.workers.local_runs import LocalRuns
 from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
 from relay.workers.settle import Settler
 
-LOCAL_BATCH: Final = 32
-"""Messages for one lane that are written and synced together."""
-LOCAL_THREADS: Final = 4
 DRAIN_PATIENCE: Final = 5.0
 """Seconds that a drain waits for next hops which have no content to answer for."""
 REFUSED_SECONDS: Final = 60
@@ -61,6 +54,7 @@ class Outbound:
         router: Router,
         mailboxes: Mailboxes,
         local: FilteredDelivery,
+        runs: LocalRuns,
         row: memoryview[int],
         changed: Callable[[], None],
     ) -> None:
@@ -73,12 +67,13 @@ class Outbound:
         self.router = router
         self.mailboxes = mailboxes
         self.local = local
+        self.hand = runs.hand
+        self._runs = runs
         self.row = row
         self.changed = changed
         """Tells the worker that scheduler.actions() should be asked again soon."""
         self.is_draining = False
         self.feeds: set[Feed | LocalFeed] = set()
-        self.threads = ThreadPoolExecutor(LOCAL_THREADS, thread_name_prefix="mailbox")
         self._tasks: set[asyncio.Task[None]] = set()
         self._opened = metrics.index("relay_delivery_connections_total", "opened")
         self._failed = metrics.index("relay_delivery_connections_total", "failed")
@@ -107,11 +102,16 @@ class Outbound:
         if tag is not None:
             tag.quit()
 
-    def spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Runs a coroutine that is waited for when the worker ends."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
+
+    def look(self) -> None:
+        """Sees to local deliveries that are slow; several times a second."""
+        self._runs.turn()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -137,7 +137,7 @@ class Outbound:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.sleep(0)
-        self.threads.shutdown(wait=False)
+        self._runs.close()
 
     async def _until_quiet(self, deadline: float) -> None:
         while self.feeds and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life
@@ -179,102 +179,3 @@ class Outbound:
         self.row[self._open] = max(0, self.row[self._open] + change)
         if change > 0:
             self.row[self._opened] += 1
-
-
-class LocalFeed:
-    """A "connection" to a lane of mailboxes: takes a batch, has it written and synced in a thread, and so on."""
-
-    __slots__ = ("_outbound", "_quits", "_wake", "connection")
-
-    def __init__(self, outbound: Outbound, connection: Connection) -> None:
-        self._outbound = outbound
-        self.connection = connection
-        self._wake = asyncio.Event()
-        self._quits = False
-        connection.tag = self
-
-    def wake(self) -> None:
-        self._wake.set()
-
-    def quit(self) -> None:
-        self._quits = True
-        self._wake.set()
-
-    def withdraw(self) -> None:
-        """A batch that a thread writes now ends by itself."""
-
-    def abort(self) -> None:
-        """Nothing to cut: a batch that a thread writes now ends by itself and may then be delivered again."""
-
-    async def run(self) -> None:
-        """Until told to quit."""
-        outbound = self._outbound
-        outbound.scheduler.connection_opened(self.connection, now_us())
-        try:
-            while not self._quits and not outbound.is_draining:
-                self._wake.clear()
-                batch = self._take()
-                if batch:
-                    await self._deliver(batch)
-                else:
-                    outbound.changed()
-                    await self._wake.wait()
-        finally:
-            outbound.scheduler.connection_closed(self.connection, None, now_us(), random.random())
-            outbound.feeds.discard(self)
-            outbound.changed()
-
-    def _take(self) -> list[Attempt]:
-        outbound = self._outbound
-        batch: list[Attempt] = []
-        while len(batch) < LOCAL_BATCH:
-            entry = outbound.scheduler.take(self.connection, now_us())
-            if entry is None:
-                break
-            attempt = load(outbound.reader, entry)
-            if isinstance(attempt, Attempt):
-                batch.append(attempt)
-            else:
-                self._done(entry, [attempt] * entry.count, None)
-        return batch
-
-    async def _deliver(self, batch: list[Attempt]) -> None:
-        outbound = self._outbound
-        outcomes: list[list[Outcome | None]] = []
-        jobs: list[LocalJob] = []
-        places: list[tuple[int, int]] = []
-        for number, attempt in enumerate(batch):
-            row: list[Outcome | None] = []
-            for recipient in attempt.recipients:
-                mailbox = outbound.router.route(recipient).mailbox
-                if mailbox in outbound.mailboxes:
-                    places.append((number, len(row)))
-                    jobs.append(LocalJob(attempt, mailbox, recipient, attempt.envelope.queue_id))
-                    row.append(None)
-                else:
-                    row.append(failed("5.1.1", "no such mailbox here", "store", code=550))
-            outcomes.append(row)
-        began = time.monotonic()
-        results = await self._write(jobs)
-        outbound.settler.stored(len(jobs), time.monotonic() - began)
-        for (number, place), result in zip(places, results, strict=True):
-            outcomes[number][place] = result
-        for attempt, row in zip(batch, outcomes, strict=True):
-            self._done(attempt.entry, [outcome for outcome in row if outcome is not None], attempt)
-
-    async def _write(self, jobs: list[LocalJob]) -> list[Outcome]:
-        outbound = self._outbound
-        if not jobs:
-            return []
-        try:
-            return await outbound.local.deliver(outbound.threads, jobs)
-        except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
-            return [deferred("4.3.0", f"internal error: {type(fault).__name__}", "store")] * len(jobs)
-
-    def _done(self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None) -> None:
-        outbound = self._outbound
-        settled = outbound.scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
-        if attempt is not None:
-            outbound.settler.attempted(attempt, settled.outcomes, 0)
-        outbound.settler.settled(settled, attempt, 0)
-        outbound.changed()

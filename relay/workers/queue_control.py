@@ -12,6 +12,7 @@ Not here: the words of the command line (relay/cli), what an operation does (rel
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -34,6 +35,8 @@ from relay.workers.settle import Settler
 OPERATIONS: Final = ("list", "show", "retry", "hold", "release", "remove")
 LOOKS: Final = ("list", "show")
 PORTION: Final = 100
+PATIENCE: Final = 60.0
+"""Seconds that a command line may take to read more; one that was stopped with ^Z must not be waited for."""
 
 
 class QueueControl:
@@ -77,9 +80,7 @@ class QueueControl:
         for number, entry in enumerate(self._select(selection)):
             if number % PORTION == PORTION - 1:
                 await asyncio.sleep(0)
-                while not link.is_writable and link.is_connected:  # noqa: ASYNC110 - a rare and short wait
-                    await asyncio.sleep(0.01)
-                if not link.is_connected:
+                if not await _may_write(link):
                     return count
             # One that another worker tries is active here, whatever its next hop is there.
             elsewhere = await self._remote.how(entry) if entry.state == ACTIVE and operation in LOOKS else None
@@ -136,6 +137,17 @@ class QueueControl:
         outcome = discarded("removed by an operator", "queue")
         self._settler.ended(Settled(entry, journal, None, (outcome,) * count, journal[0][4]))
         return True
+
+
+async def _may_write(link: FrameProtocol) -> bool:
+    """Waits until there is room for more; False when there is nobody any more, or nobody who reads."""
+    until = time.monotonic() + PATIENCE
+    while not link.is_writable and link.is_connected:  # a rare and short wait
+        if time.monotonic() > until:
+            link.close()
+            return False
+        await asyncio.sleep(0.01)
+    return link.is_connected
 
 
 def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:

@@ -13,7 +13,7 @@ cdef class Settler:
     cdef public bint is_awaited
     cdef DeliveryReport _report
     cdef dict _stages
-    cdef object _connect, _greeting, _stored, _store_seconds, _suppressed
+    cdef object _connect, _greeting, _stored, _store_seconds, _suspects, _set_aside, _suppressed
 
     cpdef object settled(self, Settled settled, Attempt attempt=*, Py_ssize_t use=*)
     cpdef object attempted(self, Attempt attempt, tuple outcomes, Py_ssize_t use)

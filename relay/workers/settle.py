@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome
+from relay.mail.queue_id import encode
 from relay.queue.action import Settled
+from relay.queue.entry import Entry
 from relay.spool import LogReader, MissingRecord
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
@@ -42,6 +44,8 @@ class Settler:
         self._greeting = metrics.histogram_cells("relay_delivery_stage_seconds", "greeting")
         self._stored = metrics.index("relay_delivery_mailbox_messages_total")
         self._store_seconds = metrics.histogram_cells("relay_delivery_mailbox_seconds")
+        self._suspects = {cause: metrics.index("relay_delivery_suspects_total", cause) for cause in metrics.SET_ASIDE}
+        self._set_aside = metrics.index("relay_delivery_set_aside_total")
         self._suppressed = metrics.index("relay_dsn_suppressed_total")
 
     # ---- outcomes ---------------------------------------------------------------------------------------------------
@@ -97,6 +101,27 @@ class Settler:
         """``count`` messages were published in mailboxes in one batch."""
         self._row[self._stored] += count
         self._store_seconds.observe(self._row, round(seconds * 1_000_000))
+
+    def suspected(self, cause: str, queue_id: str, mailbox: bytes, outcome: Outcome) -> None:
+        """A local delivery counts against its message; ``cause``: one of ``metrics.SET_ASIDE``."""
+        self._row[self._suspects[cause]] += 1
+        self._sink.event("warning", "local delivery suspected", cause=cause, queue_id=queue_id, mailbox=mailbox,
+                         text=outcome.text)  # fmt: skip
+
+    def died(self, in_hand: list[tuple[int, int]]) -> None:
+        """Local deliveries that another worker of this shard died with (relay/workers/hand.py)."""
+        for number, _ in in_hand:
+            self._row[self._suspects["died"]] += 1
+            self._sink.event("warning", "local delivery suspected", cause="died", queue_id=encode(number))
+
+    def set_aside(self, cause: str, queue_id: str, mailbox: bytes) -> None:
+        """A message is held because of one of its local deliveries; ``held`` follows."""
+        self._row[self._set_aside] += 1
+        self._sink.event("error", "message set aside", cause=cause, queue_id=queue_id, mailbox=mailbox)
+
+    def held(self, entry: Entry) -> None:
+        """An entry was held by us, not by an operator."""
+        self._journaling.add([("held", *entry.ref, entry.indexes)])
 
     def _recipients(self, settled: Settled) -> tuple[tuple[bytes, ...], Envelope | None]:
         """Those of an entry that was not tried here, and its envelope if the record can be read."""

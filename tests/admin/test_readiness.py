@@ -2,10 +2,11 @@
 
 import pytest
 
-from relay.admin.facts import Facts
+from relay.admin.facts import Facts, look
 from relay.admin.readiness import not_alive, not_ready
 from relay.config.queue import SpoolSettings
-from relay.telemetry.page import Process
+from relay.telemetry import metrics
+from relay.telemetry.page import DRAINING, READY, CountersPage, Process
 
 BEAT = 10.0
 SPOOL = SpoolSettings()
@@ -34,6 +35,7 @@ def test_an_appliance_whose_workers_are_ready_is_ready():
         ({"throttled": (("smtp", 1),)}, "crash_loop"),
         ({"disk_low_workers": 1}, "disk_low"),
         ({"sync_failed_workers": 2}, "sync_failed"),
+        ({"stuck": (("mailbox-0", 0.5), ("mailbox-1", 10.5))}, "store_threads"),
         ({"processes": (process("supervisor"), process("delivery"))}, "no_worker"),
         ({"processes": (process("supervisor"), process("smtp"))}, "no_worker"),
         ({"processes": (process("smtp", "starting"), process("delivery"))}, "no_worker"),
@@ -43,6 +45,19 @@ def test_an_appliance_whose_workers_are_ready_is_ready():
 )
 def test_each_reason_makes_us_unready_by_itself(changes, code):
     assert codes(GOOD._replace(**changes)) == [code]
+
+
+def test_busy_threads_of_which_some_come_back_do_not():
+    assert codes(GOOD._replace(stuck=(("mailbox-0", 9.5), ("delivery-0", 2.0)))) == []
+
+
+def test_the_page_tells_of_stuck_threads_of_workers_that_serve():
+    page = CountersPage(4)
+    for number, state in ((0, READY), (1, DRAINING)):
+        row = page.take_row("mailbox", slot=number)
+        page.mark(row, state)
+        page.row(row)[metrics.index("relay_store_stuck_seconds")] = 12_000_000
+    assert look(page).stuck == (("mailbox-0", 12.0),)
 
 
 def test_one_lost_worker_of_several_does_not():

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import json
+import socket
+import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -15,10 +17,15 @@ import uvloop
 from relay.config import Config
 from relay.config.model import WorkerSettings
 from relay.config.readers import ReaderSettings
+from relay.net import dialogue as dialogue_module
 from relay.net import gate as gate_module
-from relay.net.dialogue import Listening
+from relay.net import stopping
+from relay.net.dialogue import Dialogue
 from relay.net.gate import Gate
+from relay.net.listening import Listening
 from relay.net.machine import Blocking, Report, Waiting
+from relay.net.stopping import JobStopped
+from relay.net.threads import GRACE_SECONDS
 from relay.net.tickets import TicketKeys
 from relay.net.tls import ServerTls
 from relay.telemetry import metrics
@@ -29,7 +36,8 @@ PIECE = b"x" * 65536
 
 
 class Toy:
-    """A line protocol: ECHO text, WORK (in a thread), WAIT, MANY count (pieces of 64 KiB), TLS, FAIL, BYE."""
+    """A line protocol: ECHO text, WORK (in a thread), LOOP and HANG (in a thread, without end), WAIT,
+    MANY count (pieces of 64 KiB), TLS, FAIL, BYE."""
 
     def __init__(self):
         self.report = Report(account="toy@local.test")
@@ -43,6 +51,9 @@ class Toy:
         self.is_busy: bytes = b""
         self.goodbye = None
         self.released = 0
+        self.begun = 0
+        self.stopped = []
+        self.goes_on = threading.Event()
         self.secured_by = ""
 
     def open(self, wake):
@@ -62,7 +73,7 @@ class Toy:
             match word:
                 case b"ECHO":
                     self.output.append(text + b"\r\n")
-                case b"WORK" | b"WAIT" | b"FAIL":
+                case b"WORK" | b"WAIT" | b"FAIL" | b"LOOP" | b"HANG":
                     self.is_busy = word
                 case b"MANY":
                     self.pieces = int(text)
@@ -88,15 +99,35 @@ class Toy:
             return Blocking(lambda: PIECE)
         if self.is_busy == b"WORK":
             return Blocking(lambda: threading.current_thread().name.encode()[:5] + b"\r\n")
+        if self.is_busy in (b"LOOP", b"HANG"):
+            return Blocking(self.loop if self.is_busy == b"LOOP" else self.hang)
         if self.is_busy == b"FAIL":
             return Blocking(lambda: 1 // 0)
         return Waiting(self.answer) if self.is_busy else None
+
+    def loop(self):
+        """Work that looks whether it is still wanted."""
+        self.begun += 1
+        try:
+            while True:
+                stopping.check()
+                time.sleep(0.001)
+        except JobStopped as fault:
+            self.stopped.append(fault.cause)
+            raise
+
+    def hang(self):
+        self.begun += 1
+        self.goes_on.wait(30)
+        return b"hung\r\n"
 
     async def answer(self):
         return b"waited\r\n"
 
     def job_done(self, result, fault, now):
-        if fault:
+        if isinstance(fault, JobStopped):
+            result = f"stopped {fault}\r\n".encode()
+        elif fault:
             raise fault
         self.output.append(result)
         self.is_busy = b""
@@ -106,6 +137,10 @@ class Toy:
         if self.goodbye:
             self.farewell(self.goodbye)
         self.obey()
+
+    def given_up(self):
+        self.output.append(b"given up\r\n")
+        self.is_over = True
 
     def woken(self, now):
         self.output.append(b"woken\r\n")
@@ -164,7 +199,7 @@ class World:
         if tls:
             server_tls = ServerTls(self.config, TicketKeys(time.monotonic()), lambda *_: None, self.row)
         listening = Listening(self.gate, "toy", "imap", make, tls=server_tls, is_implicit=is_implicit)
-        self.server = await asyncio.get_running_loop().create_server(listening.factory, "127.0.0.1", 0)
+        self.server = await asyncio.get_running_loop().create_server(lambda: Dialogue(listening), "127.0.0.1", 0)
 
     async def connect(self, **options):
         return await asyncio.open_connection(*self.server.sockets[0].getsockname(), **options)
@@ -208,6 +243,12 @@ async def rest(reader):
     with contextlib.suppress(ConnectionError):
         return await asyncio.wait_for(reader.read(), 20)
     return b""
+
+
+def reset(writer):
+    """Hangs up in a way that the other side sees at once."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def test_answers_keep_the_order_of_commands_whatever_has_to_wait(run):
@@ -265,6 +306,112 @@ def test_a_fault_of_ours_ends_one_session_and_tells_the_log_not_the_peer(run):
         assert world.log.events[0][2]["cause"].startswith("ZeroDivisionError")
         await world.until(lambda: world.log.lines)
         assert world.log.lines[0]["cause"] == "internal"
+
+    run(scenario)
+
+
+def test_a_job_ends_with_its_session(run):
+    """The peer is gone: a job that runs is told, one that waits for a thread never begins; both let go what is held."""
+
+    async def scenario(world):
+        _, writer = await world.connect()
+        writer.write(b"LOOP\r\n")
+        await world.until(lambda: world.machines and world.machines[0].begun)
+        _, waiting = await world.connect()
+        waiting.write(b"LOOP\r\n")
+        await world.until(lambda: world.count("relay_reader_sessions_open", "imap") == 2)
+        reset(waiting)
+        await world.until(lambda: world.gate.open_sessions == 1)
+        reset(writer)
+        await world.until(lambda: world.machines[0].released == 1)
+        assert world.machines[0].stopped == ["gone"]
+        await world.until(lambda: world.machines[1].released == 1)
+        assert world.machines[1].begun == 0
+        assert not world.log.events
+
+    run(scenario, threads=1)
+
+
+def test_a_late_job_is_stopped_and_the_session_goes_on(run):
+    async def scenario(world):
+        reader, writer = await world.connect()
+        assert await reader.readline() == b"hello\r\n"
+        writer.write(b"LOOP\r\nECHO next\r\nBYE\r\n")
+        await world.until(lambda: world.machines[0].begun)
+        world.gate.threads.turn(time.monotonic() + 3601)
+        assert await rest(reader) == b"stopped deadline\r\nnext\r\nbye\r\n"
+        writer.close()
+
+    run(scenario, job_timeout=3600.0)
+
+
+def test_a_job_that_hangs_is_given_up_with_a_word_and_others_are_served(run):
+    """Its thread is lost until it comes back; only then is what the session holds given back."""
+
+    async def scenario(world):
+        reader, writer = await world.connect()
+        assert await reader.readline() == b"hello\r\n"
+        writer.write(b"HANG\r\nECHO never\r\n")
+        await world.until(lambda: world.machines[0].begun)
+        now = time.monotonic()
+        world.gate.threads.turn(now + 3601)
+        world.gate.threads.turn(now + 3601 + GRACE_SECONDS)
+        assert await rest(reader) == b"given up\r\n"
+        writer.close()
+        await world.until(lambda: world.log.lines)
+        assert world.log.lines[0]["cause"] == "job_timeout"
+        assert world.log.events[0][1] == "store thread lost"
+        assert world.log.events[0][2]["account_or_client"] == "toy@local.test"
+        assert world.machines[0].released == 0
+        world.machines[0].goes_on.set()
+        other, other_writer = await world.connect()
+        other_writer.write(b"WORK\r\nBYE\r\n")
+        assert await rest(other) == b"hello\r\nstore\r\nbye\r\n"
+        other_writer.close()
+
+    run(scenario, threads=1, job_timeout=3600.0)
+
+
+def test_the_sessions_of_one_account_do_not_take_all_threads(run):
+    async def scenario(world):
+        writers = []
+        for number in range(6):
+            _, writer = await world.connect()
+            writer.write(b"HANG\r\n")
+            writers.append(writer)
+            await world.until(lambda number=number: len(world.machines) == number + 1)
+        await world.until(lambda: sum(machine.begun for machine in world.machines) == 2)
+        reader, writer = await world.connect()
+        assert await reader.readline() == b"hello\r\n"
+        world.machines[-1].report.account = "alice@local.test"
+        writer.write(b"WORK\r\nBYE\r\n")
+        assert await rest(reader) == b"store\r\nbye\r\n"
+        assert sum(machine.begun for machine in world.machines) == 2
+        for machine in world.machines:
+            machine.goes_on.set()
+        for each in [*writers, writer]:
+            each.close()
+
+    run(scenario, threads=3, threads_per_account=2)
+
+
+def test_who_has_hung_up_is_not_worked_for_to_the_end(run, monkeypatch):
+    """A closed connection looks like one whose peer only stops sending, as long as nothing is written to it."""
+    monkeypatch.setattr(dialogue_module, "HALF_CLOSED_SECONDS", 0.0)
+
+    async def scenario(world):
+        _, writer = await world.connect()
+        writer.write(b"LOOP\r\n")
+        await world.until(lambda: world.machines and world.machines[0].begun)
+        writer.write_eof()
+
+        def is_stopped():
+            world.gate.turn()
+            return world.machines[0].stopped
+
+        await world.until(is_stopped)
+        assert world.machines[0].stopped == ["gone"]
+        writer.close()
 
     run(scenario)
 
