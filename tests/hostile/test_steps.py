@@ -1,7 +1,7 @@
 """What strangers wrote is read in linear time (I11): twice the octets, twice the steps and no more.
 
 Steps are counted, not timed: instructions of Python's code, one by one, for each parser and input; and instructions of
-the processor under callgrind, where it is, for what is compiled, each parser with all its inputs together.
+the processor under callgrind for what is compiled, each parser with all its inputs together.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pytest
 from benchmarks.hostile_cases import KINDS, Parser, repeated
 from benchmarks.micro import COUNTER
 from tests.hostile import counted
+from tests.support.needs import need
 
 MOST = 2.2
 OCTETS = 4096
@@ -87,8 +88,7 @@ def made(library: Path) -> bool:
 @pytest.mark.timeout(300)
 def test_twice_the_octets_take_twice_the_instructions_of_the_processor(tmp_path: Path) -> None:
     library = tmp_path / "counter.so"
-    if not made(library):
-        pytest.skip("valgrind or its headers are not installed")
+    need(made(library), "valgrind, its headers or a C compiler are not installed")
     words = [shutil.which("valgrind") or "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={tmp_path}/out"]
     words += ["--instr-atstart=no"]
     words += [sys.executable, "-m", "tests.hostile.counted", str(library)]
