@@ -16,6 +16,7 @@ import pytest
 
 from tests.interop.readers import ADDRESS, PASSWORD, Readers
 from tests.support.appliance import free_port, wait_for
+from tests.support.readable import for_everybody
 
 POP3 = """
 [[listener]]
@@ -35,7 +36,10 @@ def relay() -> Iterator[Readers]:
     folder.chmod(0o777)
     port = free_port()
     readers = Readers(
-        folder, top='user = "nobody"', more=POP3.format(port=port) + '\n[queue]\nretry_first = "1s"\nretry_max = "1s"\n'
+        folder,
+        top='user = "nobody"',
+        more=POP3.format(port=port) + '\n[queue]\nretry_first = "1s"\nretry_max = "1s"\n',
+        wrap=for_everybody(folder),
     )
     readers.pop3_port = port  # type: ignore[attr-defined]
     own(readers.data)
