@@ -122,6 +122,7 @@ class Appliance:
             "top": top,
         }
         self.wrap = wrap
+        self.python: tuple[str, ...] = (sys.executable,)
         self.expects = expects
         self.config = root / "relay.toml"
         self.log = root / "relay.log"
@@ -162,7 +163,7 @@ class Appliance:
 
     def command(self, *words: str) -> list[str]:
         """The words that run ``relay`` with this appliance's configuration."""
-        return [sys.executable, "-m", "relay.cli", *words, "--config", str(self.config)]
+        return [*self.python, "-m", "relay.cli", *words, "--config", str(self.config)]
 
     def run(self, *words: str, check: bool = True, text: str | None = None) -> str:
         """Standard output of ``relay WORDS``; raises CalledProcessError on another exit code than 0."""
