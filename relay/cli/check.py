@@ -57,7 +57,9 @@ def examined(loaded: Loaded, config_file: Path | None) -> Report:
 
     report = Report([], [], {})
     pairs, of_certificates = read_certificates(loaded.config)
-    findings = [*of_certificates, *(each for rule in _RULES for each in rule(loaded.config, config_file))]
+    findings = [each for rule in _RULES for each in rule(loaded.config, config_file)]
+    unreadable = {each.path[:2] for each in findings}
+    findings += [each for each in of_certificates if each.path[:2] not in unreadable]
     for finding in findings:
         (report.errors if finding.is_error else report.warnings).append(loaded.locate(finding.path, finding.text))
     report.warnings.extend(loaded.locate(path, text) for path, text in advice(loaded.config))

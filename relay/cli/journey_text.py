@@ -193,9 +193,10 @@ def _is_told(entry: Entry, journey: Journey) -> bool:
 def _now(entry: Entry, is_told: bool) -> list[str]:
     """How it stands with recipients that wait, from the queue itself; the reason only when the log has not told it."""
     recipients = ", ".join(_text(each) for each in entry["recipients"])
-    lines = [f"  {'now':<18}  {entry['state']}: {recipients}; {WAITS.get(entry.get('waits_for', ''), 'in the queue')}"]
     where = f" ({_text(entry['next_hop'])})" if entry.get("next_hop") else ""
     said = "" if is_told else _said(entry)
+    waits = WAITS.get(entry.get("waits_for", ""), "in the queue") + ("" if said else where)
+    lines = [f"  {'now':<18}  {entry['state']}: {recipients}; {waits}"]
     if said:
         lines.append(_inner("they said" if entry.get("code") else "because", f"{said}{where}"))
     if entry.get("due_at"):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from relay.mailbox.store import FolderStore
     from relay.mailbox.vocabulary import Quota
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 _mailbox = click.option("--mailbox", "name", metavar="NAME", help="Only this mailbox, such as INBOX or Work/2026.")
 
 
@@ -45,12 +45,12 @@ def list_mailboxes(address: str, as_json: bool, config_path: Path | None) -> Non
     """Print the mailboxes of ADDRESS, one a line, with subscription and special use."""
     with _store(config_path, address) as store:
         listed = store.list()
-    if as_json:
-        click.echo(json.dumps([each._asdict() for each in listed]))
-        return
     for each in listed:
+        if as_json:
+            click.echo(json.dumps(each._asdict()))
+            continue
         marks = [*each.special_use, *(["subscribed"] if each.subscribed else []), *([] if each.exists else ["missing"])]
-        click.echo(f"{each.name}  {' '.join(marks)}".rstrip())
+        click.echo(f"{printable(each.name)}  {' '.join(marks)}".rstrip())
 
 
 @command.command("status")
@@ -69,7 +69,9 @@ def status(address: str, name: str | None, as_json: bool, config_path: Path | No
         return
     for each, of in found.items():
         numbers = f"{of.messages} messages, {of.unseen} unseen, {of.deleted} marked deleted, {show_size(of.size)}"
-        click.echo(f"{each}: {numbers}, UIDVALIDITY {of.uidvalidity}, next UID {of.uidnext}{_limit(bounds[each])}")
+        click.echo(
+            f"{printable(each)}: {numbers}, UIDVALIDITY {of.uidvalidity}, next UID {of.uidnext}{_limit(bounds[each])}"
+        )
     limit = f" of {show_size(quota.octets_limit)}" if quota.octets_limit else ""
     messages = f" of {quota.messages_limit}" if quota.messages_limit else ""
     click.echo(f"uses {show_size(quota.octets)}{limit} in {quota.messages}{messages} messages")
@@ -112,7 +114,7 @@ def rebuild(address: str, name: str | None, config_path: Path | None) -> None:
     with _store(config_path, address) as store:
         for each in [name] if name else store.names():
             store.mailbox(each).rebuild()
-            click.echo(f"{each}: index made anew")
+            click.echo(f"{printable(each)}: index made anew")
 
 
 @command.command("restore")
@@ -136,7 +138,7 @@ def restore(address: str, since: str, name: str | None, dry_run: bool, config_pa
         else:
             found = put_back(store, after, name)
     for mailbox, count in sorted(found.items()):
-        click.echo(f"{mailbox}: {count} {'to restore' if dry_run else 'restored'}")
+        click.echo(f"{printable(mailbox)}: {count} {'to restore' if dry_run else 'restored'}")
     if not found:
         exits.stop(exits.PROBLEM, "nothing was removed in that time")
 

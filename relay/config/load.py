@@ -200,6 +200,9 @@ class _Reader:
     def _with_recipient_file(self, relayed: RelayDomain, path: KeyPath) -> RelayDomain:
         if relayed.recipients_file is None:
             return relayed
+        if relayed.recipients_file.is_fifo():  # reading might never end
+            self.fail(self.origin_of(path), (*path, "recipients_file"), "is a pipe, not a file")
+            return relayed
         try:
             lines = relayed.recipients_file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as fault:

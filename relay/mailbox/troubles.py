@@ -36,7 +36,7 @@ class Troubles:
 
     def tell(self, path: Path | str, cause: OSError | str) -> None:
         """``path`` cannot be used because of ``cause``."""
-        if self._event is not None and self._is_news(str(path)):
+        if self._event is not None and self._is_news(_without_flags(str(path))):
             text = cause if isinstance(cause, str) else cause.strerror or str(cause)
             self._event("warning", "mailbox file not usable", file=str(path), cause=text)
 
@@ -51,6 +51,13 @@ class Troubles:
                 return False
             self._told[path] = now
         return True
+
+
+def _without_flags(path: str) -> str:
+    """What stays of a message's path when its flags change and it is no longer new."""
+    folder, _, name = path.rpartition("/")
+    folder = folder.removesuffix("/new").removesuffix("/cur")
+    return f"{folder}/{name.partition(':2,')[0]}"
 
 
 SILENT: Final = Troubles()

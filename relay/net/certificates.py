@@ -198,13 +198,18 @@ def _publish(path: Path, octets: bytes, folder: int) -> None:
 
 def _octets(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=_opened) as file:
             octets = file.read(_LARGEST + 1)
     except OSError as fault:
         raise CertificateError(f"{path}: cannot be read: {fault.strerror}") from fault
     if len(octets) > _LARGEST:
         raise CertificateError(f"{path}: is too large for a certificate or key")
     return octets
+
+
+def _opened(path: str, flags: int) -> int:
+    """Does not wait for somebody who writes to a FIFO; without one it is empty."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _stat(path: Path) -> tuple[int, ...]:

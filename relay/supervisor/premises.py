@@ -276,7 +276,7 @@ def _default_script(config: Config) -> Iterator[Finding]:
 
 def _readable(file: Path, path: KeyPath, *, is_wanted: bool = True) -> Iterator[Finding]:
     """``is_wanted``: it is an error, too, when there is no such file."""
-    if os.access(file, os.R_OK) and not file.is_dir():
+    if os.access(file, os.R_OK) and file.is_file():
         return
     if is_wanted or os.path.lexists(file) or _blocked_above(file):
         yield error(path, f"{_reason(file, os.R_OK)}; {_let_read(file)}")
@@ -300,6 +300,8 @@ def _reason(file: Path, wanted: int, *, is_folder: bool = False) -> str:
         return f"there is no {'folder' if is_folder else 'file'} {file}"
     if is_folder != file.is_dir():
         return f"{file} is {'no' if is_folder else 'a'} folder"
+    if not is_folder and not file.is_file():
+        return f"{file} is no regular file"
     verb = "written to" if wanted & os.W_OK else "read"
     return f"{file} cannot be {verb} by account {_me()} ({_owner(file)})"
 
@@ -328,6 +330,6 @@ def _make(folder: Path) -> str:
 def _let_read(file: Path) -> str:
     if (above := _blocked_above(file)) is not None:
         return f"as root: chmod o+x {above}, or choose another place"
-    if not os.path.exists(file):
+    if not file.is_file():
         return "put it there, or name another"
     return f"as root: setfacl -m u:{_me()}:r {file}, or chgrp and chmod g+r"

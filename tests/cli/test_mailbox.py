@@ -39,6 +39,8 @@ def relay(tmp_path, store):
 
 def test_mailboxes_are_listed_and_counted(relay):
     assert relay("list", "ann@a.test").output.splitlines() == ["INBOX", "Work"]
+    listed = [json.loads(line) for line in relay("list", "ann@a.test", "--json").output.splitlines()]
+    assert [(each["name"], each["exists"]) for each in listed] == [("INBOX", True), ("Work", True)]
     status = json.loads(relay("status", "ann@a.test", "--json").output)
     assert status["mailboxes"]["INBOX"]["messages"] == 2
     assert status["messages"] == 3

@@ -49,6 +49,20 @@ def test_mail_that_waits_is_told_with_its_reason_and_its_next_try(log, tmp_path,
     assert told["state"] == "deferred"
 
 
+def test_of_mail_that_is_being_tried_the_next_hop_is_named(log, tmp_path, monkeypatch):
+    """One that is silent gives no reason yet; who it is had to be looked up in the configuration."""
+    log.write_bytes(b"\n".join(each for each in LOG if b'"delivered"' not in each) + b"\n")
+    tried = WAITING | {"state": "active", "waits_for": "connection", "due_at": 0, "status": "", "text": "", "stage": ""}
+    monkeypatch.setattr(
+        "relay.cli.trace.ask", lambda _config, _operation, chosen, on_entry: chosen.queue_id == "M2" and on_entry(tried)
+    )
+    config = tmp_path / "relay.toml"
+    config.write_text(f'hostname = "mx.example.org"\ndata_dir = "data"\nlog.destination = "{log}"\n')
+    output = trace("M2", "--config", config).output
+    assert "active: eve@relay.test; connecting to its next hop, or waiting" in output
+    assert "(mx.relay.test:25)" in output
+
+
 def trace(*words: object, text: bytes | None = None):
     return CliRunner().invoke(main, ["trace", *map(str, words)], input=text, prog_name="relay")
 

@@ -1,5 +1,6 @@
 """Reading a configuration: values, errors with their places, the environment."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -193,6 +194,12 @@ def test_a_bad_address_in_a_recipients_file_is_reported_with_its_own_line(write,
     with pytest.raises(ConfigErrors) as caught:
         load(path, {})
     assert [(error.source, error.line) for error in caught.value.errors] == [(str(tmp_path / "list"), 2)]
+
+
+def test_a_pipe_in_the_place_of_a_recipients_file_is_not_waited_for(write, tmp_path):
+    os.mkfifo(tmp_path / "list")
+    path = write("[[relay_domain]]\ndomain = 'a.test'\nnext_hop = 'smtp://b'\nrecipients_file = 'list'\n")
+    assert errors_of(path) == [(4, "relay_domain[1].recipients_file", "is a pipe, not a file")]
 
 
 def test_a_recipients_file_that_is_not_there_is_an_error_at_its_key(write):

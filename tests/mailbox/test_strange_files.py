@@ -183,6 +183,14 @@ def test_a_file_is_told_once_an_hour():
     assert log.count == 3
 
 
+def test_a_message_is_the_same_file_when_it_is_no_longer_new_or_gets_flags():
+    log = Log()
+    troubles = Troubles(log.event)
+    for path in ("/a/new/17.host", "/a/cur/17.host:2,", "/a/cur/17.host:2,FS", "/b/cur/17.host:2,FS"):
+        troubles.tell(path, "no regular file")
+    assert list(log.files) == ["/a/new/17.host", "/b/cur/17.host:2,FS"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", OWN)
 def test_nothing_in_the_place_of_our_own_files_holds_us_up_or_leads_elsewhere(tmp_path, store, log, name, kind):

@@ -199,6 +199,20 @@ def test_a_default_script_with_an_error_is_told_with_its_line(config, folder):
 
 
 @as_root
+def test_a_pipe_in_the_place_of_a_file_is_told_and_not_waited_for(config, folder):
+    """Nobody writes to it: reading it would never end."""
+    pipe = folder / "pipe"
+    os.mkfifo(pipe, 0o644)
+    files = CertificateFiles(pipe, pipe)
+    bad = dataclasses.replace(
+        config, sieve=SieveSettings(default_script=pipe), accounts_file=pipe, certificates=(files,)
+    )
+    found = seen(bad)
+    assert {path[0] for path in found} == {"sieve", "accounts_file", "certificate"}
+    assert all(f"{pipe} is no regular file" in text for text in found.values())
+    assert "holds no certificate" in premises.read_certificates(bad)[1][0].text
+
+
 def test_a_configuration_file_that_the_account_cannot_read_is_a_warning_because_of_reloads(config, folder):
     file = folder / "relay.toml"
     file.write_text("")

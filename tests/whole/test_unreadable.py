@@ -39,7 +39,7 @@ def relay() -> Iterator[Readers]:
         folder,
         top='user = "nobody"',
         more=POP3.format(port=port) + '\n[queue]\nretry_first = "1s"\nretry_max = "1s"\n',
-        wrap=for_everybody(folder),
+        wrap=for_everybody(folder) if os.geteuid() == 0 else (),
     )
     readers.pop3_port = port  # type: ignore[attr-defined]
     own(readers.data)
