@@ -30,11 +30,12 @@ from relay.delivery.incoming import Incoming, edited, whole
 from relay.delivery.room import Room
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
 from relay.mailbox.files import is_lasting
+from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.maildir import Message, deliver, folder_of
 from relay.mailbox.memory import Memory
 from relay.mailbox.store import FolderStore
 from relay.mailbox.troubles import SILENT, Troubles
-from relay.mailbox.vocabulary import Refusal, Refused
+from relay.mailbox.vocabulary import INBOX, Refusal, Refused
 from relay.net.stopping import DEADLINE, JobStopped
 
 if TYPE_CHECKING:
@@ -272,6 +273,7 @@ def _prepared(
         return failed("5.1.3", "the address cannot name a mailbox here", "store", next_hop=shown(job.mailbox))
     plan = job.plan
     try:
+        _require_log(folder)
         if plan is None and filters is not None:
             plan = filters.plan(folder, _incoming(job), now)
         if room is not None and (plan is None or plan.placements):
@@ -295,6 +297,14 @@ def _prepared(
     if plan.notice is not None:
         messages.append(Message(folder, (trace.fields(b"", job.mailbox, job.mailbox), plan.notice)))
     return _Work(job, plan, placements, messages, memory)
+
+
+def _require_log(folder: Path) -> None:
+    """Makes the uid log of an account's INBOX before the first message is there: it keeps the room that lets the owner
+    read and remove on a full disk. Where it cannot be made, the first session tries again."""
+    if not os.path.exists(f"{folder}/{LOG}"):
+        with contextlib.suppress(OSError, Refused):
+            FolderStore(folder).open(INBOX).close()
 
 
 def _left(job: LocalJob, plan: Plan, memory: Memory, now: float) -> list[Placement]:

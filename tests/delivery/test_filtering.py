@@ -55,7 +55,7 @@ def test_without_a_script_nothing_but_the_message_is_written(tmp_path, folder):
     answer = deliver(tmp_path, job(), filters(tmp_path))
     assert isinstance(answer, Outcome)
     assert answer.text.startswith("stored as ")
-    assert {path.name for path in folder.iterdir()} == {"new", "cur", "tmp"}
+    assert {path.name for path in folder.iterdir()} == {"new", "cur", "tmp", "relay-account", "relay-uids"}
 
 
 def test_an_empty_default_script_of_the_operator_leaves_spam_in_inbox(tmp_path, folder):

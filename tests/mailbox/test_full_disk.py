@@ -6,12 +6,17 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from relay.delivery._delivery import Delivery
+from relay.delivery.local import LocalJob, deliver_local
+from relay.mail.outcome import DELIVERED
+from relay.mailbox.maildir import folder_of
 from relay.mailbox.store import FolderStore
 from tests.mailbox import changing
 from tests.mailbox.changing import ACCOUNT, CHANGES, COMMANDS, READS, REMOVES
@@ -104,6 +109,24 @@ def test_much_can_be_removed_one_by_one(disk, original, command):
             said = peer.send(f"a {step}\r\n".encode())
             assert b"a OK" in said, (number, said)
         assert b"b OK" in peer.send(b"b EXPUNGE\r\n")
+
+
+def test_mail_of_an_account_that_never_had_a_session_is_read_and_removed(disk):
+    """Its uid log is there since the first delivery, with the room that it keeps."""
+    content = b"Subject: first\r\n\r\ntext\r\n"
+    jobs = [
+        LocalJob(Delivery(b"bob@x.test", (ACCOUNT.encode(),), 0, len(content), content), ACCOUNT.encode())
+        for _ in range(2)
+    ]
+    assert [each.kind for each in deliver_local(disk, jobs)] == [DELIVERED] * 2
+    shutil.rmtree(disk / ACCOUNT, ignore_errors=True)
+    folder_of(disk, ACCOUNT.encode()).rename(disk / ACCOUNT)
+    with room(disk, 0, 0):
+        peer = changing.session(disk)
+        assert b"first" in peer.send(b"a FETCH 1 BODY[]\r\n")
+        assert b"a OK" in peer.send(b"a STORE 1 +FLAGS (\\Deleted)\r\n")
+        assert b"* 1 EXPUNGE" in peer.send(b"a EXPUNGE\r\n")
+        assert changing.pop3(disk)
 
 
 def test_removing_makes_room(disk, original):
