@@ -138,9 +138,7 @@ def test_a_line_has_the_times_of_its_attempt(report: DeliveryReport) -> None:
     assert line["queue_seconds"] + line["transfer_seconds"] == pytest.approx(line["delay_seconds"])
 
 
-def test_no_time_is_negative_when_the_clock_of_the_door_is_ahead(
-    report: DeliveryReport, row: memoryview[int]
-) -> None:
+def test_no_time_is_negative_when_the_clock_of_the_door_is_ahead(report: DeliveryReport, row: memoryview[int]) -> None:
     """The clocks of two processes are up to a second apart."""
     received = now_us() + 900_000
     ahead = Entry(7, 3, 64, 300, ID, received, Group("smtp://h:25", object(), Settings()), None, 3)
