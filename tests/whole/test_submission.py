@@ -101,6 +101,7 @@ def test_an_account_may_write_its_domain_with_the_dot_of_the_root(relay, sender,
 def test_a_client_whose_name_is_utf8_sends_ascii_mail(relay):
     """Our Received field never makes a header section an internationalized one (RFC 6531 3.2)."""
     with smtplib.SMTP("127.0.0.1", relay.submission_port, timeout=60) as client:
+        assert client.sock is not None
         client.sock.sendall("EHLO käse\r\n".encode())
         assert client.getreply()[0] == 250
         client.ehlo_resp, client.esmtp_features = b"", {"auth": "PLAIN"}
