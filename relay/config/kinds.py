@@ -303,13 +303,17 @@ class Mail(Kind):
     """A mail address; the domain is kept in lower case, the local part as it is (RFC 5321 2.4)."""
 
     may_be_empty: bool = False
+    may_be_elsewhere: bool = False
+    """It need not be one of ours: dots may stand anywhere in its local part, as some large providers have them."""
 
     def parse(self, value: object) -> str:
         text = _require_text(value)
         if not text and self.may_be_empty:
             return ""
         local, at, domain = text.rpartition("@")
-        if not at or not _LOCAL_PART.fullmatch(local) or local.startswith(".") or local.endswith(".") or ".." in local:
+        atoms = local.split(".")
+        is_local_part = any(atoms) if self.may_be_elsewhere else all(atoms)
+        if not at or not _LOCAL_PART.fullmatch(local) or not is_local_part:
             raise ValueError(f'"{text}" is not a mail address; write local-part@domain')
         return f"{local}@{Domain().parse(domain)}"
 

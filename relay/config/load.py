@@ -213,7 +213,7 @@ class _Reader:
         for number, line in enumerate(lines, 1):
             text = line.partition("#")[0].strip()
             try:
-                recipients += [Mail().parse(text)] if text else []
+                recipients += [Mail(may_be_elsewhere=True).parse(text)] if text else []
             except ValueError as fault:
                 self.errors.append(ConfigError(str(relayed.recipients_file), number, "", str(fault)))
         return replace(relayed, recipients=tuple(dict.fromkeys(recipients)))

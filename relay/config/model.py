@@ -149,7 +149,7 @@ class RelayDomain:
     domain: str = setting(Domain(), "The domain.", example="example.org")
     next_hop: NextHop = setting(Hop(), "Where its mail goes.", example="smtp://mail.example.org:25")
     recipients: tuple[str, ...] | None = setting(
-        Many(Mail()),
+        Many(Mail(may_be_elsewhere=True)),
         "The only addresses that exist there; all others are refused with 550 5.1.1. Not given: every address is "
         "taken in, and the next hop decides.",
         default=None,
@@ -282,7 +282,7 @@ class Config:
         default="0s",
     )
     postmaster: str = setting(
-        Mail(may_be_empty=True),
+        Mail(may_be_empty=True, may_be_elsewhere=True),
         "Who gets mail for postmaster (RFC 5321 4.5.1) and MAILER-DAEMON, at our domains and at `hostname`: an "
         "account, or an address elsewhere. Empty: the first account. Without any, such mail is answered 450 4.3.5.",
         default="",

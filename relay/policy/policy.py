@@ -154,7 +154,7 @@ class Policy:
                 return reject(NOT_YOUR_FROM._replace(text=f"{NOT_YOUR_FROM.text}: {author}"))
         if fields.has_from:
             return None
-        author_address = session.reverse_path or session.account.encode()
+        author_address = session.reverse_path.removesuffix(b".") or session.account.encode()
         if fields.is_resent or not author_address or not author_address.isascii():
             return reject(NO_AUTHOR)
         return Verdict(ANNOTATE, fields=(b"From: <%b>\r\n" % author_address,))

@@ -23,9 +23,10 @@ ANY: Final = "any"
 
 
 def is_own(address: bytes, account: str, delimiter: str) -> bool:
-    """Whether ``address`` is the account's, or a sub-address of it (RFC 5233), in whatever case."""
+    """Whether ``address`` is the account's, or a sub-address of it (RFC 5233), in whatever case, with or without the
+    dot of the root at the end of its domain (RFC 1034 3.1)."""
     own = account.encode().lower()
-    lowered = address.lower()
+    lowered = address.lower().removesuffix(b".")
     return lowered == own or bool(delimiter and base_address(lowered, delimiter) == own)
 
 

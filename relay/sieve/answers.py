@@ -34,14 +34,15 @@ RETURNED_HEADER: Final = 32 * 1024
 
 
 def why_no_answer(message: MessageView, environment: Environment, own: Collection[str]) -> str:
-    """Why vacation must not answer, "" when it may. ``own``: all addresses of the user, in any case."""
+    """Why vacation must not answer, "" when it may. ``own``: all addresses of the user, in any case. A dot at the end
+    of a domain (RFC 1034 3.1) makes no other address."""
     sender = environment.reverse_path
-    lower = {address.lower() for address in own}
+    lower = {address.lower().removesuffix(".") for address in own}
     if not sender:
         return "the reverse-path is null"
     if _SENDERS.fullmatch(sender.rpartition("@")[0]):
         return "the sender is a program"
-    if sender.lower() in lower:
+    if sender.lower().removesuffix(".") in lower:
         return "the sender is the user"
     if any(value.partition(";")[0].strip().lower() != "no" for value in message.values("Auto-Submitted")):
         return "the message was made by a program"

@@ -212,6 +212,9 @@ cdef class Commands(Verdicts):
             if not self.takes_any_name():
                 return self.refuse("bad_helo", shown(self.candidate))
             self.candidate_flags |= FLAG_ODD_NAME
+        elif not self.candidate.isascii():
+            # In the Received field it would make the header section of every message an internationalized one.
+            self.candidate_flags |= FLAG_ODD_NAME
         try:
             answer = self.context.policy.helo(self, self.candidate)
         except Exception as fault:

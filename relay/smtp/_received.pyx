@@ -1,8 +1,9 @@
 # cython: language_level=3
 """The Received field that goes on top of every content (RFC 5321 4.4).
 
-What the client said in HELO or EHLO stands there as it is only when it is a domain name or an address literal. Else the
-address literal of the client stands in its place, and what it said behind it, in a comment and made safe (RFC 5322 3.2.2).
+What the client said in HELO or EHLO stands there as it is only when it is a domain name in ASCII (nothing that we add
+makes a header section an internationalized one, RFC 6531 3.2) or an address literal. Else the address literal of the
+client stands in its place, and what it said behind it, in a comment and made safe (RFC 5322 3.2.2).
 
 It is folded so that no line comes near 998 octets (RFC 5322 2.1.1): each part that a peer chooses stands on a line of its
 own and is at most 256 octets long, because the parsers have checked it.
@@ -57,8 +58,9 @@ cdef inline char* _put_comment(char* at, bytes said) noexcept:
 
 cdef bytes received_field(bytes helo, bint is_odd, str address, bytes hostname, str protocol, str tls, str queue_id,
                           bytes recipient, bytes date):
-    """The whole field with its CRLF. ``is_odd``: ``helo`` is neither a domain name nor an address literal. ``tls``, version and cipher, stands in a comment. ``recipient`` is None when there is more than one: a ``for`` clause would show
-    each of them who the others are (RFC 5321 7.6)."""
+    """The whole field with its CRLF. ``is_odd``: ``helo`` is neither a domain name in ASCII nor an address literal.
+    ``tls``, version and cipher, stands in a comment. ``recipient`` is None when there is more than one: a ``for`` clause
+    would show each of them who the others are (RFC 5321 7.6)."""
     cdef bytes ip = address.encode("ascii", "replace")
     cdef bytes keyword = protocol.encode()
     cdef bytes secrecy = tls.encode()

@@ -33,7 +33,7 @@ cdef class Speaker:
     cdef readonly str account
     cdef readonly str tls               # version and cipher, or empty
     cdef bytes helo_name                # as the client said it
-    cdef bint has_odd_name              # and it is neither a domain name nor an address literal
+    cdef bint has_odd_name              # and it is neither a domain name in ASCII nor an address literal
     cdef uint64_t number
     cdef bint is_esmtp
     # where

@@ -8,7 +8,7 @@ from relay.smtp._login cimport Login
 cdef enum:
     # candidate_flags of HELO and EHLO
     FLAG_ESMTP = 1          # it was EHLO
-    FLAG_ODD_NAME = 2       # it is neither a domain name nor an address literal
+    FLAG_ODD_NAME = 2       # it is neither a domain name in ASCII nor an address literal
 
 cdef class Verdicts(Login):
     cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about

@@ -76,7 +76,7 @@ cdef class DeliveryReport:
                     Py_ssize_t use, Py_ssize_t number) except -1:
         cdef int64_t now = now_us()
         cdef tuple fields = None
-        cdef int64_t received_at = _received_at(entry, envelope)
+        cdef int64_t received_at = min(_received_at(entry, envelope), now)
         cdef object outcome, kind, first = outcomes[0]
         cdef bint is_one = True, is_over = False
         cdef Py_ssize_t at
@@ -108,13 +108,13 @@ cdef class DeliveryReport:
     cdef int tell(self, Entry entry, tuple envelope, tuple recipients, tuple outcome, Attempt attempt,
                   Py_ssize_t use, Py_ssize_t number, int64_t now) except -1:
         cdef str key = _key(entry)
-        cdef int64_t received_at = _received_at(entry, envelope)
+        cdef int64_t received_at = min(_received_at(entry, envelope), now)
         cdef int64_t spent
         cdef object transfer = None, queued = None, connect = None
         if attempt is not None:
             if attempt.finished_at:
                 spent = _transfer(attempt)
-                transfer, queued = spent, now - received_at - spent
+                transfer, queued = spent, max(now - received_at - spent, 0)
             if attempt.connect_seconds >= 0:
                 connect = <int64_t>(attempt.connect_seconds * 1000000 + 0.5)
         self.lines.append(self.line.build(now, (
@@ -155,7 +155,8 @@ cdef inline int64_t _transfer(Attempt attempt) noexcept:
 
 
 cdef inline int64_t _received_at(Entry entry, object envelope):
-    """To the microsecond as the envelope says, unless the clock was set since: then as the queue says."""
+    """To the microsecond as the envelope says, unless the clock was set since: then as the queue says. It may be up to a
+    second ahead of the clock here: each process has one of its own (clock.pyi)."""
     cdef int64_t queued = <int64_t>entry.received * 1000000
     cdef int64_t said = queued if envelope is None else (<tuple>envelope)[RECEIVED_AT]
     return said if queued <= said < queued + 1000000 else queued

@@ -30,3 +30,18 @@ def test_a_domain_has_the_same_form_in_the_configuration_as_in_addresses(text, n
 def test_what_is_no_domain_name_is_refused(text):
     with pytest.raises(ValueError, match="is not a domain name"):
         Domain().parse(text)
+
+
+@pytest.mark.parametrize("text", ["a..b@x.example", "a.@x.example", ".a@x.example", "a.b@x.example"])
+def test_addresses_elsewhere_may_have_dots_anywhere(text):
+    """Large providers have such mailboxes; ours are as RFC 5321 4.1.2 has them."""
+    assert Mail(may_be_elsewhere=True).parse(text) == text
+    if text != "a.b@x.example":
+        with pytest.raises(ValueError, match="is not a mail address"):
+            Mail().parse(text)
+
+
+@pytest.mark.parametrize("text", ["@x.example", ".@x.example", "..@x.example", "a b@x.example", "a"])
+def test_these_are_no_addresses_anywhere(text):
+    with pytest.raises(ValueError, match="is not a mail address"):
+        Mail(may_be_elsewhere=True).parse(text)

@@ -9,7 +9,7 @@ import pytest
 from relay.mail.address import parse_address
 from relay.mail.strict_addresses import LONGEST, UnreadableError, strict_addresses
 from relay.policy.authors import Fields, responsible
-from relay.policy.senders import foreign_author
+from relay.policy.senders import foreign_author, is_own
 
 
 @pytest.mark.parametrize(
@@ -90,6 +90,25 @@ def test_hostile_fields_are_read_in_one_pass():
     for hostile in (b'"\\"' * 90_000, b"(" * 90_000, b"<@" * 90_000, b"," * 90_000, b'"' * 90_001, b"[" * 90_000):
         assert foreign_author(responsible(b"From: " + hostile + b"\r\n"), "a@x.test", "+", "own")
         assert foreign_author(responsible(b"From: " + hostile[: LONGEST - 10] + b"\r\n"), "a@x.test", "+", "own")
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        (b"a@x.test", True),
+        (b"A+tag@X.test", True),
+        (b"a@x.test.", True),
+        (b"a+tag@x.test.", True),
+        (b"b@x.test.", False),
+        (b"a.@x.test", False),
+        (b"a@x.test..", False),
+        (b"a@x.testx", False),
+        (b"", False),
+    ],
+)
+def test_a_dot_at_the_end_of_the_domain_makes_no_other_address(address, expected):
+    """RFC 1034 3.1."""
+    assert is_own(address, "a@x.test", "+") is expected
 
 
 def slow_twin(header: bytes) -> Fields:

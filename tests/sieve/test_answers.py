@@ -47,7 +47,7 @@ def test_programs_and_lists_get_no_answer(more: bytes):
 
 @pytest.mark.parametrize("sender", [
     "", "MAILER-DAEMON@x.org", "owner-list@x.org", "list-owner@x.org", "list-request@x.org", "noreply@x.org",
-    "bounces+abc@x.org", "ANN@local.test",
+    "bounces+abc@x.org", "ANN@local.test", "ann@local.test.",
 ])  # fmt: skip
 def test_these_senders_get_no_answer(sender: str):
     assert answers.why_no_answer(view(), environment(sender), OWN)

@@ -22,6 +22,8 @@ ODD_NAMES = (
     "a)\\ (b",
     "x;y",
     "bücher drucker",
+    "käse",
+    "büro.example",
     "büro-\udcff",
     "\x7f\t\x01",
     "n" * 300,

@@ -83,3 +83,32 @@ def test_a_message_that_is_sent_again_arrives_as_it_was(relay):
     assert submit(relay, content)[0] == 250
     arrived = newest(relay, b"please have a look")
     assert arrived.endswith(content.replace("\r\n", "\n").encode())
+
+
+@pytest.mark.parametrize(("sender", "code"), [(f"{ANNA}.", 250), (f"{BERT}.", 550), (ANNA.replace("@", ".@"), 550)])
+def test_an_account_may_write_its_domain_with_the_dot_of_the_root(relay, sender, code):
+    with smtplib.SMTP("127.0.0.1", relay.submission_port, timeout=60) as client:
+        client.login(ANNA, PASSWORD)
+        assert client.mail(sender)[0] == code
+        if code == 250:
+            client.rcpt(f"{BERT}.")
+            assert client.data("Subject: rooted\r\n\r\nx\r\n")[0] == 250
+            content = newest(relay, b"Subject: rooted")
+            assert f"\nFrom: <{ANNA}>\n".encode() in content
+            assert f"\nDelivered-To: {BERT}\n".encode() in content
+
+
+def test_a_client_whose_name_is_utf8_sends_ascii_mail(relay):
+    """Our Received field never makes a header section an internationalized one (RFC 6531 3.2)."""
+    with smtplib.SMTP("127.0.0.1", relay.submission_port, timeout=60) as client:
+        assert client.sock is not None
+        client.sock.sendall("EHLO käse\r\n".encode())
+        assert client.getreply()[0] == 250
+        client.ehlo_resp, client.esmtp_features = b"", {"auth": "PLAIN"}
+        client.auth("PLAIN", lambda challenge=None: f"\0{ANNA}\0{PASSWORD}")
+        client.mail(ANNA)
+        client.rcpt(BERT)
+        assert client.data("Subject: name\r\n\r\nx\r\n")[0] == 250
+    content = newest(relay, b"Subject: name\n")
+    assert content.isascii()
+    assert b"(HELO k??se)" in content

@@ -16,6 +16,7 @@ from relay.spool import LargeFile, Record
 from relay.telemetry import metrics
 from relay.workers._attempt import Attempt
 from relay.workers._report import DeliveryReport
+from relay.workers.clock import now_us
 
 ID = "01HV3Z0000000"
 RECEIVED = 1_700_000_000_000_000
@@ -135,6 +136,18 @@ def test_a_line_has_the_times_of_its_attempt(report: DeliveryReport) -> None:
     (line,) = lines(report)
     assert (line["transfer_seconds"], line["connect_seconds"]) == (0.25, 0.125)
     assert line["queue_seconds"] + line["transfer_seconds"] == pytest.approx(line["delay_seconds"])
+
+
+def test_no_time_is_negative_when_the_clock_of_the_door_is_ahead(report: DeliveryReport, row: memoryview[int]) -> None:
+    """The clocks of two processes are up to a second apart."""
+    received = now_us() + 900_000
+    ahead = Entry(7, 3, 64, 300, ID, received, Group("smtp://h:25", object(), Settings()), None, 3)
+    attempt = Attempt(ahead, RECORD, b"")
+    attempt.taken_at, attempt.finished_at = 10.0, 10.25
+    report.told(ahead, ENVELOPE._replace(received_at=received), attempt.recipients, (OK,) * 3, attempt, 1, 1)
+    (line,) = lines(report)
+    assert (line["queue_seconds"], line["delay_seconds"]) == (0, 0)
+    assert row[(cells := metrics.histogram_cells("relay_delivery_delay_seconds")).first + len(cells.bounds) + 1] == 0
 
 
 def test_an_entry_whose_record_is_gone_is_told_without_its_envelope(report: DeliveryReport) -> None:
