@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any, Final, NamedTuple
 
 Parser = Callable[[bytes], Any]
@@ -137,10 +137,11 @@ def _bodystructure(content: bytes) -> Any:
     from relay.imap import structure as imap_structure
     from relay.mailbox import structure
 
-    with NamedTemporaryFile(prefix="relay-hostile-") as file:
-        file.write(content)
-        file.flush()
-        return imap_structure.body(structure.scan(Path(file.name)).parts, is_extended=True)
+    with TemporaryDirectory(prefix="relay-hostile-") as folder:
+        path = Path(folder) / "cur" / "1.a.b"
+        path.parent.mkdir()
+        path.write_bytes(content)
+        return imap_structure.body(structure.scan(path).parts, is_extended=True)
 
 
 def _body() -> Parser:
