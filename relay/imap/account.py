@@ -11,7 +11,8 @@ from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_text
 from relay.imap.state import State
-from relay.mailbox.vocabulary import SEPARATOR, Quota
+from relay.mailbox import names
+from relay.mailbox.vocabulary import INBOX, SEPARATOR, Quota
 
 Running = Generator[bytes, None, Done | None]
 BASE: Final = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE")
@@ -90,20 +91,20 @@ def _use(flag: bytes) -> str:
 
 
 def delete(state: State, tokens: Tokens) -> Running:
-    """DELETE."""
+    """DELETE; the open mailbox is closed by it."""
     tokens.space()
     name = mailbox(tokens)
     tokens.end()
-    if state.view_or_none is not None and state.view_or_none.name == name:
-        state.close_view()
-        yield b"* OK [CLOSED] The open mailbox is deleted\r\n"
     state.store.delete(name)
     state.has_changed(name)
+    if state.view_or_none is not None and state.view_or_none.name == names.checked(name):
+        state.close_view()
+        yield b"* OK [CLOSED] The open mailbox is deleted\r\n"
     return None
 
 
 def rename(state: State, tokens: Tokens) -> Running:
-    """RENAME."""
+    """RENAME; the open mailbox is closed by it (RFC 9051 3.4), also when it is below. INBOX stays (6.3.6)."""
     tokens.space()
     name = mailbox(tokens)
     tokens.space()
@@ -111,7 +112,10 @@ def rename(state: State, tokens: Tokens) -> Running:
     tokens.end()
     state.store.rename(name, new)
     state.has_changed(name, new.removesuffix(SEPARATOR))
-    yield b""  # a generator, like the others
+    view, old = state.view_or_none, names.checked(name)
+    if view is not None and old != INBOX and (view.name + SEPARATOR).startswith(old + SEPARATOR):
+        state.close_view()
+        yield b"* OK [CLOSED] The open mailbox has another name\r\n"
     return None
 
 
