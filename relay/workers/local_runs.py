@@ -50,8 +50,7 @@ class LocalRuns:
         self._turnstile: Final = Turnstile()
         self._runs: Final[set[Run]] = set()
         self._threads: Final = Threads(
-            asyncio.get_running_loop(), LOCAL_THREADS, share=LOCAL_THREADS, name="mailbox", meter=Meter(row),
-            on_lost=self._lost,
+            asyncio.get_running_loop(), LOCAL_THREADS, share=None, name="mailbox", meter=Meter(row), on_lost=self._lost,
         )  # fmt: skip
 
     async def start(self, jobs: list[LocalJob], keys: list[Key], deliver: Deliver, *, alone: bool) -> Run:
