@@ -9,7 +9,7 @@ import relay
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
-from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_text
+from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_as_written, mailbox_text
 from relay.imap.state import State
 from relay.mailbox import names
 from relay.mailbox.vocabulary import INBOX, SEPARATOR, Quota
@@ -67,7 +67,7 @@ def enable(state: State, tokens: Tokens) -> Running:
 def create(state: State, tokens: Tokens) -> Running:
     """CREATE, with USE (RFC 6154 3)."""
     tokens.space()
-    name = mailbox(tokens)
+    name, written = mailbox_as_written(tokens)
     uses: list[str] = []
     if not tokens.is_at_end:
         tokens.space()
@@ -82,7 +82,7 @@ def create(state: State, tokens: Tokens) -> Running:
     tokens.end()
     made = state.store.create(name, uses)
     state.has_changed(name.removesuffix(SEPARATOR))
-    yield b""  # a generator, like the others
+    yield from state.known_as(name, written)
     return Done("", f"MAILBOXID ({made})")
 
 
@@ -108,10 +108,11 @@ def rename(state: State, tokens: Tokens) -> Running:
     tokens.space()
     name = mailbox(tokens)
     tokens.space()
-    new = mailbox(tokens)
+    new, written = mailbox_as_written(tokens)
     tokens.end()
     state.store.rename(name, new)
     state.has_changed(name, new.removesuffix(SEPARATOR))
+    yield from state.known_as(new, written)
     view, old = state.view_or_none, names.checked(name)
     if view is not None and old != INBOX and (view.name + SEPARATOR).startswith(old + SEPARATOR):
         state.close_view()
