@@ -9,9 +9,10 @@ import relay
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad, No
-from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_text
+from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_as_written, mailbox_text
 from relay.imap.state import State
-from relay.mailbox.vocabulary import SEPARATOR, Quota
+from relay.mailbox import names
+from relay.mailbox.vocabulary import INBOX, SEPARATOR, Quota
 
 Running = Generator[bytes, None, Done | None]
 BASE: Final = ("IMAP4rev1", "IMAP4rev2", "SASL-IR", "LITERAL+", "ID", "ENABLE")
@@ -66,7 +67,7 @@ def enable(state: State, tokens: Tokens) -> Running:
 def create(state: State, tokens: Tokens) -> Running:
     """CREATE, with USE (RFC 6154 3)."""
     tokens.space()
-    name = mailbox(tokens)
+    name, written = mailbox_as_written(tokens)
     uses: list[str] = []
     if not tokens.is_at_end:
         tokens.space()
@@ -81,7 +82,7 @@ def create(state: State, tokens: Tokens) -> Running:
     tokens.end()
     made = state.store.create(name, uses)
     state.has_changed(name.removesuffix(SEPARATOR))
-    yield b""  # a generator, like the others
+    yield from state.known_as(name, written)
     return Done("", f"MAILBOXID ({made})")
 
 
@@ -90,28 +91,32 @@ def _use(flag: bytes) -> str:
 
 
 def delete(state: State, tokens: Tokens) -> Running:
-    """DELETE."""
+    """DELETE; the open mailbox is closed by it."""
     tokens.space()
     name = mailbox(tokens)
     tokens.end()
-    if state.view_or_none is not None and state.view_or_none.name == name:
-        state.close_view()
-        yield b"* OK [CLOSED] The open mailbox is deleted\r\n"
     state.store.delete(name)
     state.has_changed(name)
+    if state.view_or_none is not None and state.view_or_none.name == names.checked(name):
+        state.close_view()
+        yield b"* OK [CLOSED] The open mailbox is deleted\r\n"
     return None
 
 
 def rename(state: State, tokens: Tokens) -> Running:
-    """RENAME."""
+    """RENAME; the open mailbox is closed by it (RFC 9051 3.4), also when it is below. INBOX stays (6.3.6)."""
     tokens.space()
     name = mailbox(tokens)
     tokens.space()
-    new = mailbox(tokens)
+    new, written = mailbox_as_written(tokens)
     tokens.end()
     state.store.rename(name, new)
     state.has_changed(name, new.removesuffix(SEPARATOR))
-    yield b""  # a generator, like the others
+    yield from state.known_as(new, written)
+    view, old = state.view_or_none, names.checked(name)
+    if view is not None and old != INBOX and (view.name + SEPARATOR).startswith(old + SEPARATOR):
+        state.close_view()
+        yield b"* OK [CLOSED] The open mailbox has another name\r\n"
     return None
 
 

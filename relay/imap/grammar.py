@@ -42,6 +42,13 @@ def mailbox(tokens: Tokens) -> str:
     return mailbox_text(tokens.astring(), utf8=tokens.utf8)
 
 
+def mailbox_as_written(tokens: Tokens) -> tuple[str, str]:
+    """A mailbox name as text, and as the client wrote it."""
+    octets = tokens.astring()
+    name = mailbox_text(octets, utf8=tokens.utf8)
+    return name, octets.decode() if tokens.utf8 else name
+
+
 def mailbox_text(octets: bytes, *, utf8: bool) -> str:
     """A name from the wire, in Normalization Form C (RFC 5198 2): UTF-8 once that is enabled, else modified UTF-7 (RFC
     3501 5.1.3)."""

@@ -9,7 +9,7 @@ from relay.imap import responses
 from relay.imap._tokens import Tokens
 from relay.imap.endings import Done
 from relay.imap.faults import Bad
-from relay.imap.grammar import CLOSE, OPEN, Ranges, mailbox, members
+from relay.imap.grammar import CLOSE, OPEN, Ranges, mailbox_as_written, members
 from relay.imap.state import State
 from relay.mailbox.ports import View
 from relay.mailbox.vocabulary import SEEN, low_octets
@@ -29,7 +29,7 @@ class Known(NamedTuple):
 def select(state: State, tokens: Tokens, *, read_only: bool) -> Running:
     """Opens a mailbox and tells all about it."""
     tokens.space()
-    name = mailbox(tokens)
+    name, written = mailbox_as_written(tokens)
     known = None
     if not tokens.is_at_end:
         tokens.space()
@@ -40,6 +40,7 @@ def select(state: State, tokens: Tokens, *, read_only: bool) -> Running:
         yield b"* OK [CLOSED] The mailbox before is closed\r\n"
     view = state.store.open(name, read_only=read_only)
     state.opened(view)
+    yield from state.known_as(name, written)
     yield from _told(state, view)
     if known is not None and known.uidvalidity == view.uidvalidity:
         yield from _changed(state, view, known)

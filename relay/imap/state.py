@@ -157,6 +157,11 @@ class State:
         """A mailbox name as this client reads it."""
         return responses.mailbox(name, utf8=self.utf8)
 
+    def known_as(self, name: str, written: str) -> Iterator[bytes]:
+        """Tells a client of IMAP4rev2 of a name that it wrote in another normalization form (RFC 9051 6.3.9.7)."""
+        if name != written and "IMAP4REV2" in self.enabled:
+            yield b'* LIST () "/" %b ("OLDNAME" (%b))\r\n' % (self.name(name), self.name(written))
+
     def close_view(self) -> None:
         """No mailbox is open any more; removes nothing."""
         view, self.view_or_none = self.view_or_none, None

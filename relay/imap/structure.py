@@ -20,6 +20,8 @@ _NO_TEXT: Final = b"\r\n\0"
 NO_ENVELOPE: Final = b"(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)"
 NO_BODY: Final = b'("APPLICATION" "OCTET-STREAM" NIL NIL NIL "8BIT" 0)'
 """Of messages that could not be made sense of."""
+MAX_LANGUAGES: Final = 100
+"""Of a part that are told: what they take is several times their octets."""
 _ADDRESS_FIELDS: Final = ("from", "sender", "reply-to", "to", "cc", "bcc")
 
 
@@ -121,7 +123,8 @@ def _extension(part: Part) -> list[bytes]:
     if value:
         word, parameters = _mime_values.parse_value(value)
         disposition = b"(" + string(word.upper() or b"ATTACHMENT") + b" " + _parameters(parameters) + b")"
-    languages = [word.strip() for word in (_value(part.fields, "content-language") or b"").split(b",") if word.strip()]
+    tags = (_value(part.fields, "content-language") or b"").split(b",", MAX_LANGUAGES)[:MAX_LANGUAGES]
+    languages = [word for tag in tags if (word := tag.strip())]
     language = b"NIL" if not languages else b"(" + b" ".join(string(word) for word in languages) + b")"
     return [disposition, language, nstring(_value(part.fields, "content-location"))]
 

@@ -113,20 +113,21 @@ class Threads:
         loop: asyncio.AbstractEventLoop,
         size: int,
         *,
-        share: int,
+        share: int | None,
         name: str,
         meter: Meter,
         on_lost: Callable[[Hashable, float], None] = lambda _key, _seconds: None,
     ) -> None:
-        """``share``: jobs of one key at the same time. As many threads more than ``size`` may take the places of lost
-        ones. ``on_lost`` is told whose job a thread is given up with, and how many seconds it has been at it."""
+        """``share``: jobs of one key at the same time, those that threads are lost with included; None: any number. As
+        many threads more than ``size`` may take the places of lost ones. ``on_lost`` is told whose job a thread is
+        given up with, and how many seconds it has been at it."""
         self._loop: Final = loop
         self._size: Final = size
         self._spare: Final = size
         self._name: Final = name
         self._meter: Final = meter
         self._on_lost: Final = on_lost
-        self._shares: Final[Shares[Ticket]] = Shares(min(share, size))
+        self._shares: Final[Shares[Ticket]] = Shares(size + self._spare if share is None else min(share, size))
         self._queued: Final[dict[Ticket, None]] = {}
         self._running: Final[dict[Ticket, None]] = {}
         self._lost: Final[dict[Ticket, None]] = {}

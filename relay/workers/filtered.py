@@ -85,6 +85,13 @@ class FilteredDelivery:
         if self._runs.hung:
             left = [number for number in left if not self._waits_for_another(jobs[number], number, tell)]
         while left:
+            if self._runs.slow:
+                later = [number for number in left if jobs[number].mailbox in self._runs.slow]
+                for number in later:
+                    left.remove(number)
+                    behind(self._later(jobs[number], keys[number], number, tell, behind, alone=alone))
+                if not left:
+                    return
             these = [jobs[number] for number in left]
             run = await self._runs.start(these, [keys[number] for number in left], self._deliver, alone=alone)
             found = await run.whole
@@ -115,6 +122,12 @@ class FilteredDelivery:
         tell(number, deferred("4.3.0", "another delivery into the mailbox has not come to an end", "store",
                               next_hop=shown(job.mailbox)))  # fmt: skip
         return True
+
+    async def _later(self, job: LocalJob, key: Key, number: int, tell: Tell, behind: Behind, *, alone: bool) -> None:
+        """Delivers when what is slow in the same mailbox has ended, so that a mailbox that hangs takes one thread."""
+        while (slow := self._runs.slow.get(job.mailbox)) is not None:
+            await asyncio.wait([slow])
+        await self.deliver([job], [key], lambda _number, found: tell(number, found), behind, alone=alone)
 
     async def _follow(self, run: Run, job: LocalJob, number: int, tell: Tell) -> None:
         """Waits for one that is slow."""

@@ -1,10 +1,10 @@
 """Batches of local deliveries in threads: a slow one is split, one that hangs is given up, a deadly one runs alone.
 
 Theory: a batch in which nothing moves for a second is split (relay/delivery/batch.py): the one that is slow keeps its
-thread, the others are handed in again. When the slow one is not done within ``delivery.local_timeout`` it is given
-up: a fresh thread takes the place of its own, as far as may be (relay/net/threads.py), and as long as its thread has
-not come back nothing more is delivered to that mailbox, so that one mailbox never takes more than the threads it had
-at first.
+thread, the others are handed in again, those to the same mailbox only when it has ended (filtered.py). When the slow
+one is not done within ``delivery.local_timeout`` it is given up: a fresh thread takes the place of its own, as far as
+may be (relay/net/threads.py), and as long as its thread has not come back nothing more is delivered to that mailbox, so
+that one mailbox never takes more than the threads it had at first.
 
 What is being *written* cannot be taken back: it might come twice. Its batch waits for the disk, however long.
 
@@ -46,12 +46,13 @@ class LocalRuns:
         self.seconds: Final = seconds
         self.hung: Final[Counter[bytes]] = Counter()
         """Mailboxes with deliveries that were given up and whose threads have not come back."""
+        self.slow: Final[dict[bytes, asyncio.Future[Found]]] = {}
+        """Mailboxes with a delivery that was left behind by its batch, and what comes of that."""
         self._sink: Final = sink
         self._turnstile: Final = Turnstile()
         self._runs: Final[set[Run]] = set()
         self._threads: Final = Threads(
-            asyncio.get_running_loop(), LOCAL_THREADS, share=LOCAL_THREADS, name="mailbox", meter=Meter(row),
-            on_lost=self._lost,
+            asyncio.get_running_loop(), LOCAL_THREADS, share=None, name="mailbox", meter=Meter(row), on_lost=self._lost,
         )  # fmt: skip
 
     async def start(self, jobs: list[LocalJob], keys: list[Key], deliver: Deliver, *, alone: bool) -> Run:
@@ -117,6 +118,7 @@ class Run:
             self._is_given_up = True
             self._runs.hung[self._jobs[self.batch.at].mailbox] += 1
             self._let_go()
+            self._is_no_longer_slow()
             self.rest.set_exception(JobStopped(DEADLINE))
 
     def ended(self, result: list[Found] | None, fault: BaseException | None) -> None:
@@ -129,6 +131,7 @@ class Run:
             return
         self._let_go()
         if self.batch.is_split:
+            self._is_no_longer_slow()
             if fault is None and result:
                 self.rest.set_result(result[0])
             else:
@@ -140,7 +143,13 @@ class Run:
 
     def _split(self) -> None:
         if self.batch.split():
+            self._runs.slow[self._jobs[self.batch.at].mailbox] = self.rest
             self.whole.set_result(None)
+
+    def _is_no_longer_slow(self) -> None:
+        mailbox = self._jobs[self.batch.at].mailbox
+        if self._runs.slow.get(mailbox) is self.rest:
+            del self._runs.slow[mailbox]
 
     def _let_go(self) -> None:
         self._runs.hand.free(self._slot)

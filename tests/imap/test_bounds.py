@@ -6,10 +6,12 @@ from typing import cast
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.imap import structure
 from relay.imap.grammar import indexes, members
 from relay.imap.listing import Pattern
 from relay.imap.ordering import base_subject
 from relay.mailbox.ports import View
+from relay.mailbox.vocabulary import Part
 
 RANGES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=6)
 GREATEST = 9
@@ -67,3 +69,10 @@ def test_a_hostile_pattern_ends():
 
 def test_a_subject_of_a_million_replies_ends():
     assert base_subject(b"Re: " * 250_000 + b"x").is_reply
+
+
+def test_of_a_part_only_so_many_languages_are_told():
+    field = b"en, " * 100_000
+    part = Part("basic", b"text/plain", "7bit", 0, 0, 0, 0, -1, 0, 1, {"content-language": field})
+    shown = structure.body([part], is_extended=True)
+    assert shown.count(b'"en"') == structure.MAX_LANGUAGES

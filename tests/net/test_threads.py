@@ -19,7 +19,7 @@ from relay.telemetry import metrics
 class World:
     """Threads, and what came of their jobs."""
 
-    def __init__(self, size: int = 2, share: int = 2) -> None:
+    def __init__(self, size: int = 2, share: int | None = 2) -> None:
         self.row = memoryview(bytearray(8 * metrics.ROW_CELLS)).cast("Q")
         self.lost: list[Any] = []
         self.threads = Threads(
@@ -176,6 +176,27 @@ def test_threads_are_bounded_however_many_hang_and_the_page_says_so() -> None:
         world.threads.turn(now + 61)
         assert world.cell("relay_store_stuck_seconds") == 0
         await world.until(lambda: world.alive() == 2)
+        world.threads.close()
+
+    run(scenario)
+
+
+def test_without_a_share_lost_threads_of_the_only_key_are_replaced_all_the_same() -> None:
+    """Local deliveries have one key: when as many as there were at first hung, nothing more was delivered."""
+
+    async def scenario() -> None:
+        world = World(size=2, share=None)
+        for name in ("hung", "hung, too"):
+            world.submit(name, world.hang, timeout=5.0, waits=True)
+        await world.until(lambda: world.begun == 2)
+        for seconds in (6, 6 + GRACE_SECONDS):
+            world.threads.turn(time.monotonic() + seconds)
+        assert len(world.stuck) == 2
+        world.submit("other", lambda: "done", waits=True)
+        await world.until(lambda: world.ended)
+        assert world.ended == [("other", "done")]
+        world.release.set()
+        await world.until(lambda: len(world.ended) == 3)
         world.threads.close()
 
     run(scenario)

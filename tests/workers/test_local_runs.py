@@ -157,6 +157,44 @@ def test_one_that_is_only_slow_is_written_by_its_own_thread(run) -> None:
     run(scenario, seconds=60.0)
 
 
+def test_a_mailbox_that_hangs_takes_one_thread_whatever_else_there_is_for_it(run) -> None:
+    async def scenario(world: World) -> None:
+        await world.during(world.deliver("x", "a", "x", "x", "b"))
+        assert sorted(world.found) == ["a", "b"]
+        await world.during(world.deliver("x", "c"))
+        assert world.found["c"].kind == DELIVERED
+        assert world.scripts.begun.count("x") == 1
+        await world.until(lambda: all(task.done() for task in world.tasks))
+        assert "another delivery" in world.found["x"].text, "what waited for it"
+        assert world.scripts.begun.count("x") == 1
+        assert world.sink.told == ["store thread lost"]
+
+    run(scenario)
+
+
+def test_what_waits_for_a_slow_one_of_its_mailbox_is_delivered_when_that_is(run) -> None:
+    async def scenario(world: World) -> None:
+        await world.during(world.deliver("x", "a", "x"))
+        world.scripts.goes_on.set()
+        await world.until(lambda: all(task.done() for task in world.tasks))
+        assert (world.found["x"].kind, world.stored("x")) == (DELIVERED, 2)
+        assert not world.runs.slow
+
+    run(scenario, seconds=60.0)
+
+
+def test_four_that_hang_leave_threads_for_others(run) -> None:
+    """Threads that were lost counted as if they delivered, so that nothing more was delivered."""
+
+    async def scenario(world: World) -> None:
+        await world.during(world.deliver(*(f"x{number}" for number in range(runs_module.LOCAL_THREADS))))
+        await world.until(lambda: len(world.runs.hung) == runs_module.LOCAL_THREADS)
+        await world.during(world.deliver("a"))
+        assert world.found["a"].kind == DELIVERED
+
+    run(scenario)
+
+
 def test_several_that_hang_in_one_batch_are_given_up_one_by_one(run) -> None:
     async def scenario(world: World) -> None:
         names = ["x1", "a", "x2", "b", "x3", "c"]
