@@ -117,7 +117,8 @@ def test_an_append_of_which_a_system_call_fails_leaves_nothing(tmp_path: Path, i
     root = made(tmp_path / "ann")
     said = run(root, "first", inject)
     assert said.rounds == ROUNDS
-    assert len(said.refused) in {1, 3}
+    # A look at the folder is logged, too: that needs not succeed for the append to be told, and refuses nothing.
+    assert len(said.refused) in ({0, 1, 3} if inject.startswith("pwrite64") else {1, 3})
     assert found(root) == said.kept
     assert os.listdir(root / "tmp") == []
 
