@@ -17,7 +17,6 @@ from relay.mailbox.change import Draft
 from relay.mailbox.content import crlf_size, require_readable
 from relay.mailbox.deleted import Kept
 from relay.mailbox.files import open_file
-from relay.mailbox.limits import DAY
 from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.maildir import unique_name
 from relay.mailbox.picture import IN_NEW
@@ -102,11 +101,6 @@ def check(store: FolderStore, *, deep: bool = False) -> Iterator[Finding]:
             yield from _check_file(name, mailbox.folder / (path or ""), uid, bases[uid], deep)
         text = f"{len(paths)} messages, UIDVALIDITY {picture.uidvalidity}, next UID {picture.uidnext}"
         yield Finding(name, False, text)
-
-
-def default_since(store: FolderStore) -> float:
-    """The oldest second that anything is kept for."""
-    return store.root.now() - max(store.root.limits.deleted_retention, DAY)
 
 
 def _check_file(name: str, path: Path, uid: int, base: str, deep: bool) -> Iterator[Finding]:

@@ -57,7 +57,6 @@ class Refusal(Enum):
     ALREADY_EXISTS = "ALREADYEXISTS"
     CANNOT = "CANNOT"
     """Never possible: a bad name, the deletion of INBOX."""
-    HAS_CHILDREN = "HASCHILDREN"
     OVER_QUOTA = "OVERQUOTA"
     LIMIT = "LIMIT"
     """A bound of this server: keywords, mailboxes, levels."""
