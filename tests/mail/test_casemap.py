@@ -1,5 +1,6 @@
 """Text is compared without case, and composed or not (RFC 5051), in linear time."""
 
+import os
 import sys
 import unicodedata
 
@@ -52,7 +53,8 @@ def test_no_run_of_marks_is_long(text):
     "marks", ["\u0316\u0301", "\u0f71\u0f72", "\u0345\u0316", "\uff9e\u0316", "\u0344\u0316", "\u3099\u0316"]
 )
 def test_a_million_marks_end(marks):
-    casemap(marks * 500_000)
+    # Under AddressSanitizer each realloc moves, and the standard library's buffer grows by ten characters at a time.
+    casemap(marks * (25_000 if "ASAN_OPTIONS" in os.environ else 500_000))
     casemap(("a" + marks * 29) * 20_000)
 
 
