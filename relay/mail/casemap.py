@@ -21,6 +21,8 @@ LAST: Final = 0x20000
 _JOINER: Final = "\u034f"
 _LIGATURES: Final = "\ufdfa\ufdfb"
 """Each stands for a sentence, of 18 and 8 letters; no other sign stands for more than 6."""
+FEW: Final = 64
+"""So many of them are taken apart in any text."""
 _KINDS: Final = {"Mn", "Mc", "Me", "Lm"}
 
 
@@ -33,7 +35,7 @@ def casemap(text: str) -> str:
 
 def _decomposed(text: str) -> str:
     """``text`` in Normalization Form KD, unless that makes it many times longer."""
-    form: Literal["NFD", "NFKD"] = "NFD" if sum(map(text.count, _LIGATURES)) > len(text) // 16 else "NFKD"
+    form: Literal["NFD", "NFKD"] = "NFD" if sum(map(text.count, _LIGATURES)) > FEW + len(text) // 16 else "NFKD"
     return unicodedata.normalize(form, _safe(text))
 
 

@@ -64,3 +64,12 @@ def test_every_mark_is_known():
     signs = (chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
     ordered = (sign for sign in signs if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]))
     assert [sign for sign in ordered if not marks.match(sign)] == []
+
+
+@pytest.mark.parametrize("text", ["\ufdfa", "\ufdfb", "\ufdfa" * 40])
+def test_signs_that_stand_for_a_sentence_are_that_sentence_in_a_short_text(text):
+    assert casemap(text) == twin(text)
+
+
+def test_a_text_of_nothing_else_does_not_become_many_times_as_long():
+    assert len(casemap("\ufdfa" * 100_000)) <= 200_000
