@@ -1,6 +1,5 @@
 """Text is compared without case, and composed or not (RFC 5051), in linear time."""
 
-import os
 import sys
 import unicodedata
 
@@ -17,7 +16,7 @@ def twin(text):
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.text(max_size=40))
 def test_it_is_what_unicode_says(text):
     assert casemap(text) == twin(text)
@@ -53,8 +52,7 @@ def test_no_run_of_marks_is_long(text):
     "marks", ["\u0316\u0301", "\u0f71\u0f72", "\u0345\u0316", "\uff9e\u0316", "\u0344\u0316", "\u3099\u0316"]
 )
 def test_a_million_marks_end(marks):
-    # Under AddressSanitizer each realloc moves, and the standard library's buffer grows by ten characters at a time.
-    casemap(marks * (25_000 if "ASAN_OPTIONS" in os.environ else 500_000))
+    casemap(marks * 500_000)
     casemap(("a" + marks * 29) * 20_000)
 
 
