@@ -24,9 +24,10 @@ from typing import Final
 from relay.config.model import Config
 from relay.delivery.room import Room
 from relay.mail.reply import MAILBOX_FULL
+from relay.mailbox.files import read_file
 from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
-from relay.mailbox.scripts import ACTIVE, FOLDER
+from relay.mailbox.scripts import active_path
 from relay.policy import Answer, Verdict, reject
 
 FRESH: Final = 2.0
@@ -119,9 +120,11 @@ def _result(done: asyncio.Future[int | None]) -> int | None:
 
 
 def _may_go_elsewhere(folder: Path) -> bool:
+    """OSError, at once, for an active script that is no regular file or cannot be read."""
+    active = active_path(folder)
     try:
-        return _ELSEWHERE.search((folder / FOLDER / ACTIVE).read_bytes()) is not None
-    except (FileNotFoundError, NotADirectoryError):
+        return active is not None and _ELSEWHERE.search(read_file(active)) is not None
+    except FileNotFoundError:
         return False
 
 

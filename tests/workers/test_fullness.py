@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,17 @@ def test_a_script_that_may_not_store_it_leaves_that_to_delivery(tmp_path: Path, 
     (folder / "sieve").mkdir()
     (folder / "sieve" / "active").write_text(script)
     assert judge(Fullness.of(config(tmp_path, quota_messages=1)), (ANN,)) == answer
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_where_the_script_should_be_keeps_no_thread(tmp_path: Path) -> None:
+    """To open it would wait for whoever writes into it, for ever; what cannot be read is left to delivery."""
+    folder = fill(tmp_path, ANN, 10)
+    (folder / "sieve").mkdir()
+    os.mkfifo(folder / "sieve" / "active")
+    with pytest.raises(OSError, match="regular"):
+        module._may_go_elsewhere(folder)
+    assert judge(Fullness.of(config(tmp_path, quota_messages=1)), (ANN,)) is None
 
 
 def test_a_count_is_kept_for_a_moment_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
