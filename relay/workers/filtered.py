@@ -93,7 +93,13 @@ class FilteredDelivery:
                 if not left:
                     return
             these = [jobs[number] for number in left]
-            run = await self._runs.start(these, [keys[number] for number in left], self._deliver, alone=alone)
+            try:
+                run = await self._runs.start(these, [keys[number] for number in left], self._deliver, alone=alone)
+            except JobStopped:
+                for number in left:
+                    text = "other deliveries have not come to an end"
+                    tell(number, deferred("4.3.0", text, "store", next_hop=shown(jobs[number].mailbox)))
+                return
             found = await run.whole
             if found is None:
                 slow = left.pop(run.batch.at)

@@ -21,7 +21,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from relay.delivery.local import LocalJob, Suspect, shown
-from relay.mail.outcome import Outcome, deferred, failed
+from relay.mail.outcome import DEFERRED, Outcome, deferred, failed
 from relay.queue import commands
 from relay.queue.entry import Entry
 from relay.queue.group import Connection
@@ -197,7 +197,7 @@ class LocalFeed:
                 self._set_aside(piece, found.cause, found.outcome)
                 return
             found = found.outcome
-        elif hand.suspects:
+        elif hand.suspects and found.kind != DEFERRED:
             hand.forgive(piece.key)
         self._outcome(piece, found)
 

@@ -23,7 +23,7 @@ from relay.delivery.batch import Batch
 from relay.delivery.local import LocalJob, Sending, Suspect
 from relay.mail.outcome import Outcome
 from relay.net.stopping import DEADLINE, JobStopped
-from relay.net.threads import Meter, Threads
+from relay.net.threads import Meter, Threads, in_time
 from relay.telemetry.sink import LogSink
 from relay.workers.hand import Hand, Key
 from relay.workers.turnstile import Turnstile
@@ -56,8 +56,9 @@ class LocalRuns:
         )  # fmt: skip
 
     async def start(self, jobs: list[LocalJob], keys: list[Key], deliver: Deliver, *, alone: bool) -> Run:
-        """Hands ``jobs`` in; ``alone``: nothing else is at work meanwhile."""
-        await self._turnstile.enter(alone=alone)
+        """Hands ``jobs`` in; ``alone``: nothing else is at work meanwhile. JobStopped when it is not their turn in
+        time, because one is being written that does not come to an end."""
+        await in_time(self._turnstile.enter(alone=alone), self.seconds)
         run = Run(self, jobs, keys)
         self._runs.add(run)
         self._threads.submit(

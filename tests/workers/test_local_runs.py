@@ -233,6 +233,24 @@ def test_a_deadly_one_runs_alone(run) -> None:
     run(scenario, seconds=60.0)
 
 
+def test_who_is_to_be_alone_waits_for_a_time_and_holds_up_nobody_for_longer(run) -> None:
+    """A delivery that hangs while it is written cannot be taken back: the turn of a deadly one would never come, and
+    nobody else's behind it."""
+
+    async def scenario(world: World) -> None:
+        await world.runs._turnstile.enter(alone=False)
+        deadly = asyncio.ensure_future(world.deliver("b", alone=True))
+        other = asyncio.ensure_future(world.deliver("a"))
+        await world.until(lambda: deadly.done() and other.done())
+        assert world.found["b"].kind == DEFERRED
+        assert "not come to an end" in world.found["b"].text
+        await world.deliver("c")
+        assert world.found["c"].kind == DELIVERED
+        world.runs._turnstile.leave()
+
+    run(scenario, seconds=0.5)
+
+
 def test_a_turnstile_lets_many_in_or_one_alone() -> None:
     async def scenario() -> None:
         gate, inside = Turnstile(), list[str]()
