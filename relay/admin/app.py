@@ -1,9 +1,11 @@
-"""The admin application: GET only, no login, no state, nothing that can be changed.
+"""The admin application: GET only, no state, nothing that can be changed.
 
 It shows counts, states and addresses of listeners; no message, no address of a correspondent, no path. It is bound to
 loopback unless the configuration says otherwise. A page in a browser on the same machine must not read it by pointing
 a name of its own at 127.0.0.1 (DNS rebinding), so on loopback only requests for an IP address, ``localhost`` or our
 hostname are answered.
+
+With ``admin.token`` everything but the probes asks for it (RFC 6750 2.1), so that the port can be open to a network.
 
 Not here: the process around it (relay/workers/admin.py) and the connections under it (server.py).
 """
@@ -30,6 +32,8 @@ from relay.telemetry.page import CountersPage
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+PROBES: Final = frozenset({"/livez", "/readyz"})
+"""What everybody may ask who can connect: probes of a container's runtime have no secret to send."""
 MAX_BODY: Final = 1024
 """Octets of a request's body; no request here needs one."""
 
@@ -56,7 +60,7 @@ def make_app(
     page: CountersPage, config: Config, status: StatusSource, *, row: memoryview[int] | None = None
 ) -> web.Application:
     """The application; ``row`` (of the admin worker) counts its requests."""
-    app = web.Application(middlewares=[_hosts(config), _counts(row)], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[_hosts(config), _counts(row), _token(config)], client_max_size=MAX_BODY)
     views = _Views(page, config, status)
     app.router.add_get("/", views.index)
     app.router.add_get("/metrics", views.metrics)
@@ -208,6 +212,23 @@ def _is_ours(host: str, ours: set[str]) -> bool:
     except ValueError:
         return not host  # HTTP/1.0 without a Host field: no browser sends that
     return True
+
+
+def _token(config: Config) -> Any:
+    """Middleware: only requests with the token, where there is one; the probes need none."""
+    token = config.admin.token
+    unauthorized = "401: this page needs admin.token, sent as Authorization: Bearer TOKEN\n"
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if token is not None and request.path not in PROBES:
+            scheme, _, given = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+            if scheme.lower() != "bearer" or not token.matches(given.strip().encode("utf-8", "surrogateescape")):
+                headers = {hdrs.WWW_AUTHENTICATE: 'Bearer realm="relay"'}
+                raise web.HTTPUnauthorized(text=unauthorized, headers=headers)
+        return await handler(request)
+
+    return middleware
 
 
 def _counts(row: memoryview[int] | None) -> Any:

@@ -29,7 +29,7 @@ class Report(NamedTuple):
 @configuration.config_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(config_path: Path | None, as_json: bool) -> None:
-    """Check the configuration file, the environment that overrides it, and what they need of this machine.
+    """Check the configuration files, the environment that overrides them, and what they need of this machine.
 
     That is: the account that serves and what it can read and write, certificates, the account file, the filter script,
     addresses and ports, next hops. Reports every error and warning at once, each with file, line, key and a remedy.
@@ -37,7 +37,7 @@ def command(config_path: Path | None, as_json: bool) -> None:
     """
     source = configuration.source_of(config_path)
     try:
-        report = examined(source.load(), source.path)
+        report = examined(source.load())
     except ConfigErrors as errors:
         if not as_json:
             configuration.stop_for(errors)
@@ -50,41 +50,44 @@ def command(config_path: Path | None, as_json: bool) -> None:
         raise SystemExit(exits.CONFIGURATION)
 
 
-def examined(loaded: Loaded, config_file: Path | None) -> Report:
+def examined(loaded: Loaded) -> Report:
     """Asks all rules there are."""
     from relay.config.advice import advice
     from relay.supervisor.premises import read_certificates
 
     report = Report([], [], {})
     pairs, of_certificates = read_certificates(loaded.config)
-    findings = [each for rule in _RULES for each in rule(loaded.config, config_file)]
+    findings = [each for rule in _RULES for each in rule(loaded)]
     unreadable = {each.path[:2] for each in findings}
     findings += [each for each in of_certificates if each.path[:2] not in unreadable]
     for finding in findings:
         (report.errors if finding.is_error else report.warnings).append(loaded.locate(finding.path, finding.text))
     report.warnings.extend(loaded.locate(path, text) for path, text in advice(loaded.config))
-    accounts = _count_accounts(loaded, report, is_demo=config_file is None)
+    accounts = _count_accounts(loaded, report, is_demo=not loaded.files)
     for found in (report.errors, report.warnings):
         found[:] = sorted(dict.fromkeys(found), key=lambda each: (each.source, each.line))
     expires_at = min((each.expires_at for each in pairs), default=None)
     report.summary.update(_summary(loaded.config, accounts, expires_at))
+    if loaded.files[1:]:
+        report.summary["files"] = ", ".join(map(str, loaded.files))
     return report
 
 
-def _of_account(config: Config, _config_file: Path | None) -> Iterator[Any]:
+def _of_account(loaded: Loaded) -> Iterator[Any]:
     from relay.supervisor import premises
 
-    yield from premises.account(config)
+    yield from premises.account(loaded.config)
 
 
-def _of_files(config: Config, config_file: Path | None) -> Iterator[Any]:
+def _of_files(loaded: Loaded) -> Iterator[Any]:
     from relay.supervisor import preload, premises
 
+    config = loaded.config
     wanted = premises.serving_account(config)
     is_made = wanted is not None and not (config.data_dir.is_dir() and any(config.data_dir.iterdir()))
 
     def look() -> list[premises.Finding]:
-        found = premises.needed_by_account(config, config_file, root_makes_data_dir=is_made)
+        found = premises.needed_by_account(config, loaded.files, root_makes_data_dir=is_made)
         if wanted is not None and (fault := premises.unreadable_code()):
             found.append(premises.error(("user",), fault))
         return found
@@ -108,27 +111,28 @@ def of_postmaster(config: Config) -> Iterator[Any]:
         yield Finding(is_error, ("postmaster",), trouble.removeprefix("postmaster: "))
 
 
-def _of_postmaster(config: Config, config_file: Path | None) -> Iterator[Any]:
-    if config_file is not None:  # the demo makes its account at the start
-        yield from of_postmaster(config)
+def _of_postmaster(loaded: Loaded) -> Iterator[Any]:
+    if loaded.files:  # the demo makes its account at the start
+        yield from of_postmaster(loaded.config)
 
 
-def _of_ports(config: Config, _config_file: Path | None) -> Iterator[Any]:
+def _of_ports(loaded: Loaded) -> Iterator[Any]:
     from relay.spool import folder
     from relay.supervisor import ports
     from relay.workers.roles import ROLES
 
+    config = loaded.config
     endpoints = [endpoint for role in ROLES for endpoint in role.endpoints(config)]
     yield from ports.of_listeners(config, endpoints, is_running=folder.is_running(config.data_dir))
 
 
-def _of_next_hops(config: Config, _config_file: Path | None) -> Iterator[Any]:
+def _of_next_hops(loaded: Loaded) -> Iterator[Any]:
     from relay.supervisor import ports
 
-    yield from ports.of_next_hops(config)
+    yield from ports.of_next_hops(loaded.config)
 
 
-_RULES: Final[tuple[Callable[[Config, Path | None], Iterator[Any]], ...]] = (
+_RULES: Final[tuple[Callable[[Loaded], Iterator[Any]], ...]] = (
     _of_account,
     _of_files,
     _of_postmaster,

@@ -1,7 +1,8 @@
 """Which configuration a command works with, and how errors in it are shown.
 
-The file given with ``--config``, else the one that ``RELAY_CONFIG`` names, else ``/etc/relay/relay.toml`` when it is
-there, else the demo with its data in ``relay-data`` below the current folder. The environment overrides all of them.
+The file given with ``--config`` (a folder stands for ``relay.toml`` in it), else the one that ``RELAY_CONFIG`` names,
+else ``/etc/relay/relay.toml`` when it, or a file in ``/etc/relay/relay.d``, is there, else the demo with its data in
+``relay-data`` below the current folder. The environment overrides all of them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 import click
 
 from relay.cli import exits
-from relay.config import Config, ConfigErrors, demo
+from relay.config import Config, ConfigErrors, demo, sources
 from relay.config.load import Loaded, load_located
 
 SYSTEM_FILE: Final = Path("/etc/relay/relay.toml")
@@ -41,8 +42,8 @@ class Source(NamedTuple):
 def source_of(path: Path | None) -> Source:
     """The source for the value of ``--config``."""
     if path is not None:
-        return Source(path.absolute())
-    return Source(SYSTEM_FILE if SYSTEM_FILE.exists() else None)
+        return Source(sources.main_file(path.absolute()))
+    return Source(SYSTEM_FILE if sources.are_there(SYSTEM_FILE) else None)
 
 
 def load_or_stop(path: Path | None) -> Config:
@@ -66,13 +67,14 @@ def stop_for(errors: ConfigErrors) -> NoReturn:
 
 
 def config_option(command: _Command) -> _Command:
-    """``--config FILE`` for a command, passed as ``config_path``."""
+    """``--config PATH`` for a command, passed as ``config_path``."""
     return click.option(
         "--config",
         "-c",
         "config_path",
-        type=click.Path(dir_okay=False, path_type=Path),
+        type=click.Path(path_type=Path),
         envvar="RELAY_CONFIG",
-        metavar="FILE",
-        help=f"Configuration file. Else $RELAY_CONFIG, else {SYSTEM_FILE}, else the demo in ./{DEMO_FOLDER}.",
+        metavar="PATH",
+        help=f"Configuration file, or its folder. Else $RELAY_CONFIG, else {SYSTEM_FILE}, else the demo in "
+        f"./{DEMO_FOLDER}.",
     )(command)

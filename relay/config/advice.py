@@ -65,11 +65,9 @@ def _logins(config: Config) -> Iterator[Problem]:
 
 def _admin(config: Config) -> Iterator[Problem]:
     address = ipaddress.ip_address(config.admin.address)
-    if address.is_unspecified or address.is_global:
-        yield (
-            ("admin", "address"),
-            f'{address} can be reached by others, and this port has no login; write "127.0.0.1" or a private address',
-        )
+    if (address.is_unspecified or address.is_global) and config.admin.token is None:
+        text = f"{address} can be reached by others, and everybody may ask there"
+        yield ("admin", "address"), f'{text}: set admin.token_file, or write "127.0.0.1" or a private address'
 
 
 def is_public(address: str) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from relay.config.kinds import Kind
+from relay.config.positions import KeyPath
+from relay.config.secret import Secret, SecretText
 
 REQUIRED: Final = object()
 _SETTING: Final = "relay.setting"
@@ -30,7 +32,12 @@ class Setting(NamedTuple):
     default_doc: str
     """How the default is shown where it depends on the machine; otherwise empty."""
     example: Any
-    """A value for the sample file, where there is no default to show."""
+    """A value for the sample file, where there is no default to show; of a secret, the file that it stands in."""
+
+    @property
+    def file_key(self) -> str:
+        """The name of a secret's twin, the file that it stands in; empty for other settings."""
+        return f"{self.key}_file" if isinstance(self.kind, SecretText) else ""
 
 
 class Section(NamedTuple):
@@ -56,7 +63,7 @@ def setting(
     ``default`` is written as in the file (``"5m"``) and checked like it; ``computed`` gives a default that depends on
     the machine, described by ``default_doc``. Where there is no default to show, ``example`` stands in the sample file.
     """
-    shown = None if example is None else kind.parse(example)
+    shown = example if example is None or isinstance(kind, SecretText) else kind.parse(example)
     if computed is not None:
         declared = Setting(kind, doc, "", False, computed, default_doc, shown)
         return dataclasses.field(default_factory=computed, metadata={_SETTING: declared})
@@ -83,3 +90,16 @@ def declarations(of: type) -> Iterator[tuple[str, Setting | Section]]:
         declared: Setting | Section | None = field.metadata.get(_SETTING)
         if declared is not None:
             yield field.name, declared if declared.key else declared._replace(key=field.name)
+
+
+def secrets(settings: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret]]:
+    """Every secret in ``settings``, with the key path that gives it: its own, or that of its file."""
+    for name, declared in declarations(type(settings)):
+        value = getattr(settings, name)
+        if isinstance(declared, Section) and declared.is_array:
+            for number, table in enumerate(value):
+                yield from secrets(table, (*path, declared.key, number))
+        elif isinstance(declared, Section):
+            yield from secrets(value, (*path, declared.key))
+        elif isinstance(value, Secret):
+            yield (*path, declared.file_key if value.file is not None else declared.key), value

@@ -63,7 +63,8 @@ class Kind:
         raise NotImplementedError
 
 
-def _require_text(value: object) -> str:
+def require_text(value: object) -> str:
+    """``value`` when it is text; ValueError, which does not show it, otherwise."""
     if not isinstance(value, str):
         raise ValueError(f"must be text in quotes, not {_show_type(value)}")
     return value
@@ -81,7 +82,7 @@ class Text(Kind):
     longest: int = 200
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         if not text and not self.may_be_empty:
             raise ValueError("must not be empty")
         if len(text) > self.longest:
@@ -229,7 +230,7 @@ class Choice(Kind):
     words: tuple[str, ...]
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         if text not in self.words:
             near = get_close_matches(text, self.words, 1)
             hint = f'; did you mean "{near[0]}"?' if near else ""
@@ -245,7 +246,7 @@ class FilePath(Kind):
     """A path. The loader takes a relative one from the folder of the configuration file."""
 
     def parse(self, value: object) -> Path:
-        text = _require_text(value)
+        text = require_text(value)
         if not text or "\0" in text:
             raise ValueError("must be a path")
         return Path(text)
@@ -259,7 +260,7 @@ class LogDestination(Kind):
     """``stdout``, ``stderr`` or an absolute path."""
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         if text not in ("stdout", "stderr") and not (text.startswith("/") and "\0" not in text):
             raise ValueError(f'must be stdout, stderr or an absolute path, not "{text}"')
         return text
@@ -273,7 +274,7 @@ class Domain(Kind):
     """A domain name, kept in lower case; an internationalised one as A-labels (IDNA 2008, RFC 5890 2.3.2.1)."""
 
     def parse(self, value: object) -> str:
-        text = _require_text(value).rstrip(".")
+        text = require_text(value).rstrip(".")
         try:
             name = ascii_domain(text.encode()).decode("ascii")
         except (AddressError, UnicodeError):
@@ -291,7 +292,7 @@ class HostPattern(Domain):
     """A host name, or ``*.`` and a domain: one label more (RFC 6125 6.4.3)."""
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         return "*." + super().parse(text[2:]) if text.startswith("*.") else super().parse(text)
 
     def describe(self) -> str:
@@ -307,7 +308,7 @@ class Mail(Kind):
     """It need not be one of ours: dots may stand anywhere in its local part, as some large providers have them."""
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         if not text and self.may_be_empty:
             return ""
         local, at, domain = text.rpartition("@")
@@ -328,7 +329,7 @@ class IpAddress(Kind):
     may_be_empty: bool = False
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         if not text and self.may_be_empty:
             return ""
         try:
@@ -345,7 +346,7 @@ class Network(Kind):
     """An IP network in CIDR writing; a single address is a network of one."""
 
     def parse(self, value: object) -> str:
-        text = _require_text(value)
+        text = require_text(value)
         try:
             return str(ipaddress.ip_network(text))
         except ValueError as fault:
@@ -365,7 +366,7 @@ class Server(Kind):
     default_port: int
 
     def parse(self, value: object) -> Endpoint:
-        text = _require_text(value)
+        text = require_text(value)
         match = re.fullmatch(r"\[([^\]]+)\](?::([0-9]{1,5}))?|([0-9.]+):([0-9]{1,5})", text, re.ASCII)
         address, port = (match[1] or match[3], match[2] or match[4]) if match else (text, None)
         number = int(port) if port else self.default_port
@@ -388,7 +389,7 @@ class Hop(Kind):
     may_be_empty: bool = False
 
     def parse(self, value: object) -> NextHop | None:
-        text = _require_text(value)
+        text = require_text(value)
         if not text and self.may_be_empty:
             return None
         return parse_next_hop(text)

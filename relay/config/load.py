@@ -1,8 +1,11 @@
-"""Reads the configuration: a TOML file, then the environment over it, into one ``Config``.
+"""Reads the configuration: its files (sources.py), then the environment over them, into one ``Config``.
 
 All errors are collected and raised together, each with file, line and key path. The environment variable of
 ``smtp.max_line`` is ``RELAY_SMTP__MAX_LINE``, that of ``hostname`` is ``RELAY_HOSTNAME``; lists may be written with
 commas or as TOML, arrays of tables as a TOML list (``RELAY_LISTENER='[{name = "mx", ...}]'``).
+
+A secret ``admin.token`` may stand in a file instead, which ``admin.token_file`` or ``RELAY_ADMIN__TOKEN_FILE`` names;
+it is read each time that the configuration is.
 
 A variable ``RELAY_X`` that is not a setting is an error when it has ``__`` in it or looks like a misspelled setting;
 others are left alone, because Kubernetes sets ``RELAY_PORT`` and the like for a service named relay.
@@ -12,25 +15,25 @@ Not here: which settings there are (relay/config/model.py) and what must hold be
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeGuard
+from typing import Any, Final, NamedTuple
 
+from relay.config import sources
 from relay.config.check import problems
 from relay.config.declare import Section, Setting, declarations
 from relay.config.errors import ConfigError, ConfigErrors
 from relay.config.kinds import FilePath, Mail, parse_toml_value
 from relay.config.model import Config, RelayDomain
-from relay.config.positions import KeyPath, key_lines
+from relay.config.positions import KeyPath, show_path
+from relay.config.secret import Secret, SecretText, read_secret
+from relay.config.sources import Place, Tree, are_tables, main_file
 
 PREFIX: Final = "RELAY_"
 NOT_SETTINGS: Final = frozenset({"RELAY_CONFIG", "RELAY_BUILD", "RELAY_EXT", "RELAY_CI"})
 """Variables of the program, its build and its tests."""
-_LARGEST_FILE: Final = 16 * 2**20
 
 
 class Loaded(NamedTuple):
@@ -39,155 +42,182 @@ class Loaded(NamedTuple):
     config: Config
     locate: Callable[[KeyPath, str], ConfigError]
     """What is to be said about the setting at a key path, with the file (or variable) and the line it stands in."""
+    origin: Callable[[KeyPath], Place | None]
+    """Where the setting at a key path is set; None when it has its default."""
+    files: tuple[Path, ...]
+    """What was read, in order."""
 
 
 def load(path: Path | None, environ: Mapping[str, str], defaults: Config | None = None) -> Config:
-    """The configuration in ``path`` (None: no file) with the overrides in ``environ``. What neither sets is as in
-    ``defaults``, or as the model says. Raises ConfigErrors."""
+    """The configuration in ``path`` (a file, with the folder beside it, or the folder that it is in; None: no file)
+    with the overrides in ``environ``. What neither sets is as in ``defaults``, or as the model says. Raises
+    ConfigErrors."""
     return load_located(path, environ, defaults).config
 
 
 def load_located(path: Path | None, environ: Mapping[str, str], defaults: Config | None = None) -> Loaded:
     """As ``load``, for those who have more to say about the settings. Raises ConfigErrors."""
-    reader = _Reader(defaults or Config())
-    raw = reader.read_file(path) if path is not None else {}
+    reader = _Reader(sources.read(main_file(path)) if path is not None else Tree(), defaults or Config())
     reader.read_environment(environ)
-    config: Config = reader.table(Config, raw, (), reader.file, reader.defaults)
+    config: Config = reader.table(Config, reader.tree.values, (), reader.defaults)
     config = reader.with_recipient_files(config)
     if not reader.errors:
         for key_path, message in problems(config):
-            reader.fail(reader.origin_of(key_path), key_path, message)
+            reader.fail(key_path, message)
     if reader.errors:
-        raise ConfigErrors(sorted(reader.errors, key=lambda error: (error.source, error.line)))
-    return Loaded(config, reader.located)
+        order = {str(file): number for number, file in enumerate(reader.tree.files)}
+        raise ConfigErrors(
+            sorted(reader.errors, key=lambda each: (order.get(each.source, len(order)), each.source, each.line))
+        )
+    return Loaded(config, reader.located, reader.origin, tuple(reader.tree.files))
 
 
-@dataclass
-class _Origin:
-    """Where values come from: a file with its lines, or one environment variable."""
+class _Override(NamedTuple):
+    """What an environment variable sets."""
 
-    source: str
-    base: Path
-    lines: Mapping[KeyPath, int] = field(default_factory=dict)
+    variable: str
+    text: str
 
-    def line(self, path: KeyPath) -> int:
-        """The line of ``path``, or of the nearest table around it; 0 when there is none."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 0)
+    @property
+    def place(self) -> Place:
+        return Place(f"environment variable {self.variable}", 0)
 
 
 class _Reader:
-    def __init__(self, defaults: Config) -> None:
-        self.defaults = defaults
-        self.errors: list[ConfigError] = []
-        self.file = _Origin("defaults", Path.cwd())
-        self._overrides: dict[KeyPath, tuple[_Origin, str]] = {}
+    """Reads a model, which is the type of ``defaults``, out of ``tree`` and the environment."""
 
-    def fail(self, origin: _Origin, path: KeyPath, message: str) -> None:
-        self.errors.append(ConfigError(origin.source, origin.line(path), show_path(path), message))
+    def __init__(self, tree: Tree, defaults: Any) -> None:
+        self.tree = tree
+        self.defaults = defaults
+        self.errors: list[ConfigError] = tree.errors
+        self._overrides: dict[KeyPath, _Override] = {}
+
+    def fail(self, path: KeyPath, message: str) -> None:
+        self.errors.append(self.located(path, message))
 
     def located(self, path: KeyPath, message: str) -> ConfigError:
         """``message`` about the setting at ``path``, with where it stands."""
-        origin = self.origin_of(path)
-        return ConfigError(origin.source, origin.line(path), show_path(path), message)
+        return ConfigError(*self._place(path), show_path(path), message)
 
-    def origin_of(self, path: KeyPath) -> _Origin:
-        """Where the value at ``path`` came from."""
+    def _place(self, path: KeyPath) -> Place:
+        return self._override_of(path) or self.tree.nearest(path)
+
+    def origin(self, path: KeyPath) -> Place | None:
+        """Where the value at ``path`` is set; None when it is set nowhere."""
+        return self._override_of(path) or self.tree.place(path)
+
+    def _override_of(self, path: KeyPath) -> Place | None:
+        """The variable that sets the value at ``path``, or the array of tables that it is in."""
         for length in range(len(path), 0, -1):
             if override := self._overrides.get(path[:length]):
-                return override[0]
-        return self.file
-
-    def read_file(self, path: Path) -> dict[str, Any]:
-        """The tables in the file; what keeps it from being read at all is raised at once."""
-        text = _read_text(path)
-        try:
-            raw = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as fault:
-            raise ConfigErrors([_syntax_error(path, text, fault)]) from fault
-        except RecursionError as fault:
-            raise ConfigErrors([ConfigError(str(path), 0, "", "is nested too deep")]) from fault
-        self.file = _Origin(str(path), path.absolute().parent, key_lines(text))
-        return raw
+                return override.place
+        return None
 
     def read_environment(self, environ: Mapping[str, str]) -> None:
-        known = _variables()
+        known = _variables(type(self.defaults))
         for name in sorted(environ):
             if not name.startswith(PREFIX) or name in NOT_SETTINGS:
                 continue
-            origin = _Origin(f"environment variable {name}", Path.cwd())
+            override = _Override(name, environ[name])
             near = get_close_matches(name, known, 1, cutoff=0.85)
             if name in known:
-                self._overrides[known[name]] = (origin, environ[name])
+                self._overrides[known[name]] = override
             elif "__" in name or near:
                 hint = f"; did you mean {near[0]}?" if near else ""
-                self.fail(origin, (), f"there is no such setting{hint}")
+                self.errors.append(ConfigError(*override.place, "", f"there is no such setting{hint}"))
 
-    def table(self, of: type, raw: dict[str, Any], path: KeyPath, origin: _Origin, defaults: Any) -> Any:
+    def table(self, of: type, raw: dict[str, Any], path: KeyPath, defaults: Any) -> Any:
         """``raw`` as an ``of``. After an error the value is only there so that reading can go on."""
-        known = {declared.key: (name, declared) for name, declared in declarations(of)}
+        known = dict(declarations(of))
+        names = [name for declared in known.values() for name in _names(declared)]
         for key in raw:
-            if key not in known:
-                self.fail(origin, (*path, key), _unknown(key, list(known), path))
+            if key not in names:
+                self.fail((*path, key), _unknown(key, names, path))
         values = {
-            name: self._member(declared, raw, (*path, key), origin, getattr(defaults, name, None))
-            for key, (name, declared) in known.items()
+            name: self._member(declared, raw, (*path, declared.key), getattr(defaults, name, None))
+            for name, declared in known.items()
         }
         return of(**values)
 
-    def _member(
-        self, declared: Setting | Section, raw: dict[str, Any], path: KeyPath, origin: _Origin, default: Any
-    ) -> Any:
+    def _member(self, declared: Setting | Section, raw: dict[str, Any], path: KeyPath, default: Any) -> Any:
         if isinstance(declared, Setting):
-            return self._setting(declared, raw, path, origin, default)
+            return self._setting(declared, raw, path, default)
         if declared.is_array:
-            return self._array(declared, raw, path, origin, default)
+            return self._array(declared, raw, path, default)
         table = raw.get(declared.key, {})
         if not isinstance(table, dict):
-            self.fail(origin, path, f"must be a table: [{declared.key}]")
+            self.fail(path, f"must be a table: [{declared.key}]")
             table = {}
-        return self.table(declared.of, table, path, origin, default)
+        return self.table(declared.of, table, path, default)
 
-    def _array(
-        self, declared: Section, raw: dict[str, Any], path: KeyPath, origin: _Origin, default: tuple[Any, ...]
-    ) -> tuple[Any, ...]:
+    def _array(self, declared: Section, raw: dict[str, Any], path: KeyPath, default: tuple[Any, ...]) -> Any:
         tables: Any = raw.get(declared.key)
         if override := self._overrides.get(path):
-            origin, text = override
             try:
-                tables = parse_toml_value(text)
+                tables = parse_toml_value(override.text)
             except ValueError as fault:
-                self.fail(origin, path, str(fault))
+                self.fail(path, str(fault))
                 return default
         if tables is None:
             return default
-        if not _are_tables(tables):
-            self.fail(origin, path, f"must be an array of tables: [[{declared.key}]]")
+        if not are_tables(tables):
+            self.fail(path, f"must be an array of tables: [[{declared.key}]]")
             return default
-        return tuple(
-            self.table(declared.of, table, (*path, number), origin, None) for number, table in enumerate(tables)
-        )
+        return tuple(self.table(declared.of, table, (*path, number), None) for number, table in enumerate(tables))
 
-    def _setting(self, declared: Setting, raw: dict[str, Any], path: KeyPath, origin: _Origin, default: Any) -> Any:
+    def _setting(self, declared: Setting, raw: dict[str, Any], path: KeyPath, default: Any) -> Any:
+        if declared.file_key:
+            secret = self._secret(declared, raw, path)
+            return self._not_given(declared, default, path) if secret is None else secret
         override = self._overrides.get(path)
+        if override is None and declared.key not in raw:
+            return self._not_given(declared, default, path)
         try:
-            if override:
-                origin = override[0]
-                value = declared.kind.parse_text(override[1])
-            elif declared.key in raw:
-                value = declared.kind.parse(raw[declared.key])
-            else:
-                return self._not_given(declared, default, path, origin)
+            value = declared.kind.parse_text(override.text) if override else declared.kind.parse(raw[declared.key])
         except ValueError as fault:
-            self.fail(origin, path, str(fault))
+            self.fail(path, str(fault))
             return _default(declared, default, path)
-        return (origin.base / value).absolute() if isinstance(declared.kind, FilePath) else value
+        return self._absolute(value, path) if isinstance(declared.kind, FilePath) else value
 
-    def _not_given(self, declared: Setting, default: Any, path: KeyPath, origin: _Origin) -> Any:
+    def _absolute(self, file: Path, path: KeyPath) -> Path:
+        """``file`` at ``path``: from the folder of the configuration file, or for a variable from the current one."""
+        base = Path.cwd() if self._override_of(path) else self.tree.base
+        return (base / file).absolute()
+
+    def _not_given(self, declared: Setting, default: Any, path: KeyPath) -> Any:
         if declared.is_required:
-            self.fail(origin, path, "is missing")
+            self.fail(path, "is missing")
         return _default(declared, default, path)
+
+    # ---- secrets ----------------------------------------------------------------------------------------------------
+
+    def _secret(self, declared: Setting, raw: dict[str, Any], path: KeyPath) -> Secret | None:
+        """The secret that stands at ``path``, or in the file that its twin names; None when neither is given, and
+        after an error. Variables count before files, whichever of the two they set."""
+        assert isinstance(declared.kind, SecretText)
+        file_path: KeyPath = (*path[:-1], declared.file_key)
+        pair = {path: declared.key, file_path: declared.file_key}
+        given: dict[KeyPath, Any] = {at: self._overrides[at].text for at in pair if at in self._overrides}
+        given = given or {at: raw[key] for at, key in pair.items() if key in raw}
+        if len(given) > 1:
+            self.fail(file_path, f"is set beside {declared.key} ({self._place(path)}): take one of them out")
+            return None
+        for at, value in given.items():
+            try:
+                if at == path:
+                    return declared.kind.parse(value)
+                return self._secret_in(declared.kind, self._absolute(FilePath().parse(value), at))
+            except ValueError as fault:
+                self.fail(at, str(fault))
+        return None
+
+    def _secret_in(self, kind: SecretText, file: Path) -> Secret:
+        try:
+            return Secret(kind.check(read_secret(file)), file)
+        except ValueError as fault:
+            raise ValueError(f"{file} {fault}") from None
+
+    # ---- recipients -------------------------------------------------------------------------------------------------
 
     def with_recipient_files(self, config: Config) -> Config:
         """``config`` with the recipients that stand in files of their own."""
@@ -201,13 +231,13 @@ class _Reader:
         if relayed.recipients_file is None:
             return relayed
         if relayed.recipients_file.is_fifo():  # reading might never end
-            self.fail(self.origin_of(path), (*path, "recipients_file"), "is a pipe, not a file")
+            self.fail((*path, "recipients_file"), "is a pipe, not a file")
             return relayed
         try:
             lines = relayed.recipients_file.read_text("utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as fault:
             reason = getattr(fault, "strerror", None) or "it is not UTF-8 text"
-            self.fail(self.origin_of(path), (*path, "recipients_file"), f"cannot be read: {reason}")
+            self.fail((*path, "recipients_file"), f"cannot be read: {reason}")
             return relayed
         recipients = list(relayed.recipients or ())
         for number, line in enumerate(lines, 1):
@@ -219,25 +249,27 @@ class _Reader:
         return replace(relayed, recipients=tuple(dict.fromkeys(recipients)))
 
 
-def show_path(path: KeyPath) -> str:
-    """``path`` as people read it, arrays counted from 1: ``listener[2].port``."""
-    return "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-
-
 def variable_of(path: KeyPath) -> str:
     """The environment variable that overrides the setting at ``path``."""
     return PREFIX + "__".join(str(step).upper() for step in path)
 
 
-def _variables() -> dict[str, KeyPath]:
-    """Environment variable of everything that can be overridden."""
+def _variables(of: type) -> dict[str, KeyPath]:
+    """Environment variable of everything in the model ``of`` that can be overridden."""
     paths: list[KeyPath] = []
-    for _, declared in declarations(Config):
+    for _, declared in declarations(of):
         if isinstance(declared, Setting) or declared.is_array:
-            paths.append((declared.key,))
+            paths += [(name,) for name in _names(declared)]
         else:
-            paths += [(declared.key, inner.key) for _, inner in declarations(declared.of)]
+            paths += [(declared.key, name) for _, inner in declarations(declared.of) for name in _names(inner)]
     return {variable_of(path): path for path in paths}
+
+
+def _names(declared: Setting | Section) -> Iterator[str]:
+    """The keys that give ``declared`` its value."""
+    yield declared.key
+    if isinstance(declared, Setting) and declared.file_key:
+        yield declared.file_key
 
 
 def _default(declared: Setting, default: Any, path: KeyPath) -> Any:
@@ -246,10 +278,6 @@ def _default(declared: Setting, default: Any, path: KeyPath) -> Any:
     if not is_in_array:
         return default
     return declared.default() if callable(declared.default) else declared.default
-
-
-def _are_tables(value: object) -> TypeGuard[list[dict[str, Any]]]:
-    return isinstance(value, list) and all(isinstance(item, dict) for item in value)
 
 
 def _unknown(key: str, known: list[str], path: KeyPath) -> str:
@@ -264,26 +292,3 @@ def _unknown(key: str, known: list[str], path: KeyPath) -> str:
         elif declared.key == key and path:
             return "there is no such setting here; it stands at the top of the file, before the first table"
     return "there is no such setting"
-
-
-def _read_text(path: Path) -> str:
-    line = 0
-    try:
-        with path.open("rb") as file:
-            octets = file.read(_LARGEST_FILE + 1)
-        if len(octets) <= _LARGEST_FILE:
-            return octets.decode().replace("\r\n", "\n")
-        reason = "is too large for a configuration file"
-    except OSError as fault:
-        reason = f"cannot be read: {fault.strerror}"
-    except UnicodeDecodeError as fault:
-        line = fault.object.count(b"\n", 0, fault.start) + 1
-        reason = "is not UTF-8 text"
-    raise ConfigErrors([ConfigError(str(path), line, "", reason)])
-
-
-def _syntax_error(path: Path, text: str, fault: tomllib.TOMLDecodeError) -> ConfigError:
-    message = str(fault)
-    place = re.search(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)$", message)
-    line = int(place[1]) if place and place[1] else text.count("\n") + 1
-    return ConfigError(str(path), line, "", f"is not TOML: {message[: place.start()] if place else message}")

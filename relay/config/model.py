@@ -38,6 +38,7 @@ from relay.config.kinds import (
 from relay.config.mailbox import MailboxLimit, MailboxSettings
 from relay.config.queue import QueueSettings, SpoolSettings
 from relay.config.readers import ReaderSettings
+from relay.config.secret import Secret, SecretText
 from relay.config.sieve import SieveSettings
 from relay.config.smtp import SmtpSettings
 from relay.mail.next_hop import NextHop
@@ -197,10 +198,18 @@ class WorkerSettings:
 
 @dataclass(frozen=True, slots=True)
 class AdminSettings:
-    """The HTTP port for metrics and health. It has no login: keep it on loopback or a private network."""
+    """The HTTP port for metrics, health and status. Keep it on loopback or a private network: it speaks no TLS."""
 
     address: str = setting(IpAddress(), "Where it listens.", default="127.0.0.1")
     port: int = setting(Whole(0, 65535), "TCP port; 0 takes any free one (for tests).", default=8025)
+    token: Secret | None = setting(
+        SecretText(shortest=16, longest=1024, is_token=True),
+        "Who asks for anything but `/livez` and `/readyz` must send it (`Authorization: Bearer TOKEN`, RFC 6750 2.1; "
+        "`authorization.credentials_file` of Prometheus), or gets 401. Not given: everybody who can connect may ask.",
+        default=None,
+        default_doc="not given",
+        example="admin-token",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +339,8 @@ class Config:
     )
     workers: WorkerSettings = section(WorkerSettings, "How many processes do what.")
     admin: AdminSettings = section(
-        AdminSettings, "HTTP for metrics and health. It has no login: keep it on loopback or a private network."
+        AdminSettings,
+        "HTTP for metrics, health and status. Keep it on loopback or a private network: it speaks no TLS.",
     )
     autoconfig: AutoconfigSettings = section(
         AutoconfigSettings, "A port for everybody that tells mail programs their settings, and nothing else."

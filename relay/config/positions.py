@@ -37,6 +37,11 @@ def key_lines(text: str) -> dict[KeyPath, int]:
     return scanner.lines
 
 
+def show_path(path: KeyPath) -> str:
+    """``path`` as people read it, arrays counted from 1: ``listener[2].port``."""
+    return "".join(f"[{step + 1}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
 class _Scanner:
     def __init__(self, text: str) -> None:
         self.lines: dict[KeyPath, int] = {}

@@ -19,18 +19,42 @@ _INTRODUCTION = """\
 
 <!-- Made from relay/config/model.py by `make docs`. Do not edit. -->
 
-Relay reads one TOML file: the one given with `--config`, else the one that `RELAY_CONFIG` names, else
-`/etc/relay/relay.toml` when it is there. Without any it serves a demo on loopback ports. `relay check` reads the file
-and reports everything that is wrong with it at once, with line and key; `relay config example` prints a sample
-([relay.toml](relay.toml)).
+Relay reads one TOML file, and those in the folder beside it: the file given with `--config`, else the one that
+`RELAY_CONFIG` names, else `/etc/relay/relay.toml` when it is there. Without any it serves a demo on loopback ports.
+`relay check` reads everything and reports all that is wrong at once, with file, line and key; `relay config example`
+prints a sample ([relay.toml](relay.toml)); `relay config show` prints the settings in force and where each is set.
 
 - Durations are written with a unit: `"500ms"`, `"90s"`, `"5m"`, `"1h30m"`, `"5d"`; sizes too: `"512B"`, `"64KiB"`,
   `"25MiB"`, `"1GiB"` (`kB`, `MB`, `GB` are powers of 1000).
 - An environment variable overrides a key: `RELAY_SMTP__MAX_MESSAGE_SIZE=50MiB`, `RELAY_HOSTNAME=mx.example.org`.
   Lists are written with commas or as in TOML; an array of tables as one TOML list:
   `RELAY_LISTENER='[{ name = "mx", kind = "mx", address = "0.0.0.0", port = 25 }]'`.
-- SIGHUP reads the file again. A file with an error is refused, and the settings in force stay.
-- `relay account` keeps passwords in `accounts_file`, as argon2id hashes. No password stands in this file.
+- SIGHUP reads all files again, those that a setting names (secrets, recipients) included. When anything is wrong, the
+  reload is refused and the settings in force stay.
+- `relay account` keeps passwords in `accounts_file`, as argon2id hashes. No password stands in these files.
+
+## Several files
+
+Beside `relay.toml` there may be a folder `relay.d` (beside `/srv/mx.toml`, `/srv/mx.d`). Its files `*.toml` are read
+after it, in the order of their names; names that begin with a dot or `#`, and those that end in anything else
+(`x.toml~`, `x.toml.dpkg-old`), are not. When there are files in the folder, `relay.toml` itself may be missing. A
+folder given with `--config` stands for `relay.toml` in it. Relative paths begin at the folder of `relay.toml`, in all
+files.
+
+Tables of one name are one table; arrays of tables (`[[listener]]`, `[[relay_domain]]`) follow each other and are
+counted through, so the second listener is `listener[2]` wherever it stands. Any other key, lists too, is set once: a
+second value in another file is an error that names both places. So what `relay.toml` says holds, and no forgotten file
+changes it; what is to differ between machines is left out of it, or overridden by the environment. A file that is
+changed, added or removed counts from the next SIGHUP on.
+
+## Secrets
+
+A secret, such as `admin.token`, can stand in a file of its own: `admin.token_file = "/etc/relay/admin-token"`, or
+`RELAY_ADMIN__TOKEN_FILE`. What is in the file is the secret, without the line end at its end. To set both is an error,
+but what the environment sets counts before what the files set. The file must be readable by `user` (a link is
+followed, so a mounted Kubernetes Secret or a systemd credential will do), hold at most 64 KiB, and not be writable by
+everybody; `relay check` warns when everybody can read it. It is read again by each reload. No log line, error or
+command shows a secret: `relay config show` says where it comes from.
 """
 
 
@@ -56,9 +80,11 @@ def _table(title: str, doc: str, of: type, path: KeyPath, *, is_array: bool = Fa
         if isinstance(declared, Setting):
             yield f"### `{declared.key}`\n"
             yield f"{declared.doc}\n"
-            yield f"- {declared.kind.describe()}"
+            twin = declared.file_key
+            yield f"- {declared.kind.describe()}" + (f"; or `{twin}`: path of a file that holds it" if twin else "")
             yield f"- {_default_text(declared)}"
-            yield "" if is_array else f"- environment: `{variable_of((*path, declared.key))}`\n"
+            names = [f"`{variable_of((*path, key))}`" for key in (declared.key, twin) if key]
+            yield "" if is_array else f"- environment: {', '.join(names)}\n"
 
 
 def _default_text(declared: Setting) -> str:
@@ -91,8 +117,12 @@ def _settings(of: type) -> Iterator[str]:
         if isinstance(declared, Setting):
             yield from _comment(declared.doc.replace("`", ""))
             yield from _comment(f"({declared.kind.describe()}{_example_text(declared).replace('`', '')})")
-            value = declared.example if declared.example is not None else declared.default
-            yield f"#{declared.key} = {declared.kind.show(value)}"
+            if declared.file_key:
+                yield from _comment(f"({declared.file_key} names a file that it stands in; or {declared.key}: itself)")
+                yield f'#{declared.file_key} = "{declared.example}"'
+            else:
+                value = declared.example if declared.example is not None else declared.default
+                yield f"#{declared.key} = {declared.kind.show(value)}"
             yield ""
 
 

@@ -22,8 +22,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from relay.config.declare import secrets
 from relay.config.model import Config
 from relay.config.positions import KeyPath
+from relay.config.secret import is_open_to_all
 from relay.net import certificates, tls
 from relay.net.certificates import CertificateError, Files, Pair
 from relay.sieve import ScriptError, compile_script
@@ -87,20 +89,20 @@ def serving_account(config: Config) -> Identity | None:
 
 
 def needed_by_account(
-    config: Config, config_file: Path | None = None, *, root_makes_data_dir: bool = False
+    config: Config, config_files: Iterable[Path] = (), *, root_makes_data_dir: bool = False
 ) -> list[Finding]:
     """What this process, as the account that serves, cannot read, write or understand.
 
-    ``root_makes_data_dir``: one that is missing, or an empty one of another account, is no fault, because root makes
-    it or hands it over at the start.
+    ``config_files``: those that it reads again in a reload. ``root_makes_data_dir``: one that is missing, or an empty
+    one of another account, is no fault, because root makes it or hands it over at the start.
     """
     findings = list(_data_dir(config, root_makes_it=root_makes_data_dir))
-    for rule in (_log, _accounts, _certificate_files, _recipient_files, _default_script):
+    for rule in (_log, _accounts, _certificate_files, _recipient_files, _secret_files, _default_script):
         findings += rule(config)
-    if config_file is not None and not os.access(config_file, os.R_OK):
-        findings.append(
-            warning((), f"{_reason(config_file, os.R_OK)}; a reload (SIGHUP) will be refused: chgrp and chmod g+r it")
-        )
+    for file in config_files:
+        if not os.access(file, os.R_OK):
+            text = f"{_reason(file, os.R_OK)}; a reload (SIGHUP) will be refused: chgrp and chmod g+r it"
+            findings.append(warning((), text))
     return findings
 
 
@@ -255,6 +257,16 @@ def _recipient_files(config: Config) -> Iterator[Finding]:
     for number, relayed in enumerate(config.relay_domains):
         if relayed.recipients_file is not None:
             yield from _readable(relayed.recipients_file, ("relay_domain", number, "recipients_file"))
+
+
+def _secret_files(config: Config) -> Iterator[Finding]:
+    for path, secret in secrets(config):
+        if secret.file is None:
+            continue
+        if found := list(_readable(secret.file, path)):
+            yield from found
+        elif is_open_to_all(secret.file):
+            yield warning(path, f"{secret.file} can be read by every account of this machine: chmod o-r it")
 
 
 def _default_script(config: Config) -> Iterator[Finding]:

@@ -28,6 +28,13 @@ counts in memory that it shares with the others, and what a process counted stay
 replaced by a reload. Counters start at 0 when the appliance starts. A gauge is the sum over all processes unless its
 line says `largest`.
 
+With `admin.token_file` set, a scraper has to send what is in that file; Prometheus:
+
+    scrape_configs:
+      - job_name: relay
+        authorization: { credentials_file: /etc/prometheus/relay-token }
+        static_configs: [{ targets: ["mx.example.org:8025"] }]
+
 Labels have the values listed here and no others, so the number of series is fixed. Alert rules are in
 `deploy/prometheus/relay.rules.yaml`, a board in `deploy/grafana/relay.json`.
 """

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -18,9 +19,12 @@ from relay.admin.app import ConfiguredStatus, make_app
 from relay.admin.facts import Listening
 from relay.admin.server import AdminServer
 from relay.config import demo
+from relay.config.secret import Secret
 from relay.telemetry import page as pages
 from relay.telemetry.metrics import index
 from relay.telemetry.page import CountersPage
+
+TOKEN = "0123456789/abc-def+g="
 
 
 class Status:
@@ -32,7 +36,12 @@ class Appliance:
     """A page as a running appliance has it, and its admin server on a port of its own."""
 
     def __init__(
-        self, folder: Path, max_connections: int = 64, max_seconds: float = 15, sweep_seconds: float = 1
+        self,
+        folder: Path,
+        max_connections: int = 64,
+        max_seconds: float = 15,
+        sweep_seconds: float = 1,
+        token: Secret | None = None,
     ) -> None:
         self.page = CountersPage(8)
         self.rows = {}
@@ -41,6 +50,7 @@ class Appliance:
             self.page.mark(number, pages.READY, pid=os.getpid())
             self.rows[role] = self.page.row(number)
         self.config = demo(folder)
+        self.config = dataclasses.replace(self.config, admin=dataclasses.replace(self.config.admin, token=token))
         app = make_app(self.page, self.config, Status(), row=self.rows["admin"])
         self.server = AdminServer(
             app,
@@ -252,6 +262,35 @@ async def test_away_from_loopback_any_name_is_served(tmp_path):
         status, text, _ = await appliance.get("/api/status", headers={"Host": "relay.monitoring.svc"})
     assert status == 200
     assert {each["port"] for each in json.loads(text)["listeners"]} == {each.port for each in config.listeners}
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (None, 401),
+        ("", 401),
+        ("Bearer", 401),
+        ("Bearer ", 401),
+        (f"Basic {TOKEN}", 401),
+        (TOKEN, 401),
+        (f"Bearer {TOKEN[:-1]}", 401),
+        (f"Bearer {TOKEN}x", 401),
+        ("Bearer \xff", 401),
+        (f"Bearer {TOKEN}", 200),
+        (f"bearer  {TOKEN} ", 200),
+    ],
+)
+async def test_with_a_token_only_who_sends_it_is_answered(tmp_path, sent, status):
+    """RFC 6750 2.1, 3."""
+    appliance = Appliance(tmp_path, token=Secret(TOKEN))
+    async with appliance.running():
+        for path in ("/", "/metrics", "/api/status", "/api/queue"):
+            found, text, headers = await appliance.get(path, headers={} if sent is None else {"Authorization": sent})
+            assert found == status
+            assert (headers.get("WWW-Authenticate") == 'Bearer realm="relay"') is (status == 401)
+            assert TOKEN not in text
+        assert (await appliance.get("/livez"))[0] == 200, "a probe has no secret"
+        assert appliance.rows["admin"][index("relay_admin_requests_total", f"{status // 100}xx")] >= 4
 
 
 async def test_requests_are_counted_by_status(appliance):

@@ -162,6 +162,57 @@ def test_the_configuration_is_the_option_then_the_variable_then_the_system_file_
     monkeypatch.setenv("RELAY_CONFIG", "other.toml")
     assert "other.toml: no errors" in relay("check").output
     assert "relay.toml: no errors" in relay("check", "-c", str(config_file)).output
+    monkeypatch.setenv("RELAY_CONFIG", str(tmp_path))
+    assert f"{config_file}: no errors" in relay("check").output, "a folder stands for relay.toml in it"
+
+
+def test_the_system_folder_alone_is_a_configuration(relay, tmp_path):
+    """Otherwise the demo would be served, for want of a file that nobody needs."""
+    (tmp_path / "etc-relay.d").mkdir()
+    (tmp_path / "etc-relay.d" / "10.toml").write_text(SOUND)
+    assert "etc-relay.toml: no errors" in relay("check").output
+
+
+def test_check_looks_at_every_file_and_names_them(relay, config_file, tmp_path):
+    (tmp_path / "relay.d").mkdir()
+    more = tmp_path / "relay.d" / "10-admin.toml"
+    more.write_text('admin.token_file = "token"\n')
+    assert (
+        f"{more}:1: admin.token_file: {tmp_path}/token cannot be read: No such file"
+        in relay("check", "--config", "relay.toml").output
+    )
+    (tmp_path / "token").write_text("0123456789abcdef")
+    (tmp_path / "token").chmod(0o644)
+    output = relay("check", "--config", "relay.toml").output
+    assert f"  files      {config_file}, {more}\n" in output
+    assert f"warning: {more}:1: admin.token_file: {tmp_path}/token can be read by every account" in output
+
+
+def test_config_show_tells_what_is_set_and_where(relay, config_file, tmp_path, monkeypatch):
+    (tmp_path / "relay.d").mkdir()
+    (tmp_path / "relay.d" / "10.toml").write_text('\n[admin]\ntoken = "0123456789abcdef"\n')
+    monkeypatch.setenv("RELAY_SMTP__MAX_LINE", "1000")
+    lines = relay("config", "show", "--config", "relay.toml").output.splitlines()
+    assert lines[0] == f'hostname = "mx.example.org"  # {config_file}:1'
+    assert f"listener[1].port = 0  # {config_file}:10" in lines
+    assert f"admin.token = (secret)  # {tmp_path}/relay.d/10.toml:3" in lines
+    assert "smtp.max_line = 1000  # environment variable RELAY_SMTP__MAX_LINE" in lines
+    assert not [line for line in lines if "default" in line]
+    output = relay("config", "show", "smtp.max_line", "queue", "accounts_file", "-c", "relay.toml").output
+    assert output.startswith("accounts_file = (not given)  # default\nsmtp.max_line = 1000  #")
+    assert "queue.jitter = 0.2  # default\n" in output
+    assert "hostname" not in output
+    table = [json.loads(line) for line in relay("config", "show", "--all", "--json").output.splitlines()]
+    found = {each["key"]: each for each in table}
+    assert found["smtp.max_line"] == {
+        "key": "smtp.max_line",
+        "value": 1000,
+        "source": "environment variable RELAY_SMTP__MAX_LINE",
+        "line": 0,
+    }
+    assert (found["accounts_file"]["value"], found["allow_root"]["value"]) == (None, True)
+    nothing = relay("config", "show", "smtp.max_lin", "-c", "relay.toml")
+    assert (nothing.exit_code, nothing.output) == (1, "")
 
 
 def test_accounts_are_added_changed_listed_and_removed(relay, config_file):

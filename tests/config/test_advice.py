@@ -6,7 +6,8 @@ import pytest
 
 from relay.config import ConfigErrors, load
 from relay.config.advice import advice
-from relay.config.load import load_located, show_path
+from relay.config.load import load_located
+from relay.config.positions import show_path
 
 LISTENER = '[[listener]]\nname = "mx"\nkind = "mx"\naddress = "{address}"\nport = {port}\n'
 
@@ -36,7 +37,7 @@ def config_of(tmp_path, text: str):
             "listener[1].plaintext_login",
             "can be read on the way",
         ),
-        ('hostname = "mx.example.org"\n[admin]\naddress = "0.0.0.0"', "admin.address", "no login"),
+        ('hostname = "mx.example.org"\n[admin]\naddress = "0.0.0.0"', "admin.address", "everybody may ask"),
     ],
 )
 def test_what_is_seldom_meant_is_advised_against(tmp_path, text, key, words):

@@ -31,6 +31,7 @@ def test_the_document_is_what_the_model_says(name, text):
 def test_the_sample_with_every_comment_mark_taken_away_is_a_configuration(tmp_path):
     text = re.sub(r"^#(?=\[|[a-z_]+ = )", "", example(), flags=re.MULTILINE)
     (tmp_path / "recipients.txt").write_text("")
+    (tmp_path / "admin-token").write_text("0123456789abcdef\n")
     path = tmp_path / "relay.toml"
     path.write_text(text)
     config = load(path, {})

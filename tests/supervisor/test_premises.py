@@ -19,7 +19,8 @@ import pytest
 
 from relay.cli.data_dir import enter_or_stop
 from relay.config import Config, Listener, RelayDomain
-from relay.config.model import CertificateFiles, LogSettings
+from relay.config.model import AdminSettings, CertificateFiles, LogSettings
+from relay.config.secret import Secret
 from relay.config.sieve import SieveSettings
 from relay.mail.next_hop import NextHop
 from relay.net.certificates import self_signed
@@ -75,7 +76,7 @@ def test_an_account_or_group_that_does_not_exist_is_an_error():
 
 
 @as_root
-@pytest.mark.parametrize("what", ["cert", "key", "accounts", "recipients", "script", "log"])
+@pytest.mark.parametrize("what", ["cert", "key", "accounts", "recipients", "script", "log", "secret"])
 def test_a_file_that_the_account_cannot_use_is_named_with_its_setting(config, folder, what):
     file = folder / "file"
     file.write_text("")
@@ -96,6 +97,10 @@ def test_a_file_that_the_account_cannot_use_is_named_with_its_setting(config, fo
         "script": (
             dataclasses.replace(config, sieve=SieveSettings(default_script=file)),
             ("sieve", "default_script"),
+        ),
+        "secret": (
+            dataclasses.replace(config, admin=AdminSettings(token=Secret("a" * 16, file))),
+            ("admin", "token_file"),
         ),
         "log": (dataclasses.replace(config, log=LogSettings(destination=str(file))), ("log", "destination")),
     }[what]
@@ -217,9 +222,21 @@ def test_a_configuration_file_that_the_account_cannot_read_is_a_warning_because_
     file = folder / "relay.toml"
     file.write_text("")
     file.chmod(0o600)
-    (found,) = premises.as_account(NOBODY, lambda: premises.needed_by_account(config, file))
+    (found,) = premises.as_account(NOBODY, lambda: premises.needed_by_account(config, [file]))
     assert not found.is_error
     assert "reload" in found.text
+
+
+def test_a_secret_that_every_account_can_read_is_a_warning(config, folder):
+    file = folder / "token"
+    file.write_text("a" * 16)
+    config = dataclasses.replace(config, admin=AdminSettings(token=Secret("a" * 16, file)))
+    for mode, is_warned in ((0o444, True), (0o640, False)):
+        file.chmod(mode)
+        shutil.chown(file, "nobody" if os.geteuid() == 0 else None, os.getgid())
+        found = premises.as_account(premises.serving_account(config), lambda: list(premises.needed_by_account(config)))
+        assert [each.path for each in found if "chmod o-r" in each.text] == [("admin", "token_file")] * is_warned
+        assert not any(each.is_error for each in found)
 
 
 @as_root
