@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from relay.config import units
-from relay.config.model import Config, Listener
+from relay.config.model import SMTP_KINDS, Config, Listener
 from relay.config.positions import KeyPath
 from relay.mail.next_hop import NextHop
 
@@ -36,6 +36,11 @@ def _listeners(config: Config) -> Iterator[Problem]:
             yield ("listener", number, "name"), f'"{listener.name}" names another listener already'
         if listener.name in {"admin", "autoconfig"}:
             yield ("listener", number, "name"), f'"{listener.name}" is the name of a port of Relay\'s own'
+        if listener.smtp and listener.kind not in SMTP_KINDS:
+            yield (
+                ("listener", number, "smtp"),
+                f"has no effect: no SMTP is spoken at a listener of kind {listener.kind}",
+            )
         names.add(listener.name)
         place = (listener.address, listener.port)
         if place in places and listener.port:

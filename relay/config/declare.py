@@ -2,7 +2,8 @@
 
 ``setting`` makes a dataclass field that carries its declaration in the field's metadata; the loader, the reference
 page and the sample file read it from there. Sections are dataclasses of settings; a section may be one table
-(``[smtp]``) or an array of tables (``[[listener]]``).
+(``[smtp]``) or an array of tables (``[[listener]]``). A table of an array may have settings of a section of its own
+(``[listener.smtp]``), but for those that are declared as ``shared``.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class Setting(NamedTuple):
     """How the default is shown where it depends on the machine; otherwise empty."""
     example: Any
     """A value for the sample file, where there is no default to show; of a secret, the file that it stands in."""
+    shared: str = ""
+    """Why it is one for all tables that could have a value of their own; empty where they can."""
 
     @property
     def file_key(self) -> str:
@@ -49,6 +52,28 @@ class Section(NamedTuple):
     is_array: bool
 
 
+class Overrides(NamedTuple):
+    """The declaration of a table, inside one of an array, with settings of a section in place of that section's. Its
+    value is an ``Own``."""
+
+    of: type
+    """The section."""
+    doc: str
+    key: str
+    example: str
+    """The name of a setting for the sample file."""
+
+    def settings(self) -> Iterator[tuple[str, Setting]]:
+        """Attribute name and declaration of what may stand in it, and of what may not (``shared``)."""
+        for name, declared in declarations(self.of):
+            if isinstance(declared, Setting):
+                yield name, declared
+
+
+Own = tuple[tuple[str, Any], ...]
+"""Attribute names and values of the settings that a table has of its own."""
+
+
 def setting(
     kind: Kind,
     doc: str,
@@ -57,20 +82,22 @@ def setting(
     default_doc: str = "",
     computed: Callable[[], Any] | None = None,
     example: Any = None,
+    shared: str = "",
 ) -> Any:
     """A dataclass field for one setting.
 
     ``default`` is written as in the file (``"5m"``) and checked like it; ``computed`` gives a default that depends on
     the machine, described by ``default_doc``. Where there is no default to show, ``example`` stands in the sample file.
+    ``shared`` is for sections that ``overrides`` names.
     """
     shown = example if example is None or isinstance(kind, SecretText) else kind.parse(example)
     if computed is not None:
-        declared = Setting(kind, doc, "", False, computed, default_doc, shown)
+        declared = Setting(kind, doc, "", False, computed, default_doc, shown, shared)
         return dataclasses.field(default_factory=computed, metadata={_SETTING: declared})
     if default is REQUIRED:
-        return dataclasses.field(metadata={_SETTING: Setting(kind, doc, "", True, None, "", shown)})
+        return dataclasses.field(metadata={_SETTING: Setting(kind, doc, "", True, None, "", shown, shared)})
     value = None if default is None else kind.parse(default)
-    declared = Setting(kind, doc, "", False, value, default_doc, shown)
+    declared = Setting(kind, doc, "", False, value, default_doc, shown, shared)
     return dataclasses.field(default=value, metadata={_SETTING: declared})
 
 
@@ -84,10 +111,18 @@ def sections(of: type, doc: str, *, key: str, default: tuple[Any, ...] = ()) -> 
     return dataclasses.field(default=default, metadata={_SETTING: Section(of, doc, key, True)})
 
 
-def declarations(of: type) -> Iterator[tuple[str, Setting | Section]]:
+def overrides(of: type, doc: str, *, example: str) -> Any:
+    """A dataclass field for settings of the section ``of`` that a table of an array has of its own: an ``Own``."""
+    return dataclasses.field(default=(), metadata={_SETTING: Overrides(of, doc, "", example)})
+
+
+Declared = Setting | Section | Overrides
+
+
+def declarations(of: type) -> Iterator[tuple[str, Declared]]:
     """Attribute name and declaration of everything ``of`` declares, in order; ``key`` is always filled in."""
     for field in dataclasses.fields(of):
-        declared: Setting | Section | None = field.metadata.get(_SETTING)
+        declared: Declared | None = field.metadata.get(_SETTING)
         if declared is not None:
             yield field.name, declared if declared.key else declared._replace(key=field.name)
 
@@ -101,5 +136,5 @@ def secrets(settings: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret
                 yield from secrets(table, (*path, declared.key, number))
         elif isinstance(declared, Section):
             yield from secrets(value, (*path, declared.key))
-        elif isinstance(value, Secret):
+        elif isinstance(declared, Setting) and isinstance(value, Secret):
             yield (*path, declared.file_key if value.file is not None else declared.key), value

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from relay.config.declare import Setting, declarations
+from relay.config.declare import Overrides, Setting, declarations
 from relay.config.load import Loaded
 from relay.config.positions import KeyPath, show_path
 from relay.config.secret import Secret
@@ -37,6 +37,10 @@ def _below(loaded: Loaded, settings: Any, path: KeyPath) -> Iterator[Effective]:
         value, here = getattr(settings, name), (*path, declared.key)
         if isinstance(declared, Setting):
             yield _of_setting(loaded, declared, value, here)
+        elif isinstance(declared, Overrides):
+            known = dict(declared.settings())
+            for each, own in value:
+                yield _of_setting(loaded, known[each], own, (*here, known[each].key))
         elif declared.is_array:
             for number, table in enumerate(value):
                 yield from _below(loaded, table, (*here, number))

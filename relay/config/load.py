@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from relay.config import sources
 from relay.config.check import problems
-from relay.config.declare import Section, Setting, declarations
+from relay.config.declare import Declared, Overrides, Own, Section, Setting, declarations
 from relay.config.errors import ConfigError, ConfigErrors
 from relay.config.kinds import FilePath, Mail, parse_toml_value
 from relay.config.model import Config, RelayDomain
@@ -139,16 +139,30 @@ class _Reader:
         }
         return of(**values)
 
-    def _member(self, declared: Setting | Section, raw: dict[str, Any], path: KeyPath, default: Any) -> Any:
+    def _member(self, declared: Declared, raw: dict[str, Any], path: KeyPath, default: Any) -> Any:
         if isinstance(declared, Setting):
             return self._setting(declared, raw, path, default)
-        if declared.is_array:
+        if isinstance(declared, Section) and declared.is_array:
             return self._array(declared, raw, path, default)
         table = raw.get(declared.key, {})
         if not isinstance(table, dict):
-            self.fail(path, f"must be a table: [{declared.key}]")
+            self.fail(path, f"must be a table: [{'.'.join(step for step in path if isinstance(step, str))}]")
             table = {}
+        if isinstance(declared, Overrides):
+            return self._own(declared, table, path)
         return self.table(declared.of, table, path, default)
+
+    def _own(self, declared: Overrides, raw: dict[str, Any], path: KeyPath) -> Own:
+        """The settings in ``raw`` that count in place of the section's."""
+        known = dict(declared.settings())
+        names = {key: name for name, setting in known.items() for key in _names(setting)}
+        for key in raw:
+            if key not in names:
+                self.fail((*path, key), _unknown(key, list(names), path))
+            elif reason := known[names[key]].shared:
+                self.fail((*path, key), f"cannot be set here: {reason}; set {declared.key}.{key}")
+        given = [name for name, setting in known.items() if not setting.shared and {*_names(setting)} & {*raw}]
+        return tuple((name, self._setting(known[name], raw, (*path, known[name].key), None)) for name in given)
 
     def _array(self, declared: Section, raw: dict[str, Any], path: KeyPath, default: tuple[Any, ...]) -> Any:
         tables: Any = raw.get(declared.key)
@@ -258,14 +272,14 @@ def _variables(of: type) -> dict[str, KeyPath]:
     """Environment variable of everything in the model ``of`` that can be overridden."""
     paths: list[KeyPath] = []
     for _, declared in declarations(of):
-        if isinstance(declared, Setting) or declared.is_array:
-            paths += [(name,) for name in _names(declared)]
-        else:
+        if isinstance(declared, Section) and not declared.is_array:
             paths += [(declared.key, name) for _, inner in declarations(declared.of) for name in _names(inner)]
+        else:
+            paths += [(name,) for name in _names(declared)]
     return {variable_of(path): path for path in paths}
 
 
-def _names(declared: Setting | Section) -> Iterator[str]:
+def _names(declared: Declared) -> Iterator[str]:
     """The keys that give ``declared`` its value."""
     yield declared.key
     if isinstance(declared, Setting) and declared.file_key:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from relay.config.auth import AuthSettings
 from relay.config.autoconfig import AutoconfigSettings
-from relay.config.declare import section, sections, setting
+from relay.config.declare import Own, overrides, section, sections, setting
 from relay.config.delivery import DeliverySettings
 from relay.config.kinds import (
     Choice,
@@ -110,6 +110,13 @@ class Listener:
     )
     plaintext_login: bool = setting(
         Flag(), "Allow logins without TLS: passwords cross the network for everybody to read.", default=False
+    )
+
+    smtp: Own = overrides(
+        SmtpSettings,
+        "Settings of `[smtp]` for this listener alone, which must be of kind `mx` or `submission`. They count before "
+        "`[smtp]` and its variables of the environment.",
+        example="max_message_size",
     )
 
     @property
@@ -346,6 +353,10 @@ class Config:
         AutoconfigSettings, "A port for everybody that tells mail programs their settings, and nothing else."
     )
     log: LogSettings = section(LogSettings, "One JSON object a line: transactions, deliveries, events.")
+
+    def smtp_of(self, listener: Listener) -> SmtpSettings:
+        """The settings of ``[smtp]`` as they are for ``listener``."""
+        return replace(self.smtp, **dict(listener.smtp))
 
     @property
     def smtp_listeners(self) -> tuple[Listener, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from relay.config.declare import Section, Setting, declarations
+from relay.config.declare import Overrides, Section, Setting, declarations
 from relay.config.load import variable_of
 from relay.config.model import Config
 from relay.config.positions import KeyPath
@@ -29,6 +29,7 @@ prints a sample ([relay.toml](relay.toml)); `relay config show` prints the setti
 - An environment variable overrides a key: `RELAY_SMTP__MAX_MESSAGE_SIZE=50MiB`, `RELAY_HOSTNAME=mx.example.org`.
   Lists are written with commas or as in TOML; an array of tables as one TOML list:
   `RELAY_LISTENER='[{ name = "mx", kind = "mx", address = "0.0.0.0", port = 25 }]'`.
+- A listener can have settings of `[smtp]` of its own, in a table `[listener.smtp]` behind its `[[listener]]`.
 - SIGHUP reads all files again, those that a setting names (secrets, recipients) included. When anything is wrong, the
   reload is refused and the settings in force stay.
 - `relay account` keeps passwords in `accounts_file`, as argon2id hashes. No password stands in these files.
@@ -76,15 +77,33 @@ def _table(title: str, doc: str, of: type, path: KeyPath, *, is_array: bool = Fa
         yield f"{doc}\n"
     if is_array:
         yield f"Environment: `{variable_of(path)}` (all tables at once)\n"
+    own_table = next((where for where, declared in _override_tables() if declared.of is of), "")
     for _, declared in declarations(of):
-        if isinstance(declared, Setting):
-            yield f"### `{declared.key}`\n"
-            yield f"{declared.doc}\n"
-            twin = declared.file_key
-            yield f"- {declared.kind.describe()}" + (f"; or `{twin}`: path of a file that holds it" if twin else "")
-            yield f"- {_default_text(declared)}"
-            names = [f"`{variable_of((*path, key))}`" for key in (declared.key, twin) if key]
-            yield "" if is_array else f"- environment: {', '.join(names)}\n"
+        if isinstance(declared, Section):
+            continue
+        yield f"### `{declared.key}`\n"
+        yield f"{declared.doc}\n"
+        if isinstance(declared, Overrides):
+            able = ", ".join(f"`{each.key}`" for _, each in declared.settings() if not each.shared)
+            yield f"- table `[{path[0]}.{declared.key}]` behind `[[{path[0]}]]`, with any of {able}"
+            yield f"- default: as in `[{declared.key}]`\n"
+            continue
+        twin = declared.file_key
+        yield f"- {declared.kind.describe()}" + (f"; or `{twin}`: path of a file that holds it" if twin else "")
+        yield f"- {_default_text(declared)}"
+        names = [f"`{variable_of((*path, key))}`" for key in (declared.key, twin) if key]
+        if own_table:
+            yield f"- not in `[{own_table}]`: {declared.shared}" if declared.shared else f"- also in `[{own_table}]`"
+        yield "" if is_array else f"- environment: {', '.join(names)}\n"
+
+
+def _override_tables() -> Iterator[tuple[str, Overrides]]:
+    """The tables, such as ``listener.smtp``, whose settings count in place of a section's."""
+    for _, declared in declarations(Config):
+        if isinstance(declared, Section):
+            for _, inner in declarations(declared.of):
+                if isinstance(inner, Overrides):
+                    yield f"{declared.key}.{inner.key}", inner
 
 
 def _default_text(declared: Setting) -> str:
@@ -100,7 +119,7 @@ def example() -> str:
         "# Explained at more length in CONFIG.md; check with: relay check --config FILE",
         "",
     ]
-    lines += _settings(Config)
+    lines += _settings(Config, "")
     for _, declared in declarations(Config):
         if isinstance(declared, Section):
             lines += [
@@ -108,12 +127,18 @@ def example() -> str:
                 f"#[[{declared.key}]]" if declared.is_array else f"[{declared.key}]",
                 "",
             ]
-            lines += _settings(declared.of)
+            lines += _settings(declared.of, declared.key)
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _settings(of: type) -> Iterator[str]:
+def _settings(of: type, table: str) -> Iterator[str]:
     for _, declared in declarations(of):
+        if isinstance(declared, Overrides):
+            example = next(each for _, each in declared.settings() if each.key == declared.example)
+            yield from _comment(declared.doc.replace("`", ""))
+            yield f"#[{table}.{declared.key}]"
+            yield f"#{example.key} = {example.kind.show(example.default)}"
+            yield ""
         if isinstance(declared, Setting):
             yield from _comment(declared.doc.replace("`", ""))
             yield from _comment(f"({declared.kind.describe()}{_example_text(declared).replace('`', '')})")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from relay.config.declare import setting
 from relay.config.kinds import Choice, Duration, Flag, Size, Text, Whole
 
+_OF_WORKER = "the worker has one for the sessions of all its listeners"
+
 
 @dataclass(frozen=True, slots=True)
 class SmtpSettings:
@@ -42,6 +44,7 @@ class SmtpSettings:
         Text(longest=1),
         "Begins the tag of a sub-address (RFC 5233): `user+tag` is delivered to `user`. Empty: no sub-addresses.",
         default="+",
+        shared="an address means the same whatever way it comes",
     )
     max_message_size: int = setting(
         Size("1KiB", "2GiB"), "Largest content; announced with SIZE (RFC 1870). More is refused with 552 5.3.4.",
@@ -66,10 +69,12 @@ class SmtpSettings:
         Whole(1, 1_000_000),
         "Connections in all; each smtp worker gets its share. Further ones are greeted with 421 4.3.2.",
         default=20_000,
+        shared=_OF_WORKER,
     )
     max_connections_per_client: int = setting(
         Whole(1, 1_000_000),
-        "Connections from one IPv4 address or IPv6 /64, counted in each smtp worker; then 421 4.7.0.",
+        "Connections from one IPv4 address or IPv6 /64, counted in each smtp worker, those to all listeners together; "
+        "then 421 4.7.0.",
         default=100,
     )
     command_timeout: float = setting(
@@ -93,11 +98,15 @@ class SmtpSettings:
         Whole(1, 1000), "A message with more Received fields is in a loop: 554 5.4.6 (RFC 5321 6.3).", default=100
     )
     large_content: int = setting(
-        Size("64KiB", "1GiB"), "Content above this goes to a file of its own while it comes in.", default="2MiB"
+        Size("64KiB", "1GiB"),
+        "Content above this goes to a file of its own while it comes in.",
+        default="2MiB",
+        shared="the spool and all workers agree on it",
     )
     memory_budget: int = setting(
         Size("16MiB", "64GiB"),
         "Octets of content that one smtp worker holds in memory; above half of it, contents of more than 256 KiB go to "
         "files, above it all that can.",
         default="128MiB",
+        shared=_OF_WORKER,
     )

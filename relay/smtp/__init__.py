@@ -5,8 +5,8 @@ How a worker uses it::
     context = ServerContext(config, policy=policy, spool=log_writer, log=sink, wheel=wheel, row=row)
     poll = Poll()
     loop.add_reader(poll.fileno, poll.turn)
-    for listener in config.listeners:
-        service = Service(context, listener.name, listener.kind)
+    for listener in config.smtp_listeners:
+        service = Service(context, listener.name, listener.kind, config.smtp_of(listener))
         SmtpAcceptor(poll, sockets[listener.name], report, service)
     # about once a second:
     context.tick(*read_clocks())

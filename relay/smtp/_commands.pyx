@@ -82,7 +82,7 @@ cdef class Commands(Verdicts):
         if verb == V_HTTP or verb == V_TLS:
             return self.end_as_mixup("http" if verb == V_HTTP else "tls")
         self.count_command(verb)
-        if self.commands > self.context.limits.commands:
+        if self.commands > self.service.limits.commands:
             return self.end("too_many_commands", "too_many_commands")
         if verb == V_BDAT:
             return self.bdat(p, arg_start, arg_end) if fault == F_NONE else self.end("bad_chunk", "refused")
@@ -200,7 +200,7 @@ cdef class Commands(Verdicts):
     cdef bint takes_any_name(self) noexcept:
         """Whether HELO and EHLO may say what is no host name: the programs of people say what they have been called,
         and it is not for them to mend that. Another server can be held to RFC 5321 4.1.1.1."""
-        return self.service.is_submission or self.is_trusted or not self.context.limits.strict_helo
+        return self.service.is_submission or self.is_trusted or not self.service.limits.strict_helo
 
     cdef int hello(self, int verb, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1:
         """HELO and EHLO (RFC 5321 4.1.1.1)."""
@@ -228,7 +228,7 @@ cdef class Commands(Verdicts):
         cdef Param param
         cdef int64_t size = 0
         cdef int seen = 0, found, flag, error = path_argument(
-            p, at, end, V_MAIL, self.context.limits.lenient_addresses, &path)
+            p, at, end, V_MAIL, self.service.limits.lenient_addresses, &path)
         if error != P_NONE:
             reply = MAIL_PATH_REPLIES[error]
             self.log_refusal("mail", reply, "syntax", octets[at:end])
@@ -257,8 +257,8 @@ cdef class Commands(Verdicts):
             seen |= flag
         if path.flags & PATH_UTF8 and not self.candidate_flags & FLAG_SMTPUTF8:
             return self.refuse_mail("needs_smtputf8", "", reverse_path)
-        if size > self.context.limits.message_size:
-            return self.refuse_mail("too_large", f"the limit is {self.context.limits.message_size} octets", reverse_path)
+        if size > self.service.limits.message_size:
+            return self.refuse_mail("too_large", f"the limit is {self.service.limits.message_size} octets", reverse_path)
         if not self.context.spool.has_room():
             return self.refuse_mail("disk_low", "", reverse_path)
         if self.context.is_over_budget():
@@ -300,7 +300,7 @@ cdef class Commands(Verdicts):
         cdef Param param
         cdef bytes address
         cdef int found, error = path_argument(
-            p, at, end, V_RCPT, self.context.limits.lenient_addresses, &path)
+            p, at, end, V_RCPT, self.service.limits.lenient_addresses, &path)
         self.candidate = octets[at:end]
         if error != P_NONE:
             return self.refuse_rcpt(RCPT_PATH_REPLIES[error], "syntax")
@@ -317,9 +317,9 @@ cdef class Commands(Verdicts):
         if address is None:
             return self.refuse_rcpt(words.BAD_DOMAIN, "syntax")
         self.candidate = address
-        if len(t.recipients) >= self.context.limits.recipients:
+        if len(t.recipients) >= self.service.limits.recipients:
             return self.refuse_rcpt(worded(
-                words.TOO_MANY_RECIPIENTS, f"the limit is {self.context.limits.recipients}"), "too_many_recipients")
+                words.TOO_MANY_RECIPIENTS, f"the limit is {self.service.limits.recipients}"), "too_many_recipients")
         try:
             answer = self.context.policy.rcpt(self, self.candidate)
         except Exception as fault:
@@ -391,4 +391,4 @@ cdef class Commands(Verdicts):
 
     cdef Py_ssize_t most_octets(self) noexcept:
         """More octets of a content than this are not even read to their end."""
-        return 2 * self.context.limits.message_size + OVERRUN
+        return 2 * self.service.limits.message_size + OVERRUN

@@ -14,6 +14,7 @@ cdef enum EarlyTalk:            # who may talk without waiting for replies (smtp
     EVERYBODY
 
 cdef struct Limits:
+    # Of the sessions of one listener.
     # Sizes in octets, durations in microseconds; 0 stands for "no limit" where the settings allow it.
     Py_ssize_t message_size
     Py_ssize_t recipients
@@ -21,18 +22,14 @@ cdef struct Limits:
     Py_ssize_t content_line
     Py_ssize_t commands
     Py_ssize_t errors
-    Py_ssize_t connections
     Py_ssize_t connections_per_client
     Py_ssize_t hops
-    Py_ssize_t large_content
-    Py_ssize_t memory
     Py_ssize_t data_rate        # octets a second
     int64_t data_rate_grace
     int64_t command_timeout
     int64_t data_timeout
     int64_t session_timeout
     int64_t banner_delay
-    int64_t handshake_timeout
     bint strict_helo
     bint lenient_addresses
     int early_talk              # NOBODY, TRUSTED or EVERYBODY
@@ -71,13 +68,15 @@ cdef class ServerContext:
     cdef readonly object wheel
     cdef readonly object row
     cdef readonly bytes hostname
-    cdef readonly bytes banner
     cdef readonly bint is_draining
     cdef readonly int64_t wall_offset
     cdef readonly Py_ssize_t buffered
     cdef int64_t latest                 # the latest monotonic time that anyone has told, microseconds
     cdef uint64_t* counters
-    cdef Limits limits
+    cdef Py_ssize_t max_connections
+    cdef Py_ssize_t large_content       # octets
+    cdef Py_ssize_t memory_budget       # octets
+    cdef int64_t handshake_timeout      # microseconds
     cdef Cells cells
     cdef dict refused_connections       # reason -> cell
     cdef dict refusals                  # reason -> cell
@@ -102,7 +101,7 @@ cdef class ServerContext:
     cdef bint is_over_half_budget(self) noexcept
     cdef bint is_over_budget(self) noexcept
     cdef bint is_far_over_budget(self) noexcept
-    cdef str enter(self, object session, object client)
+    cdef str enter(self, object session, object client, Py_ssize_t most_of_client)
     cdef int observe_session(self, int64_t duration) except -1
     cdef int log_fault(self, str what, object fault, str session_id) except -1
     cdef int leave(self, object session, object client) except -1
@@ -110,6 +109,7 @@ cdef class ServerContext:
 cdef class Service:
     cdef readonly ServerContext context
     cdef readonly str name
+    cdef Limits limits
     cdef readonly bint is_submission
     cdef str directions             # which ports are for what, for a peer that speaks another protocol
     cdef int kind

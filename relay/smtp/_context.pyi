@@ -1,9 +1,10 @@
-"""What all sessions of one worker share: limits, counters, ids, the offset of the clock, who is connected."""
+"""What the sessions of one worker share, and those of one listener."""
 
 from collections.abc import Callable
 from typing import Any
 
 from relay.config.model import Config
+from relay.config.smtp import SmtpSettings
 from relay.net.tls import Accepting
 from relay.smtp.ports import Authenticator, Policy, Sink, Spool, Wheel
 
@@ -25,8 +26,6 @@ class ServerContext:
     def row(self) -> memoryview[int]: ...
     @property
     def hostname(self) -> bytes: ...
-    @property
-    def banner(self) -> bytes: ...
     @property
     def is_draining(self) -> bool: ...
     @property
@@ -50,10 +49,8 @@ class ServerContext:
         log: Sink,
         wheel: Wheel,
         row: memoryview[int],
-        banner_delay: float = 0.0,
     ) -> None:
-        """Reads ``config`` once. ``row`` is this process's counters (format "Q"). With ``banner_delay`` (seconds) the
-        greeting is held back so long, and who speaks before it is refused."""
+        """Reads ``config`` once. ``row`` is this process's counters (format "Q")."""
 
     def tick(self, now: int, wall: int) -> None:
         """Ends the sessions whose deadline has passed; to be called about once a second, and once before the first
@@ -70,7 +67,7 @@ class ServerContext:
         """Cuts every connection now. Transactions that were not answered are the peer's to try again."""
 
 class Service:
-    """One listener as the sessions see it: its name, its kind and its prepared replies."""
+    """One listener as the sessions see it: its name, its kind, its limits and its prepared replies."""
 
     @property
     def context(self) -> ServerContext: ...
@@ -96,6 +93,7 @@ class Service:
         context: ServerContext,
         name: str,
         kind: str,
+        settings: SmtpSettings,
         *,
         tls: Accepting | None = None,
         is_implicit: bool = False,
@@ -103,9 +101,9 @@ class Service:
         allows_plaintext_login: bool = False,
         directions: str = "",
     ) -> None:
-        """``kind`` is "mx" or "submission". With ``tls`` STARTTLS is offered or, when ``is_implicit``, the first octet
-        begins TLS. With ``authenticator`` accounts can log in, in the clear only when that is allowed. ``directions``
-        say which ports are for what."""
+        """``kind`` is "mx" or "submission", ``settings`` are those of ``[smtp]`` for this listener. With ``tls``
+        STARTTLS is offered or, when ``is_implicit``, the first octet begins TLS. With ``authenticator`` accounts can
+        log in, in the clear only when that is allowed. ``directions`` say which ports are for what."""
 
 def rfc5322_date(second: int) -> bytes:
     """A time since the epoch as RFC 5322 3.3 writes it, in UTC."""

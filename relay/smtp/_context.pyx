@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""What all sessions of one worker share: limits as plain C fields, counters, ids, the clock's offset, who is connected.
+"""What the sessions of one worker share: counters, ids, the clock's offset, who is connected; and those of one listener:
+limits as plain C fields, prepared replies.
 
 Theory: a session asks for nothing that needs a look into the configuration, a dict of metrics or the clock twice:
 all that was worked out once is a field here.
@@ -34,7 +35,7 @@ cdef inline int64_t _us(double seconds) noexcept:
 cdef class ServerContext:
     """Shared by every session of a worker. Not thread-safe: it belongs to the loop's thread."""
 
-    def __init__(self, config, *, policy, spool, log, wheel, row, double banner_delay=0.0):
+    def __init__(self, config, *, policy, spool, log, wheel, row):
         self.policy = policy
         self.spool = spool
         self.log = log
@@ -42,38 +43,16 @@ cdef class ServerContext:
         self.row = row
         self.counters = row_pointer(row)
         self.hostname = config.hostname.encode()
-        self.banner = config.smtp.banner.encode()
         self.sessions = set()
         self.clients = {}
         self.id_log = (<uint64_t>spool.number & 0x3FF) << 12
         self.date_second = -1
-        self._read_limits(config.smtp, config.workers.smtp)
-        self.limits.banner_delay = _us(banner_delay)
-        self.limits.handshake_timeout = _us(config.tls.handshake_timeout)
+        self.max_connections = (<Py_ssize_t>config.smtp.max_connections + config.workers.smtp - 1) // config.workers.smtp
+        self.large_content = config.smtp.large_content
+        self.memory_budget = config.smtp.memory_budget
+        self.handshake_timeout = _us(config.tls.handshake_timeout)
         self._find_cells()
-        self.counters[<Py_ssize_t>metrics.index("relay_smtp_buffer_limit_bytes")] = self.limits.memory
-
-    def _read_limits(self, smtp, Py_ssize_t workers):
-        cdef Limits* limits = &self.limits
-        limits.message_size = smtp.max_message_size
-        limits.recipients = smtp.max_recipients
-        limits.line = smtp.max_line
-        limits.content_line = smtp.max_content_line
-        limits.commands = smtp.max_commands
-        limits.errors = smtp.max_errors
-        limits.connections = (<Py_ssize_t>smtp.max_connections + workers - 1) // workers
-        limits.connections_per_client = smtp.max_connections_per_client
-        limits.hops = smtp.max_hops
-        limits.large_content = smtp.large_content
-        limits.memory = smtp.memory_budget
-        limits.data_rate = smtp.min_data_rate
-        limits.strict_helo = smtp.strict_helo
-        limits.lenient_addresses = smtp.lenient_addresses
-        limits.early_talk = ("nobody", "trusted", "everybody").index(smtp.early_talk)
-        limits.data_rate_grace = _us(smtp.data_rate_grace)
-        limits.command_timeout = _us(smtp.command_timeout)
-        limits.data_timeout = _us(smtp.data_timeout)
-        limits.session_timeout = _us(smtp.session_timeout)
+        self.counters[<Py_ssize_t>metrics.index("relay_smtp_buffer_limit_bytes")] = self.memory_budget
 
     def _find_cells(self):
         cdef Cells* cells = &self.cells
@@ -165,30 +144,31 @@ cdef class ServerContext:
 
     cdef bint is_over_half_budget(self) noexcept:
         """Contents that are not small go to files already."""
-        return self.buffered > self.limits.memory // 2
+        return self.buffered > self.memory_budget // 2
 
     cdef bint is_over_budget(self) noexcept:
         """Contents go to files as soon as they can, MAIL is answered 452 and nobody is greeted."""
-        return self.buffered > self.limits.memory
+        return self.buffered > self.memory_budget
 
     cdef bint is_far_over_budget(self) noexcept:
         """Contents that are being read are given up, or memory would have no bound."""
-        return self.buffered > self.limits.memory + self.limits.memory // 4
+        return self.buffered > self.memory_budget + self.memory_budget // 4
 
     # --- who is connected ---
 
-    cdef str enter(self, object session, object client):
-        """Counts a new connection in; returns why it must be refused, or None."""
+    cdef str enter(self, object session, object client, Py_ssize_t most_of_client):
+        """Counts a new connection in; returns why it must be refused, or None. ``most_of_client``: connections that one
+        client may have, to all listeners together, when it comes to this one."""
         cdef Py_ssize_t of_client = <Py_ssize_t>self.clients.get(client, 0) + 1
         self.sessions.add(session)
         self.clients[client] = of_client
         if self.is_draining:
             return "draining"
-        if len(self.sessions) > self.limits.connections:
+        if len(self.sessions) > self.max_connections:
             return "limit"
         if self.is_over_budget():
             return "memory"
-        if of_client > self.limits.connections_per_client:
+        if of_client > most_of_client:
             return "client_limit"
         return None
 
@@ -236,18 +216,19 @@ cdef class ServerContext:
 
 
 cdef class Service:
-    """One listener as the sessions see it: its name, its kind, its TLS and its prepared replies."""
+    """One listener as the sessions see it: its name, its kind, its limits, its TLS and its prepared replies."""
 
-    def __init__(self, ServerContext context not None, str name not None, str kind not None, *, tls=None,
+    def __init__(self, ServerContext context not None, str name not None, str kind not None, settings, *, tls=None,
                  bint is_implicit=False, authenticator=None, bint allows_plaintext_login=False, str directions=""):
         self.context = context
         self.name = name
         self.directions = directions
         self.is_submission = kind == "submission"
         self.kind = metrics.KINDS.index(kind)
+        self._read_limits(settings)
         hostname = context.hostname.decode()
         # The greeting, HELO's and EHLO's replies carry no enhanced status (RFC 2034 4).
-        self.greeting = Reply(220, "", f"{hostname} {context.banner.decode()}".rstrip()).wire()
+        self.greeting = Reply(220, "", f"{hostname} {settings.banner}".rstrip()).wire()
         self.helo_reply = Reply(250, "", hostname).wire()
         self.authenticator = authenticator
         self.mechanisms = self.plain_mechanisms = ()
@@ -255,12 +236,32 @@ cdef class Service:
             self.mechanisms = offered(is_secure=True, allows_plaintext=True, has_bindings=can_export())
             self.plain_mechanisms = offered(
                 is_secure=False, allows_plaintext=allows_plaintext_login, has_bindings=False)
-        self.ehlo_reply = ehlo_reply(hostname, context.limits.message_size, mechanisms=self.mechanisms)
+        self.ehlo_reply = ehlo_reply(hostname, self.limits.message_size, mechanisms=self.mechanisms)
         self.tls = tls
         self.is_implicit = is_implicit
         self.ehlo_starttls = ehlo_reply(
-            hostname, context.limits.message_size, offers_starttls=tls is not None and not is_implicit,
+            hostname, self.limits.message_size, offers_starttls=tls is not None and not is_implicit,
             mechanisms=self.plain_mechanisms)
+
+    def _read_limits(self, smtp):
+        cdef Limits* limits = &self.limits
+        limits.message_size = smtp.max_message_size
+        limits.recipients = smtp.max_recipients
+        limits.line = smtp.max_line
+        limits.content_line = smtp.max_content_line
+        limits.commands = smtp.max_commands
+        limits.errors = smtp.max_errors
+        limits.connections_per_client = smtp.max_connections_per_client
+        limits.hops = smtp.max_hops
+        limits.data_rate = smtp.min_data_rate
+        limits.strict_helo = smtp.strict_helo
+        limits.lenient_addresses = smtp.lenient_addresses
+        limits.early_talk = ("nobody", "trusted", "everybody").index(smtp.early_talk)
+        limits.data_rate_grace = _us(smtp.data_rate_grace)
+        limits.command_timeout = _us(smtp.command_timeout)
+        limits.data_timeout = _us(smtp.data_timeout)
+        limits.session_timeout = _us(smtp.session_timeout)
+        limits.banner_delay = _us(smtp.banner_delay)
 
 
 cdef void encode_id(uint64_t number, char* out) noexcept nogil:

@@ -92,7 +92,7 @@ cdef class Login(Handover):
 
     cdef Py_ssize_t line_limit(self) noexcept:
         """Octets of the line that is read now."""
-        return max(EXCHANGE_LINE, self.context.limits.line) if self.awaits_response else self.context.limits.line
+        return max(EXCHANGE_LINE, self.service.limits.line) if self.awaits_response else self.service.limits.line
 
     cdef int refuse_long_line(self) except -1:
         """The line is longer: as a response it ends the exchange (RFC 4954 4)."""

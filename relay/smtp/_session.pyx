@@ -55,7 +55,7 @@ cdef class Session(Commands):
         self.number = context.next_id(now + context.wall_offset)
         context.count(context.cells.connections[self.service.kind])
         context.count(context.cells.sessions_open[self.service.kind])
-        trouble = context.enter(self, self.client_key)
+        trouble = context.enter(self, self.client_key, self.service.limits.connections_per_client)
         if trouble is not None:
             context.count(<Py_ssize_t>context.refused_connections[trouble])
             self.end("busy" if trouble == "memory" else trouble, "refused")
@@ -163,7 +163,7 @@ cdef class Session(Commands):
         elif self.state == CONTENT or self.state == CHUNK:
             self.end("content_timeout", "content_timeout")
         elif self.state == COMMAND and self.question is None and not self.awaited:
-            if self.transaction is None and now - self.opened_at >= self.context.limits.session_timeout:
+            if self.transaction is None and now - self.opened_at >= self.service.limits.session_timeout:
                 self.end("session_timeout", "session_timeout")
             else:
                 self.end("command_timeout", "command_timeout")
@@ -347,14 +347,14 @@ cdef class Session(Commands):
         """After each command: has the session come to its end?"""
         if self.state != COMMAND and not (self.state == GREETING and self.is_settled):
             return 0
-        if self.errors >= self.context.limits.errors:
+        if self.errors >= self.service.limits.errors:
             return self.end("too_many_errors", "too_many_errors")
         if self.transaction is None and self.question is None:
             if self.context.is_draining:
                 return self.end("drained", "drained")
-            if self.now - self.opened_at >= self.context.limits.session_timeout:
+            if self.now - self.opened_at >= self.service.limits.session_timeout:
                 return self.end("session_timeout", "session_timeout")
-        elif self.now - self.opened_at >= 2 * self.context.limits.session_timeout:
+        elif self.now - self.opened_at >= 2 * self.service.limits.session_timeout:
             return self.end("session_timeout", "session_timeout")      # a transaction is no way to stay for ever
         return 0
 
@@ -454,5 +454,5 @@ cdef class Session(Commands):
         """Whether the content has come in below the minimum rate for longer than it may (after the grace, on the average)."""
         cdef Transaction t = self.transaction
         cdef int64_t waited = self.now - t.data_at
-        return waited > self.context.limits.data_rate_grace and (
-            t.read * <int64_t>1000000 < waited * self.context.limits.data_rate)
+        return waited > self.service.limits.data_rate_grace and (
+            t.read * <int64_t>1000000 < waited * self.service.limits.data_rate)

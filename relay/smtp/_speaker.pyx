@@ -301,14 +301,14 @@ cdef class Speaker:
         """Sets the deadline for what is waited for now, and sees to it that the timer does not come due after it."""
         cdef int64_t session_end
         if self.state == CONTENT or self.state == CHUNK:
-            self.deadline = self.now + self.context.limits.data_timeout
+            self.deadline = self.now + self.service.limits.data_timeout
         elif self.state == OVER:
             self.deadline = self.now + LINGER
         elif self.state == HANDSHAKE:
-            self.deadline = self.handshake_at + self.context.limits.handshake_timeout
+            self.deadline = self.handshake_at + self.context.handshake_timeout
         else:
-            self.deadline = self.now + self.context.limits.command_timeout
-            session_end = self.opened_at + self.context.limits.session_timeout
+            self.deadline = self.now + self.service.limits.command_timeout
+            session_end = self.opened_at + self.service.limits.session_timeout
             if self.transaction is None and session_end < self.deadline:
                 self.deadline = session_end
         if self.timer is None:

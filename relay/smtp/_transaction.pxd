@@ -4,9 +4,10 @@
 from libc.stdint cimport int64_t
 
 from relay._fastparse cimport ContentScan, HeaderScan
-from relay.smtp._context cimport Limits, ServerContext
+from relay.smtp._context cimport Limits, ServerContext, Service
 
 cdef class Transaction:
+    cdef Service service                    # of the session that it is made in
     cdef ServerContext context
     cdef readonly bytes reverse_path
     cdef readonly dict recipients           # an ordered set

@@ -44,8 +44,9 @@ assert (FLAG_8BIT, FLAG_DOTS, FLAG_LARGE) == (BODY_8BIT, DOTS, LARGE)
 cdef class Transaction:
     """From MAIL to the reply to end of data. Made by the session when MAIL is accepted."""
 
-    def __cinit__(self, ServerContext context not None, bytes reverse_path not None, int flags, int number):
-        self.context = context
+    def __cinit__(self, Service service not None, bytes reverse_path not None, int flags, int number):
+        self.service = service
+        self.context = service.context
         self.reverse_path = reverse_path
         self.flags = flags
         self.number = number
@@ -78,7 +79,7 @@ cdef class Transaction:
             return self._to_file(octets, start, stop)
         else:
             self._keep(octets, start, stop)
-            if self.held > self.context.limits.large_content:
+            if self.held > self.context.large_content:
                 return self._open_file(on_drained)
             if self.context.is_over_budget() or self.held > MODEST and self.context.is_over_half_budget():
                 return self._save_memory(on_drained)
@@ -87,7 +88,7 @@ cdef class Transaction:
     cdef Py_ssize_t _most(self) noexcept:
         """More octets than this cannot be a content within the limit: at most one in four octets is a stuffed dot
         (in lines of two dots), and dots of the transparency procedure do not count (RFC 1870 5)."""
-        return self.context.limits.message_size + self.context.limits.message_size // 3 + 8
+        return self.service.limits.message_size + self.service.limits.message_size // 3 + 8
 
     cdef int _keep(self, bytes octets, Py_ssize_t start, Py_ssize_t stop) except -1:
         cdef bytes piece = self._slice(octets, start, stop)
@@ -175,7 +176,7 @@ cdef class Transaction:
 
         Only whole lines are judged: half of a field name looks like no field at all.
         """
-        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(held), self.context.limits.large_content)
+        cdef Py_ssize_t size = min(PyBytes_GET_SIZE(held), self.context.large_content)
         cdef Py_ssize_t lines = held.rfind(b"\r\n", 0, size) + 2
         if lines < 2:
             return False
@@ -289,7 +290,7 @@ cdef class Transaction:
 
     cdef str check(self):
         """The name of the refusal that the finished content has earned, or None."""
-        cdef Limits* limits = &self.context.limits
+        cdef Limits* limits = &self.service.limits
         if self.trouble is not None:
             return self.trouble
         if self.content_size() > limits.message_size:

@@ -69,7 +69,7 @@ cdef class Verdicts(Login):
         self.say_reply(reply, reason)
         # A sender with more recipients than we take at a time is no attacker: it sends the rest in the next
         # transaction (RFC 5321 4.5.3.1.10), if we let it end this one.
-        if reason == "too_many_recipients" and t.refused <= context.limits.recipients:
+        if reason == "too_many_recipients" and t.refused <= self.service.limits.recipients:
             self.errors -= 1
         return 0
 
@@ -144,7 +144,7 @@ cdef class Verdicts(Login):
             return self.say(_RCPT_OK)
         if stage == AT_MAIL:
             self.transactions += 1
-            t = Transaction(self.context, self.candidate, self.candidate_flags, self.transactions)
+            t = Transaction(self.service, self.candidate, self.candidate_flags, self.transactions)
             t.is_submission = self.service.is_submission
             t.started_at = self.now
             t.declared = self.candidate_size
@@ -163,10 +163,10 @@ cdef class Verdicts(Login):
                 return self.say(self.service.helo_reply)
             return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
         self.is_settled = True
-        self.may_talk_early = self.context.limits.early_talk == EVERYBODY or (
-            self.is_trusted and self.context.limits.early_talk != NOBODY)
-        if self.context.limits.banner_delay:
-            self.deadline = self.now + self.context.limits.banner_delay
+        self.may_talk_early = self.service.limits.early_talk == EVERYBODY or (
+            self.is_trusted and self.service.limits.early_talk != NOBODY)
+        if self.service.limits.banner_delay:
+            self.deadline = self.now + self.service.limits.banner_delay
             self.rearm()
             return 0
         return self.greet()

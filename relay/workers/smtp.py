@@ -48,7 +48,6 @@ async def main(worker: Worker) -> None:
         log=sink,
         wheel=wheel,
         row=worker.context.row,
-        banner_delay=config.smtp.banner_delay,
     )
     adopter = parts.Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
 
@@ -71,6 +70,7 @@ async def main(worker: Worker) -> None:
             context,
             listener.name,
             listener.kind,
+            config.smtp_of(listener),
             tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
             authenticator=authenticator if listener.kind == "submission" else None,

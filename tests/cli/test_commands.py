@@ -191,10 +191,12 @@ def test_check_looks_at_every_file_and_names_them(relay, config_file, tmp_path):
 def test_config_show_tells_what_is_set_and_where(relay, config_file, tmp_path, monkeypatch):
     (tmp_path / "relay.d").mkdir()
     (tmp_path / "relay.d" / "10.toml").write_text('\n[admin]\ntoken = "0123456789abcdef"\n')
+    config_file.write_text(SOUND.replace("[admin]", '[listener.smtp]\nmax_message_size = "1MiB"\n[admin]'))
     monkeypatch.setenv("RELAY_SMTP__MAX_LINE", "1000")
     lines = relay("config", "show", "--config", "relay.toml").output.splitlines()
     assert lines[0] == f'hostname = "mx.example.org"  # {config_file}:1'
     assert f"listener[1].port = 0  # {config_file}:10" in lines
+    assert f'listener[1].smtp.max_message_size = "1MiB"  # {config_file}:13' in lines
     assert f"admin.token = (secret)  # {tmp_path}/relay.d/10.toml:3" in lines
     assert "smtp.max_line = 1000  # environment variable RELAY_SMTP__MAX_LINE" in lines
     assert not [line for line in lines if "default" in line]

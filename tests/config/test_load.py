@@ -225,6 +225,56 @@ def test_windows_line_ends_are_read_and_counted(write):
     assert errors_of(write("hostname = 'a.test'\r\n\r\nport = 1\r\n"))[0][0] == 3
 
 
+def test_a_listener_has_settings_of_its_own_and_the_others_have_those_of_the_section(write):
+    text = LISTENER.format("a", 25) + "[listener.smtp]\nmax_recipients = 5\nbanner_delay = '2s'\n"
+    text += LISTENER.format("b", 26) + "smtp = { max_message_size = '1MiB' }\n" + LISTENER.format("c", 27)
+    config = load(write(text + "[smtp]\nmax_recipients = 50\n"), {"RELAY_SMTP__MAX_RECIPIENTS": "60"})
+    first, second, third = (config.smtp_of(each) for each in config.listeners)
+    assert (first.max_recipients, first.banner_delay, first.max_message_size) == (5, 2.0, 25 * 2**20)
+    assert (second.max_recipients, second.max_message_size) == (60, 2**20), "what is near counts before what is far"
+    assert third == config.smtp
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def test_listeners_of_the_environment_have_settings_of_their_own_too(write):
+    listener = '[{ name = "x", kind = "mx", address = "::", port = 25, smtp = { max_hops = 9 } }]'
+    config = load(write(LISTENER.format("a", 25)), {"RELAY_LISTENER": listener})
+    assert config.smtp_of(config.listeners[0]).max_hops == 9
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "message"),
+    [
+        ("[listener.smtp]\n\nmax_recipients = 0", 8, "listener[1].smtp.max_recipients", "from 1 to 100000, not 0"),
+        ("[listener.smtp]\nmax_recipient = 1", 7, "listener[1].smtp.max_recipient", "did you mean max_recipients?"),
+        ("[listener.smtp]\ntls = 'none'", 7, "listener[1].smtp.tls", "it belongs in [[listener]]"),
+        ("smtp = 5", 6, "listener[1].smtp", "must be a table: [listener.smtp]"),
+        (
+            "[listener.smtp]\nmemory_budget = '1GiB'",
+            7,
+            "listener[1].smtp.memory_budget",
+            "cannot be set here: the worker has one for the sessions of all its listeners; set smtp.memory_budget",
+        ),
+        (
+            "[listener.smtp]\nrecipient_delimiter = '-'",
+            7,
+            "listener[1].smtp.recipient_delimiter",
+            "cannot be set here: an address means the same",
+        ),
+        (
+            "[[listener]]\nname = 'i'\nkind = 'imap'\naddress = '::'\nport = 143\nsmtp = { max_hops = 9 }",
+            11,
+            "listener[2].smtp",
+            "no SMTP is spoken at a listener of kind imap",
+        ),
+    ],
+)
+def test_what_a_listener_cannot_have_of_its_own_is_said_with_its_place(write, text, line, key, message):
+    ((found_line, found_key, found),) = errors_of(write(LISTENER.format("a", 25) + text))
+    assert (found_line, found_key) == (line, key)
+    assert message in found
+
+
 def test_the_environment_overrides_the_file(write):
     environ = {
         "RELAY_HOSTNAME": "other.example",

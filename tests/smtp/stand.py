@@ -245,7 +245,6 @@ class Stand:
         policy: Any = None,
         spool: Any = None,
         log: Any = None,
-        banner_delay: float = 0.0,
         tls: Any = None,
         is_implicit: bool = False,
         plaintext_login: bool = False,
@@ -266,7 +265,6 @@ class Stand:
             log=self.log,
             wheel=self.wheel,
             row=memoryview(self.cells),
-            banner_delay=banner_delay,
         )
         self.tls: Any = self._tls(tls)
         self.logins = Logins()
@@ -274,6 +272,7 @@ class Stand:
             self.context,
             kind,
             kind,
+            self.config.smtp,
             tls=self.tls,
             is_implicit=is_implicit,
             authenticator=self.logins if kind == "submission" else None,

@@ -82,3 +82,32 @@ def test_files_and_secrets_are_read_at_the_start_and_again_by_each_reload(tmp_pa
         assert f"admin.token = (secret, from {token})  # {folder}/10-admin.toml:2\n" in shown
     log = relay.log.read_text()
     assert not any(secret in text for secret in (*TOKENS, "tooshort7") for text in (log, shown))
+
+
+def test_a_listener_has_limits_of_its_own_and_a_reload_changes_those_of_one(tmp_path: Path) -> None:
+    port = free_port()
+    own = '[listener.smtp]\nmax_message_size = "{}"\nmax_recipients = {}\n'
+    tables = LISTENER.format("small", port)
+    relay = Appliance(tmp_path, free_port(), more=tables + own.format("4KiB", 1))
+
+    def limits(at: int) -> tuple[str, int]:
+        """SIZE as it is announced, and how many of three recipients are taken."""
+        with smtplib.SMTP("127.0.0.1", at, timeout=20) as client:
+            client.ehlo("source.test")
+            client.mail("a@source.test")
+            taken = sum(client.rcpt(f"{name}@relay.test")[0] == 250 for name in "abc")
+            return client.esmtp_features["size"], taken
+
+    with relay:
+        assert (limits(relay.smtp_port), limits(port)) == ((str(25 * 2**20), 3), ("4096", 1))
+        with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+            client.ehlo("source.test")
+            client.mail("a@source.test")
+            client.rcpt("a@relay.test")
+            assert client.data(("x" * 70 + "\r\n") * 80)[0] == 552
+        relay.write_config(more=tables + own.format("8KiB", 2))
+        assert relay.process is not None
+        relay.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: limits(port) == ("8192", 2), 20, relay.tail)
+        assert limits(relay.smtp_port) == (str(25 * 2**20), 3)
+        assert "listener[2].smtp.max_recipients = 2  #" in relay.run("config", "show")
