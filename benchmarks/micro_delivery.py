@@ -19,10 +19,16 @@ from typing import Any, NamedTuple
 
 from relay.config.queue import QueueSettings
 from relay.delivery._delivery import Delivery
+from relay.dispatch.feed import Feed
+from relay.dispatch.journaling import Journaling
+from relay.dispatch.meters import JournalMeter
+from relay.dispatch.remote import ForeignEntries
+from relay.dispatch.settle import Settler
 from relay.mail.envelope import Client, Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import Outcome
 from relay.mail.queue_id import encode
+from relay.net.clock import now_us
 from relay.queue.action import Connect, Wake
 from relay.queue.group import Connection, Settings
 from relay.queue.intake import Intake
@@ -32,12 +38,6 @@ from relay.queue.scheduler import Scheduler
 from relay.spool import Journal, LogReader, LogWriter, Tail, lock_data_dir
 from relay.telemetry.page import CountersPage
 from relay.telemetry.sink import LogSink
-from relay.workers.clock import now_us
-from relay.workers.feed import Feed
-from relay.workers.journaling import Journaling
-from relay.workers.meters import JournalMeter
-from relay.workers.remote import ForeignEntries
-from relay.workers.settle import Settler
 
 CONTENT = b"Received: " + b"r" * 140 + b"\r\n" + b"x" * 1022 + b"\r\n"
 CONNECTIONS = 20

@@ -18,13 +18,11 @@ An exchange that is Refused before there was a check, or whose client goes away 
 (``Trouble.ABANDONED``), is counted with ``authenticator.came_to_nothing(trouble, client, exchange)``.
 
 The parts, each on top of the ones before: ``saslprep``, ``steps``, ``scram``, ``plain``, ``exchange`` (pure);
-``entries``, ``accounts`` (the file); ``throttle``, ``remembered`` (pure); ``authenticator``;
-``door`` (what readers' sessions use of it).
+``entries``, ``accounts`` (the file); ``throttle``, ``login_cache`` (pure); ``authenticator``.
 """
 
 from relay.auth.accounts import AccountError, AccountFile
 from relay.auth.authenticator import Authenticator, Client
-from relay.auth.door import Door, Doorway
 from relay.auth.entries import Account, AppPassword
 from relay.auth.exchange import LONGEST_LINE, Exchange, offered
 from relay.auth.steps import (
@@ -54,8 +52,6 @@ __all__ = [
     "CheckPassword",
     "CheckProof",
     "Client",
-    "Door",
-    "Doorway",
     "Exchange",
     "Login",
     "Refused",

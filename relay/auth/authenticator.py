@@ -2,7 +2,7 @@
 
 Theory. A check costs an attacker as much as possible and us as little: argon2 runs in a few threads with a short
 queue, never on the loop; tries are charged, slowed and bounded before anything is looked at (throttle.py); a login that
-was right a short while ago from the same network is not computed again (remembered.py). An unknown account, a wrong
+was right a short while ago from the same network is not computed again (login_cache.py). An unknown account, a wrong
 password and an app password that is for another protocol go the same way, take the same time and get the same answer.
 
 A check that has begun goes on when its client hangs up: otherwise hanging up would give back what it was charged.
@@ -28,7 +28,7 @@ from relay.auth import exchange, plain
 from relay.auth.accounts import AccountError, AccountFile, normal
 from relay.auth.entries import PROTOCOLS, Account, find_app_password
 from relay.auth.exchange import Exchange
-from relay.auth.remembered import Remembered
+from relay.auth.login_cache import Remembered
 from relay.auth.steps import TEMPORARY, Check, CheckPassword, Login, Refused, Trouble
 from relay.auth.throttle import Admission, Throttle
 from relay.config.auth import AuthSettings

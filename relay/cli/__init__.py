@@ -15,7 +15,8 @@ from typing import Final, NoReturn
 import click
 
 from relay import __version__
-from relay.cli.exits import HELP, OutputClosedError
+from relay.cli.exits import HELP
+from relay.control.output import OutputClosedError
 
 _COMMANDS: Final = {
     "serve": "Run the appliance in the foreground.",

@@ -29,10 +29,6 @@ Otherwise 128 and the number of a signal: 141 when nobody reads the output.
 """
 
 
-class OutputClosedError(Exception):
-    """Whoever reads our standard output has gone (``| head``): there is nobody to go on for."""
-
-
 def stop(code: int, message: str) -> NoReturn:
     """Ends the command with ``message`` on standard error."""
     click.echo(message, err=True)

@@ -15,7 +15,10 @@ from relay.cli import configuration, exits
 from relay.cli.data_dir import enter_or_stop, spool_or_stop
 from relay.cli.entry_content import ContentGoneError, header_section, portions, printable_lines
 from relay.cli.entry_text import as_told, details, summary
-from relay.cli.queue_client import (
+from relay.config import Config
+from relay.config.kinds import Domain
+from relay.config.units import parse_duration
+from relay.control.queue_client import (
     Entry,
     QueueUnreachableError,
     Selection,
@@ -25,9 +28,6 @@ from relay.cli.queue_client import (
     is_running,
     read_stopped,
 )
-from relay.config import Config
-from relay.config.kinds import Domain
-from relay.config.units import parse_duration
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 NOTHING: Final = "Nothing matches."

@@ -18,9 +18,9 @@ import click
 from relay.cli import configuration, exits
 from relay.cli.entry_text import Entry, as_told
 from relay.cli.journey_text import is_open, state_of, tell
-from relay.cli.queue_client import QueueUnreachableError, Selection, ask, is_running, read_stopped
 from relay.config import Config, ConfigErrors
 from relay.config.units import parse_duration
+from relay.control.queue_client import QueueUnreachableError, Selection, ask, is_running, read_stopped
 from relay.spool import MissingRecord, SpoolError
 from relay.telemetry.journey import LONGEST_LINE, Journey, Search
 

@@ -14,7 +14,7 @@ Not here: which tokens a command has (grammar.py and the commands' own files).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memchr, memset
 
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad
 
 cdef enum:
     ATOM = 1            # ATOM-CHAR

@@ -7,8 +7,7 @@ from typing import Final
 
 import relay
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, Done, No
 from relay.imap.grammar import CLOSE, OPEN, listed, mailbox, mailbox_as_written, mailbox_text
 from relay.imap.state import State
 from relay.mailbox import names

@@ -15,14 +15,13 @@ from typing import Final
 
 from relay.imap import urls
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done, ending
+from relay.imap.completion import Bad, Done, No, ending
 from relay.imap.events import folded
-from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, SPACE, date_time, flag_list, mailbox
 from relay.imap.reader import Literal
 from relay.imap.responses import number_set
 from relay.imap.state import State
-from relay.mailbox.ports import Appending
+from relay.mailbox.interfaces import Appending
 from relay.mailbox.vocabulary import Refusal, Refused
 
 MAX_MESSAGES: Final = 1000

@@ -16,7 +16,7 @@ from typing import Final
 
 from relay.imap._rows import Numbers, Texts, dates, joined
 from relay.imap.state import State
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import Refused
 
 Column = Callable[[State, list[int]], Numbers | Texts]

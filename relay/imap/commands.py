@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Final, NamedTuple
 
-from relay.imap import account, fetch, flags, listing, metadata, notify, search, selecting
+from relay.imap import account, fetch, listing, metadata, notify, search, selecting, store_flags
 from relay.imap._tokens import Tokens
 from relay.imap.account import BASE, LOGGED_IN
-from relay.imap.endings import Bye, Done
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, Bye, Done, No
 from relay.imap.login import Login
 from relay.imap.state import State
 
@@ -151,12 +150,14 @@ _COMMANDS: Final = [
     Command("CHECK", _simple, "selected"),
     Command("CLOSE", selecting.close, "selected"),
     Command("UNSELECT", selecting.unselect, "selected"),
-    Command("EXPUNGE", lambda state, tokens: flags.expunge(state, tokens, by_uid=False), "selected"),
-    Command("UID EXPUNGE", lambda state, tokens: flags.expunge(state, tokens, by_uid=True), "selected", has_uid=True),
+    Command("EXPUNGE", lambda state, tokens: store_flags.expunge(state, tokens, by_uid=False), "selected"),
+    Command(
+        "UID EXPUNGE", lambda state, tokens: store_flags.expunge(state, tokens, by_uid=True), "selected", has_uid=True
+    ),
     *_both(fetch.fetch, "FETCH", may_vanish=False),
-    *_both(flags.store, "STORE", may_vanish=False),
-    *_both(flags.copy, "COPY"),
-    *_both(flags.move, "MOVE"),
+    *_both(store_flags.store, "STORE", may_vanish=False),
+    *_both(store_flags.copy, "COPY"),
+    *_both(store_flags.move, "MOVE"),
     *_both(search.search, "SEARCH", may_vanish=False),
     *_both(search.sort, "SORT", may_vanish=False),
     *_both(search.thread, "THREAD", may_vanish=False),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad
 
 MOST_PER_READ: Final = 16 * 1024 * 1024
 """Octets that one read from the client may become."""

@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from relay.mail import charsets, encoded_words, html_text, parameters, transfer
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import Part
 
 TEXT_LIMIT: Final = 16 * 1024 * 1024

@@ -17,14 +17,13 @@ from typing import Final, NamedTuple
 
 from relay.imap import columns, decoding, responses, runs, structure
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, Done, No
+from relay.imap.fetch_modifiers import Modifiers, read_modifiers
 from relay.imap.grammar import OPEN, Ranges, listed, members
-from relay.imap.modifiers import Modifiers, read_modifiers
 from relay.imap.sections import Section, part_number, section
 from relay.imap.state import State
 from relay.imap.thread_ids import thread_id
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import How, Refusal, Refused
 from relay.net import stopping
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Final, TypeVar
 
 from relay.imap._tokens import Tokens
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, No
 from relay.mailbox import names
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 
 MAX_LIST: Final = 1000
 """Elements of a list in parentheses."""

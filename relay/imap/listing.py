@@ -6,8 +6,7 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad, Done
 from relay.imap.grammar import OPEN, listed, mailbox, mailbox_text
 from relay.imap.responses import astring
 from relay.imap.state import State

@@ -13,8 +13,6 @@ from relay.auth import (
     Challenge,
     CheckPassword,
     CheckProof,
-    Door,
-    Doorway,
     Exchange,
     Refused,
     Step,
@@ -22,9 +20,9 @@ from relay.auth import (
 )
 from relay.auth import Login as Answer
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad
-from relay.net.machine import Waiting
+from relay.imap.completion import Bad, Done
+from relay.readers.login_policy import LoginPolicy, SessionLogin
+from relay.readers.machine import Waiting
 
 
 class Entered(NamedTuple):
@@ -33,11 +31,11 @@ class Entered(NamedTuple):
     account: str
 
 
-class Login(Doorway):
+class Login(SessionLogin):
     """One session's way in."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
+    def __init__(self, policy: LoginPolicy) -> None:
+        super().__init__(policy)
         self._exchange: Exchange | None = None
         self._awaits_response = False
 

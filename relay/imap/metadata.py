@@ -11,8 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, Done, No
 from relay.imap.grammar import CLOSE, OPEN, listed, mailbox
 from relay.imap.responses import astring, literal8, string
 from relay.imap.state import State

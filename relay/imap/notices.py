@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from relay.imap.completion import No
 from relay.imap.events import MESSAGES, Event, Wishes, folded
-from relay.imap.faults import No
 from relay.imap.responses import astring
 from relay.mailbox import names
 from relay.mailbox.vocabulary import Listed, Refused, Status

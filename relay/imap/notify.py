@@ -1,6 +1,6 @@
 """NOTIFY (RFC 5465): from its words to what a client wants to be told of.
 
-Not here: what is told (notices.py); the watching (idle.py).
+Not here: what is told (notices.py); the watching (change_watch.py).
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from typing import Final
 
 from relay.imap import fetch
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
+from relay.imap.completion import Bad, Done, No
 from relay.imap.events import MESSAGES, NAMES, NOTHING, Event, Group, Wishes, folded
-from relay.imap.faults import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, listed, mailbox
 from relay.imap.notices import Notices
 from relay.imap.state import State

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from relay.imap import decoding
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad
 from relay.imap.state import State
 from relay.mail import dates
 from relay.mail.casemap import casemap

@@ -1,6 +1,6 @@
 """How far a long command has come (RFC 9585): an untagged OK with INPROGRESS, every ten seconds, no more.
 
-Not here: which commands are long; their turns (running.py), which a silent command ends after a second.
+Not here: which commands are long; their turns (execution.py), which a silent command ends after a second.
 """
 
 from __future__ import annotations

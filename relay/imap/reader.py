@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad
 
 LONGEST_COMMAND: Final = 65536
 """Octets of the lines of one command (RFC 7162 4 asks for 8192; sets of UIDs get long)."""

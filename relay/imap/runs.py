@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Final
 
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import SEEN, How, Refused
 
 TOGETHER: Final = 262_144

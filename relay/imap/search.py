@@ -1,7 +1,7 @@
 """SEARCH, SORT, THREAD and their UID forms (RFC 9051 6.4.4; SORT and THREAD: RFC 5256, ESORT: RFC 5267 3, SORT=DISPLAY:
 RFC 5957).
 
-Not here: search keys (search_keys.py), what is returned (returning.py).
+Not here: search keys (search_keys.py), what is returned (search_return.py).
 """
 
 from __future__ import annotations
@@ -10,12 +10,11 @@ from collections.abc import Callable, Generator, Iterator
 
 from relay.imap import decoding, ordering, threads
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, Done, No
 from relay.imap.grammar import listed
 from relay.imap.progress import Progress
-from relay.imap.returning import Returns, esearch, numbers, returns
 from relay.imap.search_keys import HEADER, Key, Message, Parsing, keys
+from relay.imap.search_return import Returns, esearch, numbers, returns
 from relay.imap.state import State
 from relay.mailbox.vocabulary import Refusal, Refused
 from relay.net import stopping

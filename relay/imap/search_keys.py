@@ -17,7 +17,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from relay.imap import decoding
 from relay.imap._tokens import Tokens
-from relay.imap.faults import Bad, No
+from relay.imap.completion import Bad, No
 from relay.imap.grammar import CLOSE, OPEN, Ranges, date, members, require_numbers
 from relay.imap.sections import values_by_name, values_of
 from relay.imap.state import State
@@ -25,7 +25,7 @@ from relay.imap.thread_ids import thread_id
 from relay.mail import charsets, dates
 from relay.mail.casemap import casemap
 from relay.mail.header_addresses import Mailbox, addresses
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import ANSWERED, DELETED, DRAFT, FIRST_KEYWORD, FLAGGED, RECENT, SEEN
 
 MAX_KEYS: Final = 1000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from relay.imap._tokens import Tokens
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad
 from relay.imap.grammar import listed
 from relay.mailbox.vocabulary import Part
 

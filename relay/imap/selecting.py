@@ -7,11 +7,10 @@ from typing import Final, NamedTuple
 
 from relay.imap import responses
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad, Done
 from relay.imap.grammar import CLOSE, OPEN, Ranges, mailbox_as_written, members
 from relay.imap.state import State
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import SEEN, low_octets
 
 _IS_UNSEEN: Final = bytes(not octet & SEEN for octet in range(256))

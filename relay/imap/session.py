@@ -1,8 +1,8 @@
-"""An IMAP session (RFC 9051, RFC 3501) as a pure machine (relay/net/machine.py).
+"""An IMAP session (RFC 9051, RFC 3501) as a pure machine (relay/readers/machine.py).
 
-Theory: whole commands come from the input (intake.py). A command of the table (commands.py) is a generator that makes
-the pieces of its answer (running.py); it runs in jobs, each of which makes a piece. What needs more than one turn with
-the client has a mode of its own: APPEND (append.py), AUTHENTICATE (login.py), IDLE (idle.py).
+Theory: whole commands come from the input (command_input.py). A command of the table (commands.py) is a generator that
+makes the pieces of its answer (execution.py); it runs in jobs, each of which makes a piece. What needs more than one
+turn with the client has a mode of its own: APPEND (append.py), AUTHENTICATE (login.py), IDLE (change_watch.py).
 
 Invariants: commands are carried out in their order, one at a time; every command gets exactly one tagged response.
 
@@ -15,22 +15,21 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from relay.auth import Door
 from relay.imap import commands, compress
 from relay.imap._tokens import Tokens
-from relay.imap.endings import Done, ending
-from relay.imap.faults import Bad
-from relay.imap.idle import Changed, News, Watches
-from relay.imap.intake import HOLD_LIMIT, Intake
+from relay.imap.change_watch import Changed, News, Watches
+from relay.imap.command_input import HOLD_LIMIT, Intake
+from relay.imap.completion import Bad, Done, ending
+from relay.imap.execution import Execution, Made, lost
 from relay.imap.login import Entered, Login
-from relay.imap.running import Execution, Made, lost
-from relay.imap.speaker import GOODBYES, TOO_MANY
+from relay.imap.output import GOODBYES, TOO_MANY
 from relay.imap.state import State
-from relay.mailbox.ports import Store
+from relay.mailbox.interfaces import Store
 from relay.mailbox.vocabulary import Refused
-from relay.net.machine import Blocking, Job, Waiting
 from relay.net.stopping import JobStopped
 from relay.net.tls_machine import TlsServer
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Blocking, Job, Waiting
 
 
 class Session(Intake):
@@ -39,14 +38,14 @@ class Session(Intake):
     def __init__(
         self,
         state: State,
-        door: Door,
+        policy: LoginPolicy,
         open_store: Callable[[str], Store],
         watches: Watches,
         *,
         login_timeout: float,
         idle_timeout: float,
     ) -> None:
-        super().__init__(state, Login(door), login_timeout)
+        super().__init__(state, Login(policy), login_timeout)
         self._login_timeout: Final = login_timeout
         self._idle_timeout: Final = idle_timeout
         self._open_store: Final = open_store

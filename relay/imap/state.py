@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from relay.imap import responses
+from relay.imap.completion import Bad, No
 from relay.imap.events import MESSAGES, Event
-from relay.imap.faults import Bad, No
 from relay.imap.notices import Notices
-from relay.mailbox.ports import Store, View
+from relay.mailbox.interfaces import Store, View
 from relay.mailbox.vocabulary import MAX_KEYWORDS, RECENT, SYSTEM_FLAGS, Part, Refusal, Refused, low_octets
 
 _IS_RECENT: Final = bytes(bool(octet & RECENT) for octet in range(256))

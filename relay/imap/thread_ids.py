@@ -12,7 +12,7 @@ import re
 from hashlib import blake2b
 from typing import Final
 
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 
 _ID: Final = re.compile(rb"<([^<>\s]+)>")
 _FIELDS: Final = ("references", "in-reply-to", "message-id")

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from relay.imap.faults import No
+from relay.imap.completion import No
 from relay.imap.grammar import mailbox_text
 from relay.imap.sections import section_of
 from relay.imap.state import State
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 
 MAX_SHOWN: Final = 1000
 """Octets of a URL that is not understood that are told again."""

@@ -1,4 +1,4 @@
-"""What is known of a run of messages, gathered in one call: values of columns, and facts (facts.py)."""
+"""What is known of a run of messages, gathered in one call: values of columns, and facts (message_cache.py)."""
 
 from array import array
 

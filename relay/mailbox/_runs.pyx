@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What is known of a run of messages, gathered in one call: values of columns, and facts (facts.py).
+"""What is known of a run of messages, gathered in one call: values of columns, and facts (message_cache.py).
 
 Invariants: no array is held across a call that may give up the interpreter's lock, because other threads make them
 longer.

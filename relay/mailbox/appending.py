@@ -30,7 +30,7 @@ HELD: Final = 1 << 16
 
 
 class FileAppending:
-    """Fulfils Appending (relay/mailbox/ports.py)."""
+    """Fulfils Appending (relay/mailbox/interfaces.py)."""
 
     def __init__(self, mailbox: Mailbox, usage: Usage) -> None:
         self._mailbox = mailbox

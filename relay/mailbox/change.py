@@ -16,11 +16,11 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from relay.mailbox import _disk, deleted, filename
+from relay.mailbox.columns import IN_NEW, MARKS, Picture
 from relay.mailbox.files import NO_ROOM
-from relay.mailbox.look import expected
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.maildir import sync_directory
-from relay.mailbox.picture import IN_NEW, MARKS, Picture
+from relay.mailbox.rescan import expected
 from relay.mailbox.uidlog import Added, Expunged, Flagged, Item, Keyword, Record
 from relay.mailbox.vocabulary import (
     DELETED,

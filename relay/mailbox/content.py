@@ -24,7 +24,7 @@ BLOCK: Final = 1 << 16
 
 
 class FileContent:
-    """Fulfils Content (relay/mailbox/ports.py)."""
+    """Fulfils Content (relay/mailbox/interfaces.py)."""
 
     def __init__(
         self,

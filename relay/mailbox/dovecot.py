@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.mailbox import filename
+from relay.mailbox.columns import IN_NEW
 from relay.mailbox.files import read_file, replacing
-from relay.mailbox.look import names
-from relay.mailbox.picture import IN_NEW
+from relay.mailbox.rescan import names
 from relay.mailbox.uidlog import Added, Head, Item, Keyword, Record, Uidl
 from relay.mailbox.vocabulary import MAX_KEYWORDS, MAX_UID, is_keyword
 

@@ -16,7 +16,7 @@ from typing import IO, NamedTuple
 
 from relay.mailbox import dovecot, filename
 from relay.mailbox.importing import FROM, PIECE, STATUS
-from relay.mailbox.ports import Content, View
+from relay.mailbox.interfaces import Content, View
 from relay.mailbox.vocabulary import Refused
 
 

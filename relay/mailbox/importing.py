@@ -24,7 +24,7 @@ from typing import IO, Final, NamedTuple
 from relay.mailbox import dovecot, filename
 from relay.mailbox.content import with_crlf
 from relay.mailbox.files import open_file
-from relay.mailbox.ports import Appending, Store
+from relay.mailbox.interfaces import Appending, Store
 from relay.mailbox.vocabulary import flag_names, is_keyword
 
 PIECE: Final = 1 << 16

@@ -16,9 +16,9 @@ from typing import Final
 import google_crc32c
 import msgpack
 
+from relay.mailbox.columns import COLUMNS, Picture
 from relay.mailbox.files import read_file, replacing
 from relay.mailbox.logfile import LogFile
-from relay.mailbox.picture import COLUMNS, Picture
 from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.uidlog import FRAME, Head
 

@@ -1,7 +1,7 @@
 """What accounts and single mailboxes may keep, from the configuration.
 
 Theory: an account is known here by its folder (relay/mailbox/maildir.py), whose last two names say which it is.
-Not here: counting (quota.py), what happens without room (appending.py, relay/delivery/room.py), expiry (upkeep.py).
+Not here: counting (quota.py), what happens without room (appending.py, relay/mda/room.py), expiry (upkeep.py).
 """
 
 from __future__ import annotations

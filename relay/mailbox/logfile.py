@@ -9,7 +9,7 @@ Behind its end the log has RESERVE octets of the disk, or half of that: so what 
 disk is full, and nobody is kept from making room. Additions may not use it. Where a log may only be read, its lock is
 taken all the same.
 
-Not here: what records mean (relay/mailbox/picture.py), their octets (relay/mailbox/uidlog.py).
+Not here: what records mean (relay/mailbox/columns.py), their octets (relay/mailbox/uidlog.py).
 """
 
 from __future__ import annotations

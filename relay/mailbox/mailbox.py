@@ -11,7 +11,7 @@ other process skip the look. Order of things, so that a crash at any point loses
 
 Modification times have the grain of a clock tick, and our own renames change them too. A time that is only just past
 is not trusted; in a large folder the times after our own changes are, but only for TRUST, and then a look follows.
-Where a watcher listens, what it hears betrays a foreign change that they hide (heard.py).
+Where a watcher listens, what it hears betrays a foreign change that they hide (inotify_names.py).
 
 A disk that is full must not shut anybody out. The log keeps room for itself (logfile.py), which changes that remove or
 mark something may use, and additions may not. What a look finds and the log has no room for is not in the picture until
@@ -31,13 +31,13 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox import dovecot, index
-from relay.mailbox.facts import Facts
+from relay.mailbox.account_root import Root
+from relay.mailbox.columns import IN_NEW, Picture, packed
 from relay.mailbox.files import account_of
-from relay.mailbox.heard import Heard
+from relay.mailbox.inotify_names import Heard
 from relay.mailbox.logfile import LogFile
-from relay.mailbox.look import expected, look, look_at_new
-from relay.mailbox.picture import IN_NEW, Picture, packed
-from relay.mailbox.root import Root
+from relay.mailbox.message_cache import Facts
+from relay.mailbox.rescan import expected, look, look_at_new
 from relay.mailbox.uidlog import Added, Claimed, Expunged, Flagged, Head, Keyword, Looked, Record
 from relay.mailbox.vocabulary import MAX_UID, Refusal, Refused
 

@@ -15,7 +15,7 @@ count, random), host name; then the size on disk and the size with CRLF (``,S=``
 that quota and RFC822.SIZE need not open the file.
 
 Not here: which mailbox an address has (relay/policy, relay/queue/routing.py), the header fields added on delivery
-(relay/delivery/local.py), UIDs and flags.
+(relay/mda/local.py), UIDs and flags.
 """
 
 from __future__ import annotations

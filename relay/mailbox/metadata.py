@@ -15,8 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from relay.mailbox.account_root import replace
 from relay.mailbox.files import read_file
-from relay.mailbox.root import replace
 from relay.mailbox.vocabulary import MAX_ANNOTATIONS, Refusal, Refused
 
 NAME: Final = "relay-annotations"

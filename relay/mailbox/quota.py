@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from relay.mailbox import _disk, filename
+from relay.mailbox.account_root import Root
 from relay.mailbox.files import account_of
 from relay.mailbox.mailbox import GRAIN
-from relay.mailbox.root import Root
 from relay.mailbox.vocabulary import Quota, Refusal, Refused
 
 MAX_FOLDERS: Final = 20_000

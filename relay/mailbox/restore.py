@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import change, deleted, facts, filename, index, look, metadata, root, subscriptions
+from relay.mailbox import account_root, change, deleted, filename, index, message_cache, metadata, rescan, subscriptions
 from relay.mailbox.change import Draft
+from relay.mailbox.columns import IN_NEW
 from relay.mailbox.content import crlf_size, require_readable
 from relay.mailbox.deleted import Kept
 from relay.mailbox.files import open_file
 from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.maildir import unique_name
-from relay.mailbox.picture import IN_NEW
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import INBOX, Refusal, Refused, flag_names
 
@@ -75,7 +75,7 @@ def purge(store: FolderStore, before: float) -> int:
 def check(store: FolderStore, *, deep: bool = False) -> Iterator[Finding]:
     """Looks at every mailbox; what can be put right is, by the look that every session makes. ``deep``: also
     compares the sizes in file names with the files."""
-    for own in (root.NAME, subscriptions.NAME, metadata.ACCOUNT):
+    for own in (account_root.NAME, subscriptions.NAME, metadata.ACCOUNT):
         yield from _check_own(INBOX, store.root.folder / own)
     for name in store.names():
         try:
@@ -90,10 +90,10 @@ def check(store: FolderStore, *, deep: bool = False) -> Iterator[Finding]:
             yield Finding(name, True, f"{fault.filename or store.folder_of(name)} cannot be used: {_cause(fault)}")
             continue
         for place in ("new", "cur"):
-            for strange in look.names(mailbox.folder, place)[1]:
+            for strange in rescan.names(mailbox.folder, place)[1]:
                 text = f"{mailbox.folder}/{place}/{strange} is no regular file, so it is no message"
                 yield Finding(name, True, text)
-        for own in (LOG, index.NAME, facts.NAME, metadata.NAME):
+        for own in (LOG, index.NAME, message_cache.NAME, metadata.NAME):
             yield from _check_own(name, mailbox.folder / own)
         for file in sorted(mailbox.folder.glob("relay-uids.damaged-*")):
             yield Finding(name, True, f"the uid log was damaged and has been written anew; the old one is {file.name}")

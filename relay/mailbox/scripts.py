@@ -6,7 +6,7 @@ under another name, synced and renamed: whoever runs it sees the old or the new 
 
 Several processes may change the scripts of an account at once; each change is one rename or link. Everything blocks.
 
-Not here: whether a script is correct (relay/sieve), running it (relay/delivery/filtering.py).
+Not here: whether a script is correct (relay/sieve), running it (relay/mda/filtering.py).
 """
 
 from __future__ import annotations

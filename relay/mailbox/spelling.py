@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from relay.mailbox import names
+from relay.mailbox.account_root import Root
 from relay.mailbox.maildir import is_mailbox, sync_directory
-from relay.mailbox.root import Root
 from relay.mailbox.vocabulary import Refused
 
 MAX_OF_ONE_NAME: Final = 9

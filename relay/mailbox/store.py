@@ -18,15 +18,15 @@ from typing import Final
 from weakref import WeakValueDictionary
 
 from relay.mailbox import deleted, metadata, names, spelling, subscriptions
+from relay.mailbox.account_root import Root
 from relay.mailbox.appending import FileAppending, copy
+from relay.mailbox.columns import UNKNOWN
 from relay.mailbox.content import crlf_size, likely_size
 from relay.mailbox.files import NO_ROOM
 from relay.mailbox.limits import NO_LIMITS, Limits
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.maildir import is_mailbox, require_maildir, sync_directory
-from relay.mailbox.picture import UNKNOWN
 from relay.mailbox.quota import Usage
-from relay.mailbox.root import Root
 from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.view import FolderView
 from relay.mailbox.vocabulary import INBOX, SPECIAL_USES, Listed, Quota, Refusal, Refused, Status
@@ -36,7 +36,7 @@ _MARK: Final = "maildirfolder"
 
 
 class FolderStore:
-    """Fulfils Store (relay/mailbox/ports.py)."""
+    """Fulfils Store (relay/mailbox/interfaces.py)."""
 
     def __init__(
         self,

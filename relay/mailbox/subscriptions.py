@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox import names
-from relay.mailbox.root import read_text, replace
+from relay.mailbox.account_root import read_text, replace
 from relay.mailbox.vocabulary import SEPARATOR, Refused
 
 NAME: Final = "subscriptions"

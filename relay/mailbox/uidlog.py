@@ -1,7 +1,7 @@
 """The uid log of a mailbox: what cannot be rebuilt from its files, as records. Pure: octets in, records out.
 
 Theory: everything that IMAP promises about a mailbox beyond its messages (UIDVALIDITY, UIDs, MODSEQs, keywords, which
-UIDs were expunged, who was told of what) is a fold over an append-only list of records (relay/mailbox/picture.py). A
+UIDs were expunged, who was told of what) is a fold over an append-only list of records (relay/mailbox/columns.py). A
 transaction is one write of some records at the end. docs/MAILBOX.md has the format.
 
 Invariants: a torn tail is recognised and holds nothing that anybody was told (additions are synced first); damage in

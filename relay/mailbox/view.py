@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from relay.mailbox import _runs, appending, change, structure
+from relay.mailbox.columns import GONE, MARKS, UNKNOWN, Picture
 from relay.mailbox.content import FileContent, crlf_size, likely_size, wholes
-from relay.mailbox.facts import PARTS
 from relay.mailbox.files import account_of
-from relay.mailbox.heard import Heard
+from relay.mailbox.inotify_names import Heard
 from relay.mailbox.mailbox import Mailbox
-from relay.mailbox.picture import GONE, MARKS, UNKNOWN, Picture
+from relay.mailbox.message_cache import PARTS
 from relay.mailbox.quota import Usage
 from relay.mailbox.structure import Scanned
 from relay.mailbox.vocabulary import (
@@ -53,7 +53,7 @@ def numbers(count: int) -> array[int]:
 
 
 class FolderView:
-    """Fulfils View (relay/mailbox/ports.py)."""
+    """Fulfils View (relay/mailbox/interfaces.py)."""
 
     def __init__(
         self, mailbox: Mailbox, name: str, is_read_only: bool, usage: Usage, target: Callable[[str], Mailbox]

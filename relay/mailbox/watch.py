@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from relay.mailbox import metadata, root, subscriptions
-from relay.mailbox.heard import Heard
+from relay.mailbox import account_root, metadata, subscriptions
+from relay.mailbox.inotify_names import Heard
+from relay.mailbox.interfaces import Store, View
 from relay.mailbox.logfile import NAME as LOG
-from relay.mailbox.look import modified
-from relay.mailbox.ports import Store, View
+from relay.mailbox.rescan import modified
 from relay.mailbox.store import FolderStore
 from relay.mailbox.view import FolderView
 
@@ -43,7 +43,7 @@ _ISDIR: Final = 0x40000000
 _MESSAGES: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _ONLYDIR
 _FOLDER: Final = _MODIFY | _MOVED_TO | _DELETE_SELF | _MOVE_SELF | _ONLYDIR
 _ACCOUNT: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _ONLYDIR | _MASK_ADD
-_ACCOUNT_FILES: Final = frozenset(map(os.fsencode, (subscriptions.NAME, root.NAME, metadata.ACCOUNT)))
+_ACCOUNT_FILES: Final = frozenset(map(os.fsencode, (subscriptions.NAME, account_root.NAME, metadata.ACCOUNT)))
 _MAILBOX_FILES: Final = frozenset(map(os.fsencode, (LOG, metadata.NAME)))
 _REMOTE: Final = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x47504653, 0x0BD00BD0, 0x00C36400, 0x01021997}
 """``f_type`` of NFS, CIFS, SMB2, SMB, FUSE, GPFS, Lustre, Ceph, 9p."""
@@ -88,7 +88,7 @@ class _Watched:
 
 
 class FolderWatcher:
-    """Fulfils Watcher (relay/mailbox/ports.py). For the loop's thread."""
+    """Fulfils Watcher (relay/mailbox/interfaces.py). For the loop's thread."""
 
     def __init__(self) -> None:
         self._descriptor = _libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""A ManageSieve session (RFC 5804) as a pure machine (relay/net/machine.py).
+"""A ManageSieve session (RFC 5804) as a pure machine (relay/readers/machine.py).
 
 Theory: a command is read whole, obeyed, and answered with OK, NO or BYE; what looks at the disk, compiles a script or
 checks a password is a job, and what comes in meanwhile waits. A script is checked before it is stored, with all of
@@ -15,14 +15,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from relay.auth import TEMPORARY, Accepted, Challenge, Door, Doorway, Exchange, Login, Refused, Step, Trouble
+from relay.auth import TEMPORARY, Accepted, Challenge, Exchange, Login, Refused, Step, Trouble
 from relay.mail.spoken import spoken
 from relay.mailbox.scripts import ScriptRefused, Scripts
 from relay.managesieve.arguments import arguments_of, check_script, script_name
 from relay.managesieve.syntax import BrokenError, Command, Reader, string
-from relay.net.machine import Blocking, Job
 from relay.net.tls_machine import TlsServer
-from relay.net.turns import Then, Turns
+from relay.readers.login_policy import LoginPolicy, SessionLogin
+from relay.readers.machine import Blocking, Job
+from relay.readers.turns import Then, Turns
 from relay.sieve import EXTENSIONS
 
 MAX_ERRORS: Final = 50
@@ -53,13 +54,13 @@ class Session(Turns):
     def __init__(
         self,
         limits: Limits,
-        door: Door,
+        policy: LoginPolicy,
         scripts: Callable[[str], Scripts],
     ) -> None:
         """``scripts``: those of an account."""
         super().__init__(limits.login_timeout)
         self._limits = limits
-        self._doorway = Doorway(door)
+        self._login_rules = SessionLogin(policy)
         self._scripts_of = scripts
         self._scripts: Scripts | None = None
         self._is_open = False
@@ -103,7 +104,7 @@ class Session(Turns):
 
     def secured(self, stream: TlsServer) -> None:
         """See Machine. RFC 5804 2.2: the capabilities are told again without being asked for."""
-        self._doorway.secured(stream)
+        self._login_rules.secured(stream)
         self.wants_tls = False
         if self._is_open:
             self._capability(b"TLS has begun")
@@ -126,7 +127,7 @@ class Session(Turns):
         """See Machine."""
         if self._exchange is not None:
             begun, self._exchange = self._exchange, None
-            self._doorway.came_to_nothing(Trouble.ABANDONED, begun)
+            self._login_rules.came_to_nothing(Trouble.ABANDONED, begun)
         return None
 
     # ---- commands ---------------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ class Session(Turns):
                     return
                 if self._exchange is not None:
                     begun, self._exchange = self._exchange, None
-                    self._doorway.came_to_nothing(Trouble.MALFORMED, begun)
+                    self._login_rules.came_to_nothing(Trouble.MALFORMED, begun)
                 self._no(fault.text)
                 continue
             if command is None:
@@ -180,7 +181,7 @@ class Session(Turns):
             known[1](*arguments)
 
     def _capability(self, said: bytes = b"Capability completed") -> None:
-        mechanisms = () if self._scripts is not None else self._doorway.mechanisms
+        mechanisms = () if self._scripts is not None else self._login_rules.mechanisms
         lines = [
             ("IMPLEMENTATION", "Relay"),
             ("SIEVE", " ".join(EXTENSIONS)),
@@ -192,12 +193,12 @@ class Session(Turns):
             lines.append(("OWNER", self.report.account))
         self._output += [f'"{name}" '.encode() + string(value.encode()) + b"\r\n" for name, value in lines]
         self._say(b'"UNAUTHENTICATE"\r\n')
-        if self._doorway.offers_tls:
+        if self._login_rules.offers_tls:
             self._say(b'"STARTTLS"\r\n')
         self._ok(said)
 
     def _starttls(self) -> None:
-        if not self._doorway.offers_tls:
+        if not self._login_rules.offers_tls:
             self._no("TLS cannot begin now")
             return
         self._ok(b"Begin TLS")
@@ -223,9 +224,9 @@ class Session(Turns):
         name = mechanism.decode("latin-1").upper()
         if self._scripts is not None:
             self._no("You have logged in already")
-        elif not self._doorway.mechanisms:
+        elif not self._login_rules.mechanisms:
             self._no("Begin TLS before you log in", "ENCRYPT-NEEDED")
-        elif (exchange := self._doorway.exchange(name)) is None:
+        elif (exchange := self._login_rules.exchange(name)) is None:
             self._no("This mechanism is not offered")
         else:
             self._exchange = exchange
@@ -251,10 +252,10 @@ class Session(Turns):
                 self._ok(b"Welcome")
             case Refused(trouble):
                 begun, self._exchange = self._exchange, None
-                self._doorway.came_to_nothing(trouble, begun)
+                self._login_rules.came_to_nothing(trouble, begun)
                 self._refused(trouble)
             case check:
-                self._begin(self._doorway.check(check), self._checked)
+                self._begin(self._login_rules.check(check), self._checked)
 
     def _checked(self, login: Login | None, fault: BaseException | None) -> None:
         exchange = self._exchange

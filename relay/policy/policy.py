@@ -51,7 +51,7 @@ class Accounts(Protocol):
 
 
 class Mailboxes(Protocol):
-    """What is known of the room in mailboxes (relay/workers/fullness.py)."""
+    """What is known of the room in mailboxes (relay/policy/fullness.py)."""
 
     def judge(self, accounts: Sequence[bytes], octets: int) -> Answer:
         """Refuses a message of so many octets (0: nobody has said) when none of the accounts has room for it."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
-from relay.mailbox.ports import Content
+from relay.mailbox.interfaces import Content
 
 PIECE: Final = 65536
 """Octets of a content that are read at a time."""

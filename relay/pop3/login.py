@@ -12,16 +12,15 @@ from relay.auth import (
     TEMPORARY,
     Accepted,
     Challenge,
-    Door,
-    Doorway,
     Exchange,
     Login,
     Refused,
     Step,
     Trouble,
 )
-from relay.net.machine import Waiting
 from relay.net.tls_machine import TlsServer
+from relay.readers.login_policy import LoginPolicy, SessionLogin
+from relay.readers.machine import Waiting
 
 LONGEST_RESPONSE: Final = LONGEST_LINE
 
@@ -36,11 +35,11 @@ Way = bytes | Waiting | Entered
 """What to say, what to wait for, or that somebody has entered."""
 
 
-class Entrance(Doorway):
+class Entrance(SessionLogin):
     """One session's."""
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
+    def __init__(self, policy: LoginPolicy) -> None:
+        super().__init__(policy)
         self._exchange: Exchange | None = None
         self._name = b""
         self.awaits_response = False

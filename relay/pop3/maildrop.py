@@ -21,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from relay.mailbox.ports import Content, Store
+from relay.mailbox.interfaces import Content, Store
 from relay.mailbox.vocabulary import INBOX, Refused
 
 

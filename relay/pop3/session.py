@@ -1,4 +1,4 @@
-"""A POP3 session (RFC 1939, 2449, 2595, 3206, 5034, 6856) as a pure machine (relay/net/machine.py).
+"""A POP3 session (RFC 1939, 2449, 2595, 3206, 5034, 6856) as a pure machine (relay/readers/machine.py).
 
 Theory: lines come in and are obeyed one after the other (RFC 2449 6.6: PIPELINING). A command that needs the disk or a
 password becomes a job, and the lines behind it wait until its answer is said; a long answer is an iterator of which
@@ -16,18 +16,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.auth import Door
 from relay.mail.spoken import spoken
-from relay.mailbox.ports import Store
+from relay.mailbox.interfaces import Store
 from relay.mailbox.vocabulary import Refused
-from relay.net.machine import Blocking, Job
 from relay.net.stopping import JobStopped
 from relay.net.tls_machine import TlsServer
-from relay.net.turns import Turns
 from relay.pop3 import answers
 from relay.pop3.login import LONGEST_RESPONSE, Entered, Entrance, Way
 from relay.pop3.maildrop import InUseError, Maildrop, open_maildrop
 from relay.pop3.retrieving import OURS, following, said, together, whole
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Blocking, Job
+from relay.readers.turns import Turns
 
 LONGEST_LINE: Final = 1100
 """Octets of a command with its CRLF. RFC 2449 4 has 255; a password may be longer."""
@@ -59,10 +59,10 @@ class Rules(NamedTuple):
 class Session(Turns):
     """One session."""
 
-    def __init__(self, rules: Rules, door: Door, open_store: Callable[[str], Store]) -> None:
+    def __init__(self, rules: Rules, policy: LoginPolicy, open_store: Callable[[str], Store]) -> None:
         super().__init__(rules.login_timeout)
         self._rules: Final = rules
-        self._entrance: Final = Entrance(door)
+        self._entrance: Final = Entrance(policy)
         self._open_store: Final = open_store
         self._maildrop: Maildrop | None = None
         self._input = b""

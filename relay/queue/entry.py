@@ -59,7 +59,7 @@ IS_DELAY_NOTIFIED: Final = 2
 IS_HELD: Final = 4
 """An operator wants it kept and not tried."""
 IS_FOREIGN: Final = 16
-"""Another delivery worker answers for it; only the attempt is made here (relay/workers/remote.py)."""
+"""Another delivery worker answers for it; only the attempt is made here (relay/dispatch/remote.py)."""
 IS_LAST_CHANCE: Final = 8
 """Its lifetime is over, and it waits for one more attempt for a bounded time."""
 

@@ -7,7 +7,7 @@ above ``per_group``.
 Suspension: a next hop that no connection reaches is suspended for a time that grows with each failure in a row; then
 one connection probes it. Meanwhile its entries wait in the group without an attempt being counted.
 
-Not here: who may connect next (pool.py), entries (scheduler.py).
+Not here: who may connect next (connection_pool.py), entries (scheduler.py).
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from relay.queue._entry cimport Entry as _Entry
 from relay.queue.action cimport Settled
 from relay.queue.group cimport Connection
 from relay.queue.ledger cimport Ledger
-from relay.queue.places cimport Places
-from relay.queue.pool cimport Pool
+from relay.queue.entry_states cimport Places
+from relay.queue.connection_pool cimport Pool
 
 
 cdef class Scheduler:

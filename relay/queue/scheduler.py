@@ -7,8 +7,8 @@ Cost: add, take and done are O(1); nothing is searched but on an operator's comm
 
 Invariant: ``journal`` entries are handed out for every change that a restart must know of.
 
-Not here: where entries wait (places.py), connections and fairness (pool.py), MX (domains.py), what outcomes mean
-(settle.py), what operators may do (commands.py).
+Not here: where entries wait (entry_states.py), connections and fairness (connection_pool.py), MX (domains.py), what
+outcomes mean (settle.py), what operators may do (commands.py).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 
 from relay.mail.outcome import DEFERRED, DELIVERED, Outcome, deferred
 from relay.queue.action import Action, JournalEntry, Notice, Settle, Settled
+from relay.queue.connection_pool import Pool
 from relay.queue.domains import Domains
 from relay.queue.entry import (
     ACTIVE,
@@ -32,10 +33,9 @@ from relay.queue.entry import (
     EntryList,
     Reasons,
 )
+from relay.queue.entry_states import Counts, Places
 from relay.queue.group import Connection, Domain, Group, Settings
 from relay.queue.ledger import Ledger
-from relay.queue.places import Counts, Places
-from relay.queue.pool import Pool
 from relay.queue.retry import RetryPolicy
 from relay.queue.routing import MX_PREFIX
 from relay.queue.settle import delay, end, expire, settle

@@ -4,7 +4,7 @@ A READY entry is not the connection's yet, which pulls entries at the last insta
 is being connected to, and says nothing, is being tried: the first entries of a group, as many as it has connections
 on their way, count as active.
 
-Not here: the words for it (relay/cli), addresses and sizes, which are in the record (relay/workers/queue_control.py).
+Not here: the words for it (relay/cli), addresses and sizes, which are in the record (relay/control/queue_control.py).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Every script ends: there are no loops in the language, includes are counted, eac
 against a budget (limits.py), and matching is linear (match.py). A fault at run time is a ``RunError``; whoever
 runs scripts then keeps the message.
 
-Not here: where scripts are kept (relay/mailbox/scripts.py), carrying the actions out (relay/delivery/filtering.py).
+Not here: where scripts are kept (relay/mailbox/scripts.py), carrying the actions out (relay/mda/filtering.py).
 """
 
 from relay.sieve.actions import Result

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 from relay.mail._paths cimport PathArgument
 from relay.smtp._parameters cimport Param
 from relay.smtp._transaction cimport Transaction
-from relay.smtp._verdicts cimport Verdicts
+from relay.smtp._policy cimport Verdicts
 
 cdef class Commands(Verdicts):
     # the chunk that is being read (RFC 3030)

@@ -2,7 +2,7 @@
 """The commands of a session: which may come when, what they ask of policy, what is replied (RFC 5321 4.1).
 
 Theory: which command may come when is one table (``_NEEDS``, ``_FORBIDS``). What policy is asked about goes on in
-_verdicts.pyx.
+_policy.pyx.
 
 HELO, EHLO and DATA end what a client may send in one go: their replies have to be waited for (RFC 2920 3.1). One with
 octets behind it in what was read, or read before its reply was written, comes from a client that reads no replies,
@@ -22,16 +22,16 @@ from relay._fastparse cimport (
 from relay.mail._paths cimport HOST_NONE, PATH_UTF8, P_NONE, host_kind, path_address, path_argument
 from relay.smtp._context cimport VERBS, ServerContext, id_text
 from relay.smtp._login cimport AT_CONNECT, AT_HELO, AT_MAIL, AT_RCPT
-from relay.smtp._verdicts cimport FLAG_ESMTP, FLAG_ODD_NAME
+from relay.smtp._policy cimport FLAG_ESMTP, FLAG_ODD_NAME
 from relay.smtp._parameters cimport K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, Param, is_xtext, next_param
-from relay.smtp._speaker cimport CHUNK, COMMAND, CONTENT
+from relay.smtp._replies cimport CHUNK, COMMAND, CONTENT
 from relay.smtp._transaction cimport Transaction
 
 from relay.mail import reply as words
 from relay.mail.address import AddressError, ascii_domain
 from relay.mail.envelope import BODY_8BIT, SMTPUTF8, SUBMISSION
 from relay.mail.spoken import spoken
-from relay.smtp.replies import MAIL_PATH_REPLIES, RCPT_PATH_REPLIES, REFUSALS, shown, worded
+from relay.smtp.refusals import MAIL_PATH_REPLIES, RCPT_PATH_REPLIES, REFUSALS, shown, worded
 
 cdef enum:
     # Situations of a session, for the table of commands.

@@ -25,7 +25,7 @@ from relay.net._poll cimport Poll
 from relay.net._stream cimport Stream
 from relay.smtp._context cimport Service
 from relay.smtp._session cimport Session
-from relay.smtp._speaker cimport GREETING, HANDSHAKE, LINGER, OVER
+from relay.smtp._replies cimport GREETING, HANDSHAKE, LINGER, OVER
 
 import asyncio
 

@@ -6,7 +6,7 @@ from typing import Any
 from relay.config.model import Config
 from relay.config.smtp import SmtpSettings
 from relay.net.tls import Accepting
-from relay.smtp.ports import Authenticator, Policy, Sink, Spool, Wheel
+from relay.smtp.interfaces import Authenticator, Policy, Sink, Spool, Wheel
 
 VERB_NAMES: tuple[str, ...]
 """Values of the label ``verb``, in the order of relay._fastparse.Verb."""

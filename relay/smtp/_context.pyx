@@ -16,7 +16,7 @@ from relay.telemetry.cells cimport find_histogram, observe, row_pointer
 from relay.auth import offered
 from relay.mail.reply import Reply
 from relay.net._exporter import can_export
-from relay.smtp.replies import ehlo_reply
+from relay.smtp.refusals import ehlo_reply
 from relay.telemetry import metrics
 
 cdef const char* ALPHABET = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """C declarations of relay/smtp/_login.pyx."""
 
-from relay.smtp._handover cimport Handover
+from relay.smtp._spooling cimport Handover
 
 cdef enum Stage:
     AT_CONNECT

@@ -14,7 +14,7 @@ Not here: what an account may do (relay/policy), who may try how often (relay/au
 from relay.auth import Accepted, Challenge, Client, Refused, Trouble
 from relay.auth import Login as Answer
 from relay.mail import reply as words
-from relay.smtp.replies import LOGIN_REFUSALS, shown
+from relay.smtp.refusals import LOGIN_REFUSALS, shown
 
 cdef bytes _AUTHENTICATED = words.AUTHENTICATED.wire()
 

@@ -6,8 +6,8 @@ wait: for a policy that answers with an awaitable, because the peer does not rea
 synced for it. What has come in meanwhile is held, so replies are always in the order of the commands. There is one call per
 buffer and no callback in between; what policy can answer from its tables it answers at once.
 
-The session is one object in layers, each a class in a file of its own: what it says (_speaker.pyx), what becomes of a
-content (_handover.pyx), what it obeys (_commands.pyx), and here what it reads and who calls it. What a line or a content
+The session is one object in layers, each a class in a file of its own: what it says (_replies.pyx), what becomes of a
+content (_spooling.pyx), what it obeys (_commands.pyx), and here what it reads and who calls it. What a line or a content
 may be made of is decided in next_line() and scan_content() of relay/_fastparse.pyx and nowhere else.
 
 Invariants:
@@ -25,11 +25,11 @@ from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, command, next_line, scan_c
 from relay.smtp._commands cimport Commands
 from relay.smtp._context cimport ServerContext
 from relay.smtp._login cimport AT_AUTH
-from relay.smtp._speaker cimport CHUNK, COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER
+from relay.smtp._replies cimport CHUNK, COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER
 from relay.smtp._transaction cimport Transaction
 
 from relay.net.client_key import client_key
-from relay.smtp.replies import REFUSALS
+from relay.smtp.refusals import REFUSALS
 
 cdef enum:
     HOLD_LIMIT = 4096       # octets held while waiting; above it the transport stops reading

@@ -25,7 +25,7 @@ from relay._fastparse cimport (
 from relay.smtp._submitted cimport without_blind
 
 from relay.mail.envelope import BODY_8BIT, DOTS, LARGE
-from relay.smtp.replies import REFUSALS, worded
+from relay.smtp.refusals import REFUSALS, worded
 
 cdef enum:
     END_OF_DATA = 3             # octets of the final ".CRLF"

@@ -8,9 +8,9 @@ Outcomes: load_journals, Journal;  finished segments go back by LogWriter.finish
 from relay.spool.adopted import AdoptedLog, adopt
 from relay.spool.errors import SpoolError
 from relay.spool.folder import DataLock, all_segments, is_owned, is_running, list_logs, lock_data_dir
+from relay.spool.interfaces import SpoolSettings, Waiter
 from relay.spool.journal import Journal, load_journals
 from relay.spool.large import LargeContent
-from relay.spool.ports import SpoolSettings, Waiter
 from relay.spool.reader import Damage, LargeFile, LogReader, Message, MissingRecord, Record, Tail
 from relay.spool.verify import Finding, dump, verify
 from relay.spool.writer import LogWriter

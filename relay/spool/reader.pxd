@@ -3,7 +3,7 @@
 
 from libc.stdint cimport int64_t
 
-from relay.spool._remembered cimport Remembered as _Remembered
+from relay.spool._record_cache cimport Remembered as _Remembered
 
 
 cdef class LogReader:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from relay.spool import scan
 from relay.spool._record import read_run
-from relay.spool._remembered import Remembered
+from relay.spool._record_cache import Remembered
 from relay.spool.corrupt import Damage, keep
 from relay.spool.files import OS, READ, Files
 from relay.spool.folder import list_segments, log_folder, log_mark, segment_name

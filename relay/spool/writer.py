@@ -31,9 +31,9 @@ from relay.spool._record import record_size
 from relay.spool.errors import SpoolError
 from relay.spool.files import OS, Files
 from relay.spool.folder import log_folder
+from relay.spool.interfaces import SpoolSettings, Waiter
 from relay.spool.large import LargeContent
 from relay.spool.log import Commit, Item, Log, Writing
-from relay.spool.ports import SpoolSettings, Waiter
 from relay.spool.reader import Message
 from relay.spool.reports import ShardReports
 from relay.spool.room import Room

@@ -1,7 +1,7 @@
 # cython: language_level=3
 """C declarations of relay/telemetry/sink.py."""
 
-from relay.telemetry._waiting cimport WaitingLines as _WaitingLines
+from relay.telemetry._line_buffer cimport WaitingLines as _WaitingLines
 
 
 cdef class LogSink:

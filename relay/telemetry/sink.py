@@ -1,6 +1,6 @@
 """Where log lines go: a bounded buffer that one thread empties in batches.
 
-Theory: the event loop only copies a line into a buffer (_waiting.pyx). A thread gathers for a moment, takes what is
+Theory: the event loop only copies a line into a buffer (_line_buffer.pyx). A thread gathers for a moment, takes what is
 there and writes it, so a slow disk, a stopped reader of a pipe or a full file system delays lines but never a session.
 What waits is bounded: when the buffer is full, new lines are dropped and counted, and the log says so when it flows
 again.
@@ -36,7 +36,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.telemetry import lines, metrics
-from relay.telemetry._waiting import WaitingLines, count_lines
+from relay.telemetry._line_buffer import WaitingLines, count_lines
 
 GATHER_SECONDS: Final = 0.1
 """How long the thread lets lines gather before it writes; each time it takes the interpreter's lock from the loop."""

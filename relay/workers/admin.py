@@ -11,7 +11,7 @@ from relay.admin.server import AdminServer
 from relay.telemetry import metrics
 from relay.telemetry.page import CountersPage
 from relay.telemetry.sink import LogSink
-from relay.workers import parts
+from relay.workers.log_sink import make_sink
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
@@ -26,7 +26,7 @@ RESERVE_SECONDS: Final = 1.0
 async def main(worker: Worker) -> None:
     """Runs until drained. When the whole appliance stops it is the last to go, so that readiness is seen to be red."""
     context = worker.context
-    sink = parts.make_sink(worker)
+    sink = make_sink(worker)
     app = make_app(context.page, worker.config, ConfiguredStatus(worker.config), row=context.row)
     server = AdminServer(app, row=context.row)
     await server.start()

@@ -12,10 +12,24 @@ import time
 from typing import Any, Final
 
 from relay.auth import AccountFile
+from relay.control.queue_control import QueueControl
 from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
+from relay.dispatch.copying import Copier
+from relay.dispatch.filtered import FilteredDelivery
+from relay.dispatch.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
+from relay.dispatch.journaling import Journaling
+from relay.dispatch.links import LogLinks
+from relay.dispatch.meters import DnsMeter, JournalMeter, QueueMeter
+from relay.dispatch.notices import Notices
+from relay.dispatch.outbound import Outbound
+from relay.dispatch.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
+from relay.dispatch.settle import Settler
 from relay.mail.outcome import FAILED, Outcome, deferred
+from relay.mda.hand import Hand
+from relay.mda.local_runs import LocalRuns
 from relay.net._poll import Poll
+from relay.net.clock import now_us, rebase
 from relay.net.dns import Resolver
 from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.net.wheel import TimingWheel
@@ -30,23 +44,10 @@ from relay.queue.scheduler import Scheduler
 from relay.spool import Damage, Journal, LogReader, Record, SpoolError, all_segments, load_journals
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
-from relay.workers import parts
-from relay.workers.clock import now_us, rebase
-from relay.workers.copying import Copier
-from relay.workers.filtered import FilteredDelivery
-from relay.workers.hand import Hand
-from relay.workers.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
-from relay.workers.journaling import Journaling
-from relay.workers.links import LogLinks
-from relay.workers.local_runs import LocalRuns
+from relay.workers.log_sink import make_sink
 from relay.workers.mailboxes import Mailboxes
-from relay.workers.meters import DnsMeter, JournalMeter, QueueMeter
-from relay.workers.notices import Notices
-from relay.workers.outbound import Outbound
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
-from relay.workers.queue_control import QueueControl
-from relay.workers.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
-from relay.workers.settle import Settler
+from relay.workers.spool_log import SpoolMeter, open_log, private_folder
 
 RESOLVED_SECONDS: Final = 300
 """How long a domain keeps the group that DNS gave it; the resolver's cache keeps to the TTLs."""
@@ -63,8 +64,8 @@ COPY_SECONDS: Final = 30.0
 
 async def main(worker: Worker) -> None:
     """Runs until drained; the skeleton is in process.py."""
-    sink = parts.make_sink(worker)
-    parts.private_folder(worker.config.run_dir)
+    sink = make_sink(worker)
+    private_folder(worker.config.run_dir)
     worker.ready()
     if await worker.activation():
         delivery = DeliveryWorker(worker, sink)
@@ -87,7 +88,7 @@ class DeliveryWorker:
         row = worker.context.row
         rebase()  # this process may be younger than what was loaded in it
         now = now_us()
-        self._meter = parts.SpoolMeter(row, config.spool, sink)
+        self._meter = SpoolMeter(row, config.spool, sink)
         self._journal_meter = JournalMeter(row)
         self._dns_meter = DnsMeter(row)
         ledger = Ledger(CopyLimits.from_config(config.spool))
@@ -95,7 +96,7 @@ class DeliveryWorker:
         self._links = LogLinks(
             worker.loop, config.run_dir, self._shards, sink, on_other=self._heard, on_lost=self._link_lost
         )
-        self._writer = parts.open_log(worker, sink, self._meter, self._links.committed)
+        self._writer = open_log(worker, sink, self._meter, self._links.committed)
         self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)
         router = Router.from_config(config, self._mailboxes, self._mailboxes.first)
         self._reader = LogReader(config.spool_dir, on_damage=self._damaged)

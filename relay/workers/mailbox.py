@@ -1,7 +1,7 @@
 """A mailbox worker: people's sessions at their mailboxes, IMAP, POP3 and ManageSieve, on the slot's sockets.
 
 It wires protocols, accounts and the store together and decides nothing. The transport and the limits are the same for
-all protocols (relay/net/dialogue.py, relay/net/gate.py).
+all protocols (relay/readers/dialogue.py, relay/readers/gate.py).
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from functools import partial
 from typing import Final
 
 from relay import imap, pop3
-from relay.auth import AccountFile, Authenticator, Client, Door
+from relay.auth import AccountFile, Authenticator, Client
 from relay.config.model import Listener
 from relay.mailbox.defaults import provide, read_defaults
+from relay.mailbox.interfaces import Store
 from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
-from relay.mailbox.ports import Store
 from relay.mailbox.store import Stores
 from relay.mailbox.troubles import Troubles
 from relay.mailbox.watch import FolderWatcher
-from relay.net.dialogue import Dialogue
-from relay.net.gate import TICK_SECONDS, Gate
-from relay.net.listening import Listening
-from relay.net.machine import Machine
+from relay.readers.dialogue import Dialogue
+from relay.readers.gate import TICK_SECONDS, Gate
+from relay.readers.listening import Listening
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Machine
 from relay.telemetry.sink import LogSink
-from relay.workers import census, managesieve, parts, upkeep
-from relay.workers.ports import directions
+from relay.workers import census, managesieve, upkeep
+from relay.workers.log_sink import make_sink
+from relay.workers.port_hints import directions
 from relay.workers.process import Worker, WorkerContext, run_worker
 from relay.workers.tls import make_tls
 
@@ -80,7 +82,7 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
     readers = rooms.config.readers
 
     def make(listening: Listening, client: str, session_id: str) -> Machine:
-        door = Door(
+        policy = LoginPolicy(
             rooms.authenticator,
             Client(client, "imap", listening.name, session_id),
             offers_tls=offers_starttls(listening),
@@ -90,7 +92,7 @@ def make_imap(rooms: Rooms, listener: Listener) -> Make:
         state.poisoned = rooms.poison
         return imap.Session(
             state,
-            door,
+            policy,
             rooms.store,
             rooms.watcher,
             login_timeout=readers.login_timeout,
@@ -112,13 +114,13 @@ def make_pop3(rooms: Rooms, listener: Listener) -> Make:
     )
 
     def make(listening: Listening, client: str, session_id: str) -> Machine:
-        door = Door(
+        policy = LoginPolicy(
             rooms.authenticator,
             Client(client, "pop3", listening.name, session_id),
             offers_tls=offers_starttls(listening),
             allows_plaintext=listener.plaintext_login,
         )
-        return pop3.Session(rules, door, rooms.store)
+        return pop3.Session(rules, policy, rooms.store)
 
     return make
 
@@ -138,7 +140,7 @@ PROTOCOLS: Final[Mapping[str, Callable[[Rooms, Listener], Make]]] = {
 async def main(worker: Worker) -> None:
     """Runs until drained; the skeleton is in process.py."""
     config = worker.config
-    sink = parts.make_sink(worker)
+    sink = make_sink(worker)
     gate = Gate(config, log=sink, row=worker.context.row, slot=worker.context.slot)
     worker.repeat(TICK_SECONDS, gate.turn)
     troubles = Troubles(sink.event)

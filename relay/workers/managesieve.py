@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from relay import managesieve
-from relay.auth import Authenticator, Client, Door
+from relay.auth import Authenticator, Client
 from relay.config.model import Config, Listener
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import Quota, Scripts
-from relay.net.listening import Listening
-from relay.net.machine import Machine
-from relay.workers.ports import directions
+from relay.readers.listening import Listening
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Machine
+from relay.workers.port_hints import directions
 
 
 def maker(config: Config, authenticator: Authenticator, listener: Listener) -> Callable[[Listening, str, str], Machine]:
@@ -32,7 +33,7 @@ def maker(config: Config, authenticator: Authenticator, listener: Listener) -> C
     def make(listening: Listening, client: str, session_id: str) -> Machine:
         return managesieve.Session(
             limits,
-            Door(
+            LoginPolicy(
                 authenticator,
                 Client(client, "managesieve", listening.name, session_id),
                 offers_tls=listening.tls is not None and not listening.is_implicit,

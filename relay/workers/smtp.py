@@ -1,7 +1,7 @@
 """An smtp worker: sessions on the slot's sockets, into a spool log of its own.
 
 It wires smtp, policy and spool together and decides nothing. What is committed is told to the delivery workers
-(links.py). Slot 0 also adopts the logs of processes that are gone.
+(relay/dispatch/links.py). Slot 0 also adopts the logs of processes that are gone.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
+from relay.dispatch.links import LogLinks
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
+from relay.policy.fullness import Fullness
 from relay.policy.policy import Policy
 from relay.smtp import ServerContext, Service, SmtpAcceptor
 from relay.telemetry.sink import LogSink
-from relay.workers import parts
-from relay.workers.fullness import Fullness
-from relay.workers.links import LogLinks
-from relay.workers.ports import directions
+from relay.workers.log_sink import make_sink
+from relay.workers.port_hints import directions
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
+from relay.workers.spool_log import ADOPT_SECONDS, Adopter, SpoolMeter, open_log, private_folder
 from relay.workers.tls import make_tls
 
 TICK_SECONDS: Final = 1.0
@@ -32,13 +33,13 @@ ACCEPT_AGAIN_SECONDS: Final = 1.0
 async def main(worker: Worker) -> None:
     """Runs until drained; the skeleton is in process.py."""
     config = worker.config
-    sink = parts.make_sink(worker)
+    sink = make_sink(worker)
     accounts = AccountFile.of(config)
     fullness = Fullness.of(config)
     policy = make_policy(worker, accounts, fullness, sink)
-    meter = parts.SpoolMeter(worker.context.row, config.spool, sink)
-    links = LogLinks(worker.loop, parts.private_folder(config.run_dir), config.workers.delivery, sink)
-    writer = parts.open_log(worker, sink, meter, links.committed)
+    meter = SpoolMeter(worker.context.row, config.spool, sink)
+    links = LogLinks(worker.loop, private_folder(config.run_dir), config.workers.delivery, sink)
+    writer = open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)
     wheel: TimingWheel = TimingWheel(0.5, 1024, time.monotonic())
     context = ServerContext(
@@ -49,7 +50,7 @@ async def main(worker: Worker) -> None:
         wheel=wheel,
         row=worker.context.row,
     )
-    adopter = parts.Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
+    adopter = Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
 
     def tick() -> None:
         context.tick(time.monotonic_ns() // 1000, time.time_ns() // 1000)
@@ -61,7 +62,7 @@ async def main(worker: Worker) -> None:
     worker.repeat(TICK_SECONDS, tick)
     if adopter is not None:
         adopter.look()
-        worker.repeat(parts.ADOPT_SECONDS, adopter.look)
+        worker.repeat(ADOPT_SECONDS, adopter.look)
     tls = make_tls(worker, sink) if any(each.tls != "none" for each in config.smtp_listeners) else None
     acceptors = Acceptors(worker.loop, sink)
     authenticator = Authenticator(AccountFile.of(config), config.auth, sink, worker.context.row)

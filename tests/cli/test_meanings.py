@@ -14,8 +14,8 @@ from relay.mail import reply as words
 from relay.mail.reply import PATH_REPLIES, Reply
 from relay.policy import policy
 from relay.policy.verdict import Verdict
-from relay.smtp import replies
-from relay.smtp.replies import REFUSALS
+from relay.smtp import refusals
+from relay.smtp.refusals import REFUSALS
 
 STATUSES = [f"{kind}.{subject}.{detail}" for kind in "45" for subject in range(8) for detail in range(31)]
 CODES = [*range(400, 460), *range(500, 560)]
@@ -61,7 +61,7 @@ def test_every_cause_that_ends_a_transaction_is_explained():
         (words.TLS_BUSY, "memory", "tls.max_handshakes", "memory_budget"),
         (words.AUTH_LATER, "auth_failed", "auth.max_failures", "without TLS"),
         (words.AUTH_NEEDS_TLS, "auth_failed", "plaintext_login", "docs/"),
-        (replies.BUSY, "memory", "memory_budget", "max_handshakes"),
+        (refusals.BUSY, "memory", "memory_budget", "max_handshakes"),
     ],
 )
 def test_refusals_that_share_a_status_or_a_reason_are_told_apart(reply, reason, is_said, is_not_said):

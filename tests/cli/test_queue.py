@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-import relay.workers
+import relay.control
 from relay.cli import main
-from relay.cli.queue_client import Selection
+from relay.control.queue_client import Selection
 from relay.net.frames import FrameBuffer, encode
 
 NOW = 1_700_000_000
@@ -227,7 +227,7 @@ def test_an_action_on_a_stopped_appliance_is_exit_4(queue):
 def test_list_reads_the_disk_of_a_stopped_appliance(queue, monkeypatch):
     other = dict(ENTRY, queue_id="06B00000000BB", recipients=["x@y.test"])
     offline = SimpleNamespace(entries=lambda _config: iter([ENTRY, other]))
-    monkeypatch.setattr(relay.workers, "offline", offline, raising=False)
+    monkeypatch.setattr(relay.control, "offline", offline, raising=False)
     result = queue("list", "--domain", "y.test")
     assert result.exit_code == 0
     assert "06B00000000BB" in result.output

@@ -120,4 +120,4 @@ def test_no_judgement_quotes_an_exception() -> None:
         for path in RELAY.rglob(ending)
         if quoting.search(path.read_text())
     }
-    assert found <= {"workers/feed.py"}, "MissingRecord names log, segment and offset, and no path"
+    assert found <= {"dispatch/feed.py"}, "MissingRecord names log, segment and offset, and no path"

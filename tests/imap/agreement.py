@@ -4,7 +4,7 @@ the fuzz target."""
 from __future__ import annotations
 
 from relay.imap._tokens import Tokens
-from relay.imap.faults import Bad
+from relay.imap.completion import Bad
 from tests.imap import twin_tokens
 from tests.imap.stand import Peer, World
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import re
 
-from relay.auth import Accepted, Challenge, CheckPassword, Client, Door, Login
+from relay.auth import Accepted, Challenge, CheckPassword, Client, Login
 from relay.auth.steps import Refused, Trouble
 from relay.imap import Session, State
-from relay.imap.idle import Watches
-from relay.mailbox.ports import Store
-from relay.net.machine import Blocking
+from relay.imap.change_watch import Watches
+from relay.mailbox.interfaces import Store
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Blocking
 from tests.mailbox.twin import Disk, TwinStore, TwinWatcher
 
 NOW = 1_800_000_000
@@ -70,13 +71,13 @@ class World:
         return self.disks.setdefault(account, Disk(lambda: NOW))
 
     def session(self, *, allows_plaintext: bool = True, offers_tls: bool = False) -> Session:
-        door = Door(
+        policy = LoginPolicy(
             Authenticator(), Client("192.0.2.1", "imap", "imap", "1"), offers_tls=offers_tls,
             allows_plaintext=allows_plaintext,
         )  # fmt: skip
         return Session(
             State("mx.relay.example", self.append_limit, lambda: self.now, ports="Mail is sent on port 587."),
-            door, self.store, self.watcher,
+            policy, self.store, self.watcher,
             login_timeout=60, idle_timeout=1800,
         )  # fmt: skip
 

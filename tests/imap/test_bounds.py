@@ -10,7 +10,7 @@ from relay.imap import structure
 from relay.imap.grammar import indexes, members
 from relay.imap.listing import Pattern
 from relay.imap.ordering import base_subject
-from relay.mailbox.ports import View
+from relay.mailbox.interfaces import View
 from relay.mailbox.vocabulary import Part
 
 RANGES = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), min_size=1, max_size=6)

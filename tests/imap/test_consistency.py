@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox.ports import Store
+from relay.mailbox.interfaces import Store
 from relay.mailbox.store import FolderStore
 from relay.mailbox.watch import FolderWatcher
 from tests.imap.belief import Belief

@@ -5,10 +5,10 @@ import zlib
 import pytest
 
 from relay.imap import metadata
-from relay.imap.intake import HOLD_LIMIT
-from relay.imap.running import PIECE
+from relay.imap.command_input import HOLD_LIMIT
+from relay.imap.execution import PIECE
 from relay.mailbox.vocabulary import MAX_ANNOTATIONS
-from relay.net.machine import Blocking
+from relay.readers.machine import Blocking
 from tests.imap.stand import Peer, World
 from tests.mailbox.twin import TwinView
 

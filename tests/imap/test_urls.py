@@ -3,7 +3,7 @@
 import pytest
 
 from relay.imap import urls
-from relay.imap.faults import No
+from relay.imap.completion import No
 from tests.imap.stored import stored
 
 MESSAGE = b"To: a\r\nSubject: b\r\n\r\nbody\r\n"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from relay.mailbox.ports import Store
+from relay.mailbox.interfaces import Store
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import How
 from relay.pop3.maildrop import open_maildrop

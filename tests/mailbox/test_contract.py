@@ -1,4 +1,4 @@
-"""What every store promises (relay/mailbox/ports.py), run on the twin and on the real one."""
+"""What every store promises (relay/mailbox/interfaces.py), run on the twin and on the real one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
+from relay.mailbox.interfaces import Store, View
 from relay.mailbox.maildir import make_maildir
-from relay.mailbox.ports import Store, View
 from relay.mailbox.store import FolderStore, Stores
 from relay.mailbox.vocabulary import (
     ANSWERED,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay.mailbox import uidlog
 from relay.mailbox.appending import HELD
-from relay.mailbox.picture import Picture, packed
+from relay.mailbox.columns import Picture, packed
 from relay.mailbox.store import FolderStore
 from relay.mailbox.uidlog import Added, Claimed, Expunged, Flagged, Head, Item, Keyword, Looked, Uidl
 from relay.mailbox.vocabulary import How

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from relay.delivery._delivery import Delivery
-from relay.delivery.local import LocalJob, deliver_local
 from relay.mail.outcome import DELIVERED, Outcome
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.store import FolderStore
+from relay.mda.local import LocalJob, deliver_local
 from tests.mailbox import changing
 from tests.mailbox.changing import ACCOUNT, CHANGES, COMMANDS, READS, REMOVES
 from tests.mailbox.test_contract import put

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from relay.mailbox.ports import Store
+from relay.mailbox.interfaces import Store
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import MAX_ANNOTATIONS, Refusal, Refused
 from tests.mailbox.twin import Disk, TwinStore

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from relay.mailbox import memory as memories
-from relay.mailbox.memory import Memory
+from relay.mailbox import sieve_memory as memories
 from relay.mailbox.scripts import Listed, Quota, ScriptRefused, Scripts
+from relay.mailbox.sieve_memory import Memory
 
 
 @pytest.fixture

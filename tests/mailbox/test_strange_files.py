@@ -21,9 +21,9 @@ from relay.mailbox.exporting import Left, export_mbox, export_tar
 from relay.mailbox.files import is_lasting, open_file, replacing
 from relay.mailbox.importing import import_maildir
 from relay.mailbox.maildir import Message, deliver
-from relay.mailbox.memory import Memory
 from relay.mailbox.restore import check, purge, restore
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
+from relay.mailbox.sieve_memory import Memory
 from relay.mailbox.store import FolderStore
 from relay.mailbox.troubles import HOUR, Troubles
 from relay.mailbox.upkeep import keep_up

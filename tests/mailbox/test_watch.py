@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox import heard, mailbox, watch
+from relay.mailbox import inotify_names, mailbox, watch
 from relay.mailbox.maildir import Message, deliver
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import How
@@ -161,7 +161,7 @@ def test_changes_of_our_own_bring_no_look_at_a_large_folder(hidden, monkeypatch)
 def test_more_events_than_are_kept_bring_a_look(hidden, monkeypatch):
     view, change_under, _ = hidden
     path = _path_of(view, 3)
-    monkeypatch.setattr(heard, "MOST", 0)
+    monkeypatch.setattr(inotify_names, "MOST", 0)
     change_under(lambda cur: os.rename(cur / path, cur / f"{path}S"))
     assert view.refresh().changed
 

@@ -1,4 +1,4 @@
-"""The store's slow, obvious twin in memory: keeps the promises of relay/mailbox/ports.py with dicts and lists.
+"""The store's slow, obvious twin in memory: keeps the promises of relay/mailbox/interfaces.py with dicts and lists.
 
 For the tests of what uses a store, and for the model that the real store is compared with. ``Disk`` is what several
 ``TwinStore``s share.
@@ -13,7 +13,7 @@ from typing import Self
 
 from relay import _mime
 from relay.mailbox import names
-from relay.mailbox.ports import Store, View
+from relay.mailbox.interfaces import Store, View
 from relay.mailbox.vocabulary import (
     DELETED,
     FIRST_KEYWORD,

@@ -9,13 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from relay.auth import Check, CheckPassword, Client, Door, Exchange, Login, Trouble
+from relay.auth import Check, CheckPassword, Client, Exchange, Login, Trouble
 from relay.auth.exchange import make
 from relay.auth.scram import ScramKeys
 from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
 from relay.managesieve import Limits, Session
-from relay.net.machine import Blocking
 from relay.net.tls_machine import TlsServer
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Blocking
 
 
 def no_keys(name: str) -> ScramKeys:
@@ -60,7 +61,7 @@ class Talk:
         self.door = Logins()
         self.session = Session(
             Limits("mx.test", 60, 1800, 1000, 4, "IMAP: port 993 with TLS"),
-            Door(self.door, Client("192.0.2.1", "managesieve", "sieve", "1"), offers_tls, allows_plaintext),
+            LoginPolicy(self.door, Client("192.0.2.1", "managesieve", "sieve", "1"), offers_tls, allows_plaintext),
             lambda _account: Scripts(self.folder, Quota(3, 1000)),
         )
         self.session.open(lambda: None)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from relay.mailbox.account_root import Root
 from relay.mailbox.maildir import make_maildir
-from relay.mailbox.memory import Memory
-from relay.mailbox.root import Root
+from relay.mailbox.sieve_memory import Memory
 from relay.mailbox.store import FolderStore
 from relay.net import locks, stopping
 from relay.net.stopping import GONE, JobStopped, Mark

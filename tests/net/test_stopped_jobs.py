@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from relay.net.machine import Job
 from relay.net.stopping import DEADLINE, JobStopped, Mark, enter
+from relay.readers.machine import Job
 from tests.imap import stand as imap_stand
 from tests.managesieve.test_session import Talk
 from tests.pop3 import stand as pop3_stand

@@ -6,13 +6,14 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from relay.auth import Check, CheckPassword, Client, Door, Login, Trouble
+from relay.auth import Check, CheckPassword, Client, Login, Trouble
 from relay.auth.exchange import make
 from relay.auth.plain import LOGIN, checked_words
 from relay.auth.scram import make_keys
 from relay.auth.steps import Refused
-from relay.net.machine import Blocking
 from relay.pop3 import Rules, Session
+from relay.readers.login_policy import LoginPolicy
+from relay.readers.machine import Blocking
 from tests.mailbox.twin import Disk, TwinStore
 
 NOW = 1_800_000_000
@@ -65,9 +66,9 @@ class World:
         appending.commit()
 
     def connect(self, *, allows_plaintext: bool = True, offers_tls: bool = False) -> Peer:
-        door = Door(self.logins, Client("192.0.2.1", "pop3", "pop3", "1"), offers_tls, allows_plaintext)
+        policy = LoginPolicy(self.logins, Client("192.0.2.1", "pop3", "pop3", "1"), offers_tls, allows_plaintext)
         rules = Rules("mx.relay.example", PORTS, self.locks, 60, 600)
-        return Peer(Session(rules, door, self.store))
+        return Peer(Session(rules, policy, self.store))
 
 
 class Peer:

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay.mail.outcome import Outcome, deferred, delivered
+from relay.net import clock
 from relay.queue.commands import hold
 from relay.queue.entry import DeadlineWheel, DueWheel, Entry
 from relay.queue.ledger import CopyLimits, Ledger
-from relay.workers import clock
 from tests.queue.test_recovery import Bench
 from tests.queue.world import BEGIN, DAY, DEAD, HOUR, ID, MINUTE, SECOND, Host, World, envelope, policy
 

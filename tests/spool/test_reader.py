@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.spool._remembered import Remembered
+from relay.spool._record_cache import Remembered
 from relay.spool.files import Files
 from relay.spool.folder import log_folder, segment_name
 from relay.spool.reader import LogReader, MissingRecord, Record, Tail

@@ -8,7 +8,7 @@ from typing import Any
 from relay.config.queue import SpoolSettings
 from relay.telemetry import metrics
 from relay.telemetry.page import CountersPage
-from relay.workers.parts import SpoolMeter
+from relay.workers.spool_log import SpoolMeter
 
 
 class Events:

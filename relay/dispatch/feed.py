@@ -1,0 +1,147 @@
+"""What stands between one client session, which pulls, and the scheduler, which decides.
+
+It is on the way of every message, so it is compiled (feed.pxd); it says the same without.
+
+Not here: opening connections (outbound.py), what an outcome changes (settle.py).
+"""
+
+from __future__ import annotations
+
+import time
+from random import random
+from typing import TYPE_CHECKING
+
+from relay.delivery._client import ClientSession
+from relay.delivery._delivery import Delivery
+from relay.dispatch._attempt import Attempt, new_attempt
+from relay.mail.outcome import Outcome, deferred, failed
+from relay.net.clock import now_us
+from relay.queue.entry import IS_FOREIGN, Entry
+from relay.queue.group import Connection
+from relay.spool import LogReader, Message, MissingRecord
+
+if TYPE_CHECKING:
+    from relay.dispatch.outbound import Outbound
+
+
+def load(reader: LogReader, entry: Entry) -> Attempt | Outcome:
+    """The entry's record, ready to be sent; or the outcome when the record is not there any more."""
+    record = reader.remembered(entry.log, entry.segment, entry.offset)
+    if record is not None:
+        return new_attempt(entry, record, None)
+    try:
+        message: Message = reader.load(entry.log, entry.segment, entry.offset)
+    except MissingRecord as fault:
+        return failed("5.3.0", f"the message was damaged on our disk: {fault}", "store")
+    except OSError as fault:
+        return deferred("4.3.0", f"cannot read the spool: {fault.strerror}", "store")
+    return new_attempt(entry, message.record, message.content)
+
+
+class Feed:
+    """The owner of one client session (relay.delivery.owner.Owner)."""
+
+    __slots__ = (
+        "_began",
+        "_opened_after",
+        "_outbound",
+        "_reader",
+        "_scheduler",
+        "_settler",
+        "client",
+        "connection",
+        "is_open",
+    )
+
+    def __init__(self, outbound: Outbound, connection: Connection) -> None:
+        self._outbound = outbound
+        self._scheduler = outbound.scheduler
+        self._reader = outbound.reader
+        self._settler = outbound.settler
+        self.connection = connection
+        self.client: ClientSession | None = None
+        self.is_open = False
+        self._began = time.monotonic()
+        self._opened_after = -1.0
+        """What opening took, until the first delivery has been told; negative: nothing to tell."""
+        connection.tag = self
+
+    def take(self, client: ClientSession) -> Delivery | None:
+        outbound = self._outbound
+        if not self.is_open:
+            self._opened(client)
+        while not outbound.is_draining:
+            entry = self._scheduler.take(self.connection, now_us())
+            if entry is None:
+                self._opened_after = -1.0
+                self.connection.appetite = client.appetite
+                outbound.changed()
+                return None
+            attempt = load(self._reader, entry)
+            if isinstance(attempt, Attempt):
+                if self._opened_after >= 0:
+                    attempt.connect_seconds, self._opened_after = self._opened_after, -1.0
+                return attempt
+            self._settle_unread(entry, attempt)
+        client.quit()
+        return None
+
+    def finished(self, client: ClientSession, delivery: Delivery, outcomes: list[Outcome]) -> None:
+        outbound = self._outbound
+        attempt = delivery
+        assert isinstance(attempt, Attempt)
+        settled = self._scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random())
+        use = client.messages
+        self._settler.attempted(attempt, settled.outcomes, use)
+        if not (attempt.entry.flags & IS_FOREIGN and outbound.foreign.settled(settled)):
+            self._settler.settled(settled, attempt, use)
+        if not self._settler.is_awaited:
+            self._settler.is_awaited = True
+            outbound.changed()
+
+    def closed(self, client: ClientSession, unsent: list[Delivery], why: Outcome | None) -> None:
+        outbound = self._outbound
+        if not self.is_open:
+            return
+        now = now_us()
+        for attempt in reversed(unsent):
+            assert isinstance(attempt, Attempt)
+            self._scheduler.put_back(self.connection, attempt.entry, now)
+        self._scheduler.connection_closed(self.connection, why, now, random())
+        outbound.feeds.discard(self)
+        outbound.count_open(-1)
+        outbound.changed()
+
+    def wake(self) -> None:
+        if self.client is not None:
+            self.client.wake()
+        # What it did not take, because its peer or the size of what it took did not let it, is for others.
+        self._scheduler.pool.give_up_claim(self.connection)
+
+    def quit(self) -> None:
+        if self.client is not None:
+            self.client.quit()
+
+    def withdraw(self) -> None:
+        """Ends the session unless the peer might have accepted what it has not answered for."""
+        if self.client is not None:
+            self.client.withdraw()
+
+    def abort(self) -> None:
+        if self.client is not None:
+            self.client.abort("delivery was stopped here")
+
+    def _opened(self, client: ClientSession) -> None:
+        outbound = self._outbound
+        self.is_open = True
+        self.client = client
+        self._opened_after = time.monotonic() - self._began
+        outbound.feeds.add(self)
+        outbound.count_open(1)
+        self._scheduler.connection_opened(self.connection, now_us())
+
+    def _settle_unread(self, entry: Entry, outcome: Outcome) -> None:
+        outbound = self._outbound
+        settled = self._scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random())
+        if not outbound.foreign.settled(settled):
+            self._settler.settled(settled)

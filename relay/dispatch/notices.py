@@ -1,0 +1,187 @@
+"""The DSNs that are owed: made, spooled, and then owed no longer.
+
+Order (I1): that a recipient has failed is *synced* to the journal before the DSN is spooled, and the recipient counts
+as finished only once the DSN is spooled; a crash in between makes the DSN again.
+
+Theory: the recipients of one message wait in several groups, and fail there one after the other. A DSN about a message
+with more recipients than have failed waits a moment for those of the other groups, so that the sender is told once.
+Recipients that fail later, or belong to another delivery worker, have a DSN of their own.
+
+Not here: the text of a DSN (relay/dsn), when one is owed (relay/queue).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Final
+
+from relay import dsn
+from relay.config.model import Config
+from relay.dispatch.journaling import Journaling
+from relay.mail import envelope as envelopes
+from relay.mail.envelope import Envelope
+from relay.mail.queue_id import QueueIds
+from relay.net.clock import now_us
+from relay.queue.action import Notice
+from relay.queue.scheduler import Scheduler
+from relay.spool import LogReader, LogWriter, Message, MissingRecord, SpoolError
+from relay.telemetry import metrics
+from relay.telemetry.sink import LogSink
+
+MOMENT_SECONDS: Final = 0.5
+"""How long a DSN waits for other recipients of its message."""
+RETRY_SECONDS: Final = 5.0
+RETURN_LIMIT: Final = 1 << 20
+"""Octets of a large content that are read for a bounce."""
+
+_Key = tuple[str, int, int, int]
+
+
+class Spooled:
+    """The waiter of one record of our own: a DSN or a copy."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[SpoolError | None]) -> None:
+        self.future = future
+
+    def spooled(self, error: SpoolError | None) -> None:
+        if not self.future.done():
+            self.future.set_result(error)
+
+
+class Notices:
+    """Makes the DSNs of one delivery worker."""
+
+    def __init__(
+        self,
+        config: Config,
+        scheduler: Scheduler,
+        journaling: Journaling,
+        writer: LogWriter,
+        reader: LogReader,
+        sink: LogSink,
+        row: memoryview[int],
+    ) -> None:
+        self._config = config
+        self._scheduler = scheduler
+        self._journaling = journaling
+        self._writer = writer
+        self._reader = reader
+        self._sink = sink
+        self._row = row
+        self.ids = QueueIds(writer.number)
+        """Of all that this worker spools."""
+        self._gathered: dict[_Key, list[Notice]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._draining = asyncio.Event()
+        self._made = {kind: metrics.index("relay_dsn_messages_total", kind) for kind in ("bounce", "delay")}
+
+    def owed(self, notice: Notice) -> None:
+        """A DSN is owed from now on, or since an earlier life of this worker."""
+        key = (notice.kind, notice.log, notice.segment, notice.offset)
+        gathered = self._gathered.get(key)
+        if gathered is not None:
+            gathered.append(notice)
+            return
+        self._gathered[key] = [notice]
+        task = asyncio.ensure_future(self._pay(key))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def drain(self, seconds: float) -> None:
+        """Waits for nothing more; lets those that are being spooled end. What is still owed is made at the next start,
+        as the journal says."""
+        self._draining.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (fault := task.exception()) is not None:
+            asyncio.get_running_loop().call_exception_handler({"message": "DSN not made", "exception": fault})
+
+    async def _pay(self, key: _Key) -> None:
+        await self._gather(key)
+        notices = self._gathered.pop(key)
+        merged = notices[0]
+        if len(notices) > 1:
+            failures = {index: outcome for each in notices for index, outcome in each.failures}
+            merged = merged._replace(failures=tuple(sorted(failures.items())))
+        while not await self._make(merged):
+            if await self._is_draining_within(RETRY_SECONDS):
+                return
+        for notice in notices:
+            self._journaling.add(self._scheduler.notice_spooled(notice, now_us()))
+        self._journaling.flush()
+
+    async def _gather(self, key: _Key) -> None:
+        with contextlib.suppress(MissingRecord, OSError):  # whatever it is, it is met again below
+            record = self._reader.load(*key[1:]).record
+            failed = sum(len(notice.failures) for notice in self._gathered[key])
+            if failed < len(record.envelope.recipients):
+                await self._is_draining_within(MOMENT_SECONDS)
+
+    async def _is_draining_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._draining.wait(), seconds)
+        return self._draining.is_set()
+
+    async def _make(self, notice: Notice) -> bool:
+        """Spools the DSN; False when that has to be tried again."""
+        try:
+            if notice.kind == "bounce":
+                await self._journaling.sync()
+            message = self._reader.load(notice.log, notice.segment, notice.offset)
+        except MissingRecord as fault:
+            self._sink.event("error", "dsn not made", cause=str(fault), log=notice.log, segment=notice.segment,
+                             offset=notice.offset)  # fmt: skip
+            return True
+        except (SpoolError, OSError) as fault:
+            self._sink.event("warning", "dsn waits", cause=str(fault))
+            return False
+        original = message.record.envelope
+        try:
+            envelope, content = self._compose(notice, message)
+        except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
+            self._sink.event("error", "dsn waits", cause=repr(fault), queue_id=original.queue_id)
+            return False
+        future: asyncio.Future[SpoolError | None] = asyncio.get_running_loop().create_future()
+        self._writer.append(envelope.pack(), content, Spooled(future))
+        error = await future
+        if error is not None:
+            self._sink.event("warning", "dsn waits", cause=str(error), queue_id=original.queue_id)
+            return False
+        self._row[self._made[notice.kind]] += 1
+        self._sink.event("info", "dsn spooled", dsn=notice.kind, queue_id=envelope.queue_id, about=original.queue_id,
+                         recipient=original.reverse_path)  # fmt: skip
+        return True
+
+    def _compose(self, notice: Notice, message: Message) -> tuple[Envelope, bytes]:
+        config = self._config
+        original = message.record.envelope
+        now = time.time_ns() // 1000
+        queue_id = self.ids.next(now)
+        content = returned_content(message)
+        common: dict[str, Any] = {
+            "hostname": config.hostname, "message_id": f"{queue_id}@{config.hostname}", "now": now,
+        }  # fmt: skip
+        if notice.kind == "bounce":
+            whole = config.queue.bounce_content == "full"
+            report = dsn.bounce(original, notice.failures, content, whole=whole, **common)
+        else:
+            report = dsn.delay(original, notice.failures, content, expires_at=notice.expires_at, **common)
+        flags = dsn.flags(report) | envelopes.DSN
+        return Envelope(queue_id, now, b"", (original.reverse_path,), flags, len(report)), report
+
+
+def returned_content(message: Message) -> bytes:
+    """What of the original a DSN may return: all of a small one, the beginning of a large one."""
+    content = bytes(message.content)
+    large = message.record.large
+    if large is not None and len(content) < RETURN_LIMIT:
+        with large.path.open("rb") as file:
+            content += file.read(RETURN_LIMIT - len(content))
+    return content

@@ -1,0 +1,204 @@
+# cython: language_level=3
+"""What policy is asked in a session, and what follows from its answer: acceptance, or a refusal with its reply.
+
+Theory: a command that policy is asked about goes on in accept() or is refused in judge(), at once or, when the answer is
+an awaitable, as soon as it is there: the way is the same.
+
+Not here: which command may come when (_commands.pyx), what policy says (relay/policy).
+"""
+
+from relay.smtp._context cimport EVERYBODY, NOBODY, ServerContext
+from relay.smtp._login cimport AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT
+from relay.smtp._replies cimport COMMAND, SPOOLING
+from relay.smtp._transaction cimport Transaction
+
+from relay.mail import reply as words
+from relay.policy.verdict import ANNOTATE, DEFER, Verdict
+from relay.smtp.refusals import REFUSALS, worded
+
+cdef enum:
+    REFUSALS_LOGGED = 10        # refused recipients named in the line of a transaction
+
+cdef bytes _MAIL_OK = words.MAIL_OK.wire()
+cdef bytes _RCPT_OK = words.RCPT_OK.wire()
+
+
+cdef class Verdicts(Login):
+    """Asks policy, and obeys it."""
+
+    cdef bint has_spoken_early(self) except -1:
+        """Whether octets of the peer's are there already that are not worked on yet."""
+        return False
+
+    cdef int greet(self) except -1:
+        """The greeting; or its refusal, when another server, which should wait for it (RFC 5321 4.3.1), has not."""
+        if not self.service.is_submission and not self.may_talk_early and self.has_spoken_early():
+            return self.end("early_talker", "early_talker")
+        self.state = COMMAND
+        self.say(self.service.greeting)
+        return self.arm()
+
+    cdef int welcome(self) except -1:
+        """Asks policy about the client; then it is greeted, or refused."""
+        try:
+            answer = self.context.policy.connect(self)
+        except Exception as fault:
+            answer = self.policy_failed(fault)
+        return self.ask(AT_CONNECT, answer)
+
+    # --- refusals inside a transaction ---
+
+    cdef int refuse_mail(self, str name, str detail, bytes reverse_path) except -1:
+        """Refuses MAIL; there is no transaction, but there is a line in the log."""
+        refusal = REFUSALS[name]
+        reply = worded(refusal.reply, detail)
+        self.log_refusal("mail", reply, <str>refusal.reason, reverse_path)
+        return self.say_reply(reply, <str>refusal.reason)
+
+    cdef int refuse_rcpt(self, object reply, str reason) except -1:
+        """Refuses one recipient; the transaction remembers the last one in case that no other is accepted."""
+        cdef Transaction t = self.transaction
+        cdef ServerContext context = self.context
+        t.refused += 1
+        t.refusal = (reply, reason)
+        if t.refused <= REFUSALS_LOGGED:
+            t.refusals = t.refusals or []
+            t.refusals.append(b"%b: %d %b" % (self.candidate, reply.code, reply.status.encode()))
+        context.count(
+            context.cells.recipients_refused if reply.code >= 500 else context.cells.recipients_deferred)
+        self.say_reply(reply, reason)
+        # A sender with more recipients than we take at a time is no attacker: it sends the rest in the next
+        # transaction (RFC 5321 4.5.3.1.10), if we let it end this one.
+        if reason == "too_many_recipients" and t.refused <= self.service.limits.recipients:
+            self.errors -= 1
+        return 0
+
+    # --- policy ---
+
+    def policy_failed(self, fault):
+        """The verdict for a policy that has failed: unknown failure is temporary; the cause is for us only."""
+        self.context.log_fault("policy failed", fault, self.session_id)
+        return Verdict(DEFER, words.POLICY_FAILED)
+
+    cdef int ask(self, int stage, object answer) except -1:
+        """Goes on with ``answer``, or waits for it when it is an awaitable."""
+        if answer is None:
+            return self.accept(stage)
+        if isinstance(answer, Verdict):
+            return self.judge(stage, answer)
+        self.question = answer
+        self.question_stage = stage
+        return 0
+
+    cdef int judge(self, int stage, object verdict) except -1:
+        """Goes on after a verdict, or refuses with its reply."""
+        cdef Transaction t = self.transaction
+        if verdict is None:
+            return self.accept(stage)
+        reply = verdict.reply
+        if verdict.kind == ANNOTATE:
+            if verdict.is_trusted:
+                self.is_trusted = True
+            if verdict.recipient is not None and stage == AT_RCPT:
+                self.redirect(<bytes>verdict.recipient)
+            if verdict.fields and t is not None:
+                t.fields = verdict.fields
+            return self.accept(stage)
+        if stage == AT_CONNECT:
+            return self.refuse_connection(reply)
+        if stage == AT_RCPT:
+            self.refuse_rcpt(reply, _reason_of(reply))
+        elif stage == AT_DATA:
+            self.refuse_content("content", reply, _reason_of(reply))
+        else:
+            self.say_reply(reply, _reason_of(reply))
+            self.log_refusal("mail" if stage == AT_MAIL else "helo", reply, _reason_of(reply),
+                             self.candidate if stage == AT_MAIL else None)
+        if reply.code == 421:
+            self.over("refused")
+        return 0
+
+    cdef int redirect(self, bytes recipient) except -1:
+        """Policy puts ``recipient`` in the place of the one that was named; the log has both."""
+        cdef Transaction t = self.transaction
+        if recipient != self.candidate:
+            t.redirected = t.redirected or []
+            if len(t.redirected) < 10:
+                t.redirected.append(b"%b: %b" % (self.candidate, recipient))
+        self.candidate = recipient
+        return 0
+
+    cdef int refuse_connection(self, object reply) except -1:
+        """Policy does not want this client: its reply takes the place of the greeting (RFC 5321 3.1)."""
+        self.context.count(<Py_ssize_t>self.context.refused_connections["policy"])
+        self.say(<bytes>reply.wire())
+        self.log_refusal("connect", reply, "policy", None)
+        return self.over("refused")
+
+    cdef int accept(self, int stage) except -1:
+        """Nothing speaks against it."""
+        cdef Transaction t = self.transaction
+        if stage == AT_RCPT:
+            t.recipients[self.candidate] = None
+            self.context.count(self.context.cells.recipients_accepted)
+            return self.say(_RCPT_OK)
+        if stage == AT_MAIL:
+            self.transactions += 1
+            t = Transaction(self.service, self.candidate, self.candidate_flags, self.transactions)
+            t.is_submission = self.service.is_submission
+            t.started_at = self.now
+            t.declared = self.candidate_size
+            self.transaction = t
+            return self.say(_MAIL_OK)
+        if stage == AT_DATA:
+            return self.submit()
+        if stage == AT_HELO:
+            if not self.may_talk_early and self.has_spoken_early():
+                return self.end("hello_not_last", "early_talker")
+            self.abort_transaction("")
+            self.helo_name = self.candidate
+            self.is_esmtp = self.candidate_flags & FLAG_ESMTP
+            self.has_odd_name = self.candidate_flags & FLAG_ODD_NAME
+            if not self.is_esmtp:
+                return self.say(self.service.helo_reply)
+            return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
+        self.is_settled = True
+        self.may_talk_early = self.service.limits.early_talk == EVERYBODY or (
+            self.is_trusted and self.service.limits.early_talk != NOBODY)
+        if self.service.limits.banner_delay:
+            self.deadline = self.now + self.service.limits.banner_delay
+            self.rearm()
+            return 0
+        return self.greet()
+
+    cdef int end_of_data(self) except -1:
+        cdef Transaction t = self.transaction
+        cdef str trouble
+        t.ended_at = self.now
+        self.state = SPOOLING
+        t.finish()
+        trouble = t.check()
+        if trouble is not None:
+            refusal = t.refusal_for(trouble)
+            return self.refuse_content("content", refusal.reply, <str>refusal.reason)
+        try:
+            answer = self.context.policy.data(self, t.pieces)
+        except Exception as fault:
+            answer = self.policy_failed(fault)
+        return self.ask(AT_DATA, answer)
+
+
+cdef str _reason_of(object reply):
+    """The reason that a refusal of policy is counted under, from its enhanced status (RFC 3463)."""
+    status = reply.status
+    if status[2:] == "2.2":
+        return "mailbox_full"
+    if status[2:] == "1.1" or status[2:] == "3.5":
+        return "unknown_recipient"
+    if status == "5.7.1":
+        return "relay_denied" if reply.text.startswith(words.RELAYING_DENIED.text) else "sender_rejected"
+    if reply.code == 530:
+        return "auth_required"
+    if status[2:] == "3.0":
+        return "internal"
+    return "sender_rejected" if status[2:] in ("1.7", "1.8") else "policy"

@@ -1,0 +1,76 @@
+# cython: language_level=3
+"""C declarations of relay/smtp/_replies.pyx."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from relay.smtp._context cimport ServerContext, Service
+from relay.smtp._transaction cimport Transaction
+
+cdef enum:
+    LINGER = 3_000_000          # microseconds that a peer has to read our last reply
+
+cdef enum State:
+    GREETING        # connected, not greeted yet
+    COMMAND         # reads commands
+    CONTENT         # reads content after DATA
+    CHUNK           # reads the octets of a BDAT
+    SPOOLING        # the content has ended; waits until policy has judged it
+    HANDSHAKE       # TLS is about to begin: nothing is read or said in the clear
+    OVER            # the last reply is said; what still comes in is thrown away
+    GONE            # the connection is no more
+
+cdef class Promise:
+    cdef bytes wire                 # the reply; None while it is not known
+
+cdef class Speaker:
+    cdef readonly Service service
+    cdef ServerContext context
+    # who
+    cdef readonly str client_address
+    cdef readonly int client_port
+    cdef object client_key
+    cdef readonly bint is_trusted
+    cdef readonly str account
+    cdef readonly str tls               # version and cipher, or empty
+    cdef bytes helo_name                # as the client said it
+    cdef bint has_odd_name              # and it is neither a domain name in ASCII nor an address literal
+    cdef uint64_t number
+    cdef bint is_esmtp
+    # where
+    cdef int state
+    cdef Transaction transaction
+    cdef int transactions
+    cdef int commands
+    cdef int errors
+    cdef bint is_shaking                # counted among the handshakes that go on
+    cdef int64_t handshake_at           # when the last one began
+    cdef bint closes_at_once            # no need to wait for the peer to read the last reply (QUIT)
+    # what is to be written
+    cdef list out
+    cdef list behind                # the first Promise that is not kept yet, and all that is said after it; or None
+    cdef Py_ssize_t out_size        # octets of both
+    # when
+    cdef int64_t now
+    cdef int64_t opened_at
+    cdef readonly int64_t deadline
+    cdef int64_t armed_at               # when the timer comes due
+    cdef object timer
+
+    cdef int64_t read_clock(self) noexcept
+    cdef int say(self, bytes wire) except -1
+    cdef int count_code(self, bytes wire) except -1
+    cdef int promise(self, Promise reply) except -1
+    cdef int keep_promise(self, Promise reply, bytes wire) except -1
+    cdef int release(self) except -1
+    cdef int say_reply(self, object reply, str reason) except -1
+    cdef int refuse(self, str name, str detail=*) except -1
+    cdef int end(self, str name, str cause, str directions=*) except -1
+    cdef int over(self, str cause) except -1
+    cdef bint begin_handshake(self) except -1
+    cdef int handshake_over(self, str reason) except -1
+    cdef int arm(self) except -1
+    cdef int count_reason(self, str reason) except -1
+    cdef int end_transaction(self, Transaction t, str result, str stage, object reply, str reason) except -1
+    cdef int abort_transaction(self, str cause) except -1
+    cdef int log_refusal(self, str stage, object reply, str reason, bytes reverse_path) except -1
+    cdef int write_line(self, Transaction t, str result, str stage, object reply, str reason, bytes reverse_path) except -1

@@ -1,0 +1,323 @@
+# cython: language_level=3
+"""The half of a session that speaks: replies and their counters, deadlines, the end of transactions and of the session.
+
+Theory: whatever a session says goes through say(), and is collected until the transport takes it: one write per read.
+A reply that is not known yet (to a content that is being synced) is promised; what is said after it stays behind it.
+Whatever ends a transaction goes through end_transaction(), which counts it, writes its log line and gives its memory
+back; whatever ends the session goes through over(). So nothing can be said, kept or lost uncounted.
+
+A session has one timer in the worker's wheel. Its deadline is a plain field here that moves with every command; the timer
+is only touched when it comes due (and finds the deadline moved) or when the deadline is to be earlier.
+
+Not here: what is read, and what it means (_session.pyx).
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from relay.smtp._context cimport id_text
+from relay.smtp._received cimport protocol_keyword
+from relay.telemetry._lines cimport Line
+from relay.telemetry.cells cimport observe
+
+from relay.mail.envelope import SMTPUTF8
+from relay.smtp.refusals import REFUSALS, directed, worded
+from relay.telemetry.lines import TRANSACTION
+
+cdef enum:
+    FLAG_SMTPUTF8 = 2
+
+assert FLAG_SMTPUTF8 == SMTPUTF8
+
+cdef Line _line = TRANSACTION
+
+
+cdef class Promise:
+    """A reply in its place among the others, before it is known."""
+
+
+cdef class Speaker:
+    """What a session says, when it has to, and what it leaves behind."""
+
+    def __cinit__(self, Service service not None, *args):
+        self.service = service
+        self.context = service.context
+        self.client_address = ""
+        self.account = ""
+        self.tls = ""
+        self.state = GREETING
+
+    # --- what a policy may know (relay/policy/verdict.py) ---
+
+    @property
+    def listener(self):
+        return self.service.name
+
+    @property
+    def is_submission(self):
+        return self.service.is_submission
+
+    @property
+    def helo(self):
+        return b"" if self.helo_name is None else self.helo_name
+
+    @property
+    def reverse_path(self):
+        return b"" if self.transaction is None else self.transaction.reverse_path
+
+    @property
+    def recipients(self):
+        return () if self.transaction is None else tuple(self.transaction.recipients)
+
+    @property
+    def octets(self):
+        cdef Transaction t = self.transaction
+        return 0 if t is None else t.declared if not t.ended_at else t.content_size()
+
+    @property
+    def session_id(self):
+        return id_text(self.number)
+
+    @property
+    def is_over(self):
+        return self.state >= OVER
+
+    # --- replies ---
+
+    cdef int64_t read_clock(self) noexcept:
+        """Monotonic microseconds; a session that knows no clock takes the latest time it has been told."""
+        return self.context.latest
+
+    cdef int say(self, bytes wire) except -1:
+        """Puts one reply (or a multi-line one) into the output and counts its code."""
+        self.count_code(wire)
+        if self.behind is not None:
+            self.behind.append(wire)
+        elif self.out is None:
+            self.out = [wire]
+        else:
+            self.out.append(wire)
+        self.out_size += PyBytes_GET_SIZE(wire)
+        return 0
+
+    cdef int count_code(self, bytes wire) except -1:
+        cdef const char* p = PyBytes_AS_STRING(wire)
+        self.context.count(self.context.cells.codes[(p[0] - 48) * 100 + (p[1] - 48) * 10 + (p[2] - 48)])
+        return 0
+
+    cdef int promise(self, Promise reply) except -1:
+        """``reply`` is said here, once it is known; what follows waits for it."""
+        if self.behind is None:
+            self.behind = [reply]
+        else:
+            self.behind.append(reply)
+        return 0
+
+    cdef int keep_promise(self, Promise reply, bytes wire) except -1:
+        """``reply`` is known; release() moves it to the output."""
+        self.count_code(wire)
+        reply.wire = wire
+        self.out_size += PyBytes_GET_SIZE(wire)
+        return 0
+
+    cdef int release(self) except -1:
+        """Moves to the output what waits for no promise any more."""
+        cdef list behind = self.behind
+        cdef Py_ssize_t count = 0
+        cdef bytes wire
+        if behind is None:
+            return 0
+        if self.out is None:
+            self.out = []
+        for each in behind:
+            wire = (<Promise>each).wire if type(each) is not bytes else <bytes>each
+            if wire is None:
+                break
+            self.out.append(wire)
+            count += 1
+        self.behind = behind[count:] if count < len(behind) else None
+        return 0
+
+    cdef int say_reply(self, object reply, str reason) except -1:
+        """Says a refusal and counts it as an error of the session."""
+        self.errors += 1
+        self.count_reason(reason)
+        return self.say(<bytes>reply.wire())
+
+    cdef int refuse(self, str name, str detail="") except -1:
+        """Says the refusal ``name`` of relay/smtp/refusals.py, ``detail`` behind its words."""
+        refusal = REFUSALS[name]
+        return self.say_reply(worded(refusal.reply, detail), <str>refusal.reason)
+
+    cdef int count_reason(self, str reason) except -1:
+        if reason:
+            self.context.count(<Py_ssize_t>self.context.refusals[reason])
+        return 0
+
+    def take_output(self):
+        """What is to be written now; empties the output."""
+        cdef bytes octets
+        if not self.out:
+            return b""
+        octets = <bytes>self.out[0] if len(self.out) == 1 else b"".join(self.out)
+        self.out = None
+        self.out_size = max(0, self.out_size - PyBytes_GET_SIZE(octets))
+        self.context.counters[self.context.cells.written_bytes] += <uint64_t>PyBytes_GET_SIZE(octets)
+        return octets
+
+    # --- ends ---
+
+    cdef int end(self, str name, str cause, str directions="") except -1:
+        """Says the refusal ``name`` as the last thing, with ``directions`` to the right port behind its words; the
+        session is over because of ``cause``."""
+        if self.state >= OVER:
+            return 0
+        refusal = REFUSALS[name]
+        self.count_reason(<str>refusal.reason)
+        self.say(<bytes>directed(refusal.reply, directions).wire())
+        if self.transaction is None:
+            self.log_refusal("connect" if self.state == GREETING else "session", refusal.reply, cause, None)
+        else:
+            self.abort_transaction(cause)
+        return self.over(cause)
+
+    cdef int over(self, str cause) except -1:
+        """Nothing more will be read. The peer has LINGER to take what was said."""
+        if self.state >= OVER:
+            return 0
+        self.context.count(<Py_ssize_t>self.context.closed[cause])
+        self.handshake_over("closed")
+        self.abort_transaction(cause)
+        self.state = OVER
+        if not self.closes_at_once:
+            self.arm()
+        return 0
+
+    # --- TLS ---
+
+    cdef bint begin_handshake(self) except -1:
+        """From now on only TLS counts; False, and nothing has changed, when there are too many handshakes going on."""
+        if not self.service.tls.handshakes.begin():
+            return False
+        self.is_shaking = True
+        self.handshake_at = self.now
+        self.state = HANDSHAKE
+        return True
+
+    cdef int handshake_over(self, str reason) except -1:
+        """Counts an unfinished handshake out, if there is one."""
+        if self.is_shaking:
+            self.is_shaking = False
+            self.service.tls.handshakes.failed(reason)
+        return 0
+
+    cdef int abort_transaction(self, str cause) except -1:
+        """Ends an open transaction that nothing was delivered of. One that has only met refusals counts as refused."""
+        cdef Transaction t = self.transaction
+        if t is None:
+            return 0
+        if not t.recipients and t.refusal is not None:
+            reply, reason = t.refusal
+            return self.end_transaction(t, "refused" if reply.code >= 500 else "deferred", "rcpt", reply, <str>reason)
+        return self.end_transaction(t, "aborted", t.stage(), None, cause)
+
+    cdef int end_transaction(self, Transaction t, str result, str stage, object reply, str reason) except -1:
+        """Counts a transaction, writes its log line, gives its memory back."""
+        cdef ServerContext context = self.context
+        cdef int kind = self.service.kind
+        if result == "accepted":
+            context.count(context.cells.transactions_accepted)
+            context.count(context.cells.messages_accepted[kind])
+            context.counters[context.cells.accepted_bytes[kind]] += <uint64_t>t.read
+            observe(context.counters, &context.cells.message_size, t.read)
+            observe(context.counters, &context.cells.message_recipients, len(t.recipients))
+            observe(context.counters, &context.cells.accept_time, self.now - t.ended_at)
+        else:
+            if result == "refused":
+                context.count(context.cells.transactions_refused)
+            elif result == "deferred":
+                context.count(context.cells.transactions_deferred)
+            else:
+                context.count(context.cells.transactions_aborted)
+            if t.data_at and result != "aborted":
+                context.count(context.cells.messages_refused)
+                context.counters[context.cells.refused_bytes] += <uint64_t>t.read
+        self.write_line(t, result, stage, reply, reason, t.reverse_path)
+        t.drop()
+        if self.transaction is t:
+            self.transaction = None
+        return 0
+
+    # --- log ---
+
+    cdef int log_refusal(self, str stage, object reply, str reason, bytes reverse_path) except -1:
+        """The line of something refused before there was a transaction."""
+        return self.write_line(
+            None, "refused" if reply.code >= 500 else "deferred", stage, reply, reason, reverse_path)
+
+    cdef int write_line(self, Transaction t, str result, str stage, object reply, str reason, bytes reverse_path) except -1:
+        """One line of kind ``transaction`` (relay/telemetry/lines.py, TRANSACTION_FIELDS in their order)."""
+        cdef object envelope_time = None, content_time = None, spool_time = None
+        cdef bint is_utf8 = t is not None and t.flags & FLAG_SMTPUTF8
+        if t is not None and t.data_at:
+            envelope_time = t.data_at - t.started_at
+            if t.ended_at:
+                content_time = t.ended_at - t.data_at
+                spool_time = self.now - t.ended_at
+            else:
+                content_time = self.now - t.data_at
+        self.context.log.append(_line.build(self.now + self.context.wall_offset, (
+            None if t is None else t.queue_id,
+            id_text(self.number),
+            None if t is None else t.number,
+            self.service.name,
+            self.client_address,
+            self.client_port,
+            self.helo_name,
+            None if self.helo_name is None else protocol_keyword(
+                self.is_esmtp, bool(self.tls), bool(self.account), is_utf8),
+            self.tls,
+            self.account,
+            reverse_path,
+            None if t is None else list(t.recipients),
+            None if t is None or not t.refused else t.refused,
+            None if t is None else t.refusals,
+            None if t is None else t.redirected,
+            None if t is None or not t.data_at else t.read,
+            result,
+            stage,
+            None if reply is None else reply.code,
+            None if reply is None else reply.status,
+            None if reply is None or result == "accepted" else reply.text,
+            reason,
+            envelope_time,
+            content_time,
+            spool_time,
+        )))
+        return 0
+
+    # --- deadlines ---
+
+    cdef int arm(self) except -1:
+        """Sets the deadline for what is waited for now, and sees to it that the timer does not come due after it."""
+        cdef int64_t session_end
+        if self.state == CONTENT or self.state == CHUNK:
+            self.deadline = self.now + self.service.limits.data_timeout
+        elif self.state == OVER:
+            self.deadline = self.now + LINGER
+        elif self.state == HANDSHAKE:
+            self.deadline = self.handshake_at + self.context.handshake_timeout
+        else:
+            self.deadline = self.now + self.service.limits.command_timeout
+            session_end = self.opened_at + self.service.limits.session_timeout
+            if self.transaction is None and session_end < self.deadline:
+                self.deadline = session_end
+        if self.timer is None:
+            self.timer = self.context.wheel.add(self.deadline / 1e6, self)
+            self.armed_at = self.deadline
+        elif self.deadline < self.armed_at:
+            self.rearm()
+        return 0
+
+    def rearm(self):
+        self.context.wheel.move(self.timer, self.deadline / 1e6)
+        self.armed_at = self.deadline

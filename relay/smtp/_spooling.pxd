@@ -1,0 +1,22 @@
+# cython: language_level=3
+"""C declarations of relay/smtp/_spooling.pyx."""
+
+from relay.smtp._replies cimport Promise, Speaker
+from relay.smtp._transaction cimport Transaction
+
+cdef class Handover(Speaker)
+
+cdef class Handed(Promise):
+    cdef Handover session           # None once the spool has answered
+    cdef Transaction transaction
+    cdef bytes envelope
+
+cdef class Handover(Speaker):
+    cdef int awaited                # contents that the spool has and has not answered for
+    cdef bint is_to_be_told         # told() follows when the spool has told all of its batch
+
+    cdef int submit(self) except -1
+    cdef bytes envelope_of(self, Transaction t, str protocol)
+    cdef int append(self, Handed handed, list parts, object large) except -1
+    cdef int settle(self, Handed handed, object error) except -1
+    cdef int refuse_content(self, str stage, object reply, str reason) except -1

@@ -1,0 +1,175 @@
+# cython: language_level=3
+"""The part of a session that hands a content to the spool, and says what has become of it.
+
+Theory: between end of data and its reply is a sync. The peer that sends on meanwhile (RFC 2920, RFC 3030) is listened to: the
+transaction goes to the spool as a Handed, which is at the same time the promise of its reply, and the session is free for
+the next. So the contents that one read has brought share a sync, and their replies a write: told() comes once for
+all that the spool has answered together. It may answer when the peer is long gone: what is synced by then is ours all the
+same (I2), so the session lives on until the last answer is there, and is counted out by depart().
+
+Invariant: 250 for a content is only said by settle(), after the spool has told that it is synced (I1).
+
+Not here: what a content must be like (_transaction.pyx).
+"""
+
+from relay.smtp._context cimport ServerContext, id_text
+from relay.smtp._received cimport protocol_keyword, received_field
+from relay.smtp._replies cimport COMMAND, GONE
+from relay.smtp._transaction cimport Transaction
+
+from libc.stdint cimport int64_t
+
+import msgpack
+
+from relay.mail import reply as words
+from relay.mail.envelope import SMTPUTF8, Client, Envelope
+from relay.smtp.refusals import REFUSALS
+
+cdef enum:
+    FLAG_SMTPUTF8 = 2
+
+assert FLAG_SMTPUTF8 == SMTPUTF8
+
+cdef object _pack = msgpack.Packer(use_bin_type=True).pack
+cdef object _QUEUED = words.OK      # what the log says of an accepted transaction
+
+# The envelope is packed here as the tuple that it is on disk, without making one; a test holds it against the real one.
+assert Envelope._fields == (
+    "queue_id", "received_at", "reverse_path", "recipients", "flags", "size", "session_id", "client", "carried")
+assert Client._fields == ("address", "helo", "protocol", "tls", "account", "listener")
+
+
+cdef class Handed(Promise):
+    """A transaction whose content the spool has: its waiter (relay/spool/writer.py)."""
+
+    def spooled(self, error):
+        """The spool's answer. Returns what it is to call when it has told all of its batch, or None."""
+        cdef Handover session = self.session
+        if session is None:
+            return None
+        session.now = session.read_clock()
+        try:
+            session.settle(self, error)
+        except Exception as fault:
+            session.fail(fault)
+        if session.is_to_be_told:
+            return None
+        session.is_to_be_told = True
+        return session.told
+
+    def large_committed(self, error):
+        """The file of a large content is published (or not): now its record can follow."""
+        cdef Handover session = self.session
+        cdef Transaction t = self.transaction
+        if error is not None:
+            self.spooled(error)
+            session.told()
+            return
+        session.now = session.read_clock()
+        if session.state != GONE:
+            session.append(self, t.pieces, t.large)
+            if self.session is None:
+                session.told()
+            return
+        self.session = None
+        session.awaited -= 1
+        session.end_transaction(t, "aborted", "spool", None, "peer_closed")
+        session.depart()
+
+
+cdef class Handover(Speaker):
+    """What happens between end of data and its reply."""
+
+    cdef int submit(self) except -1:
+        """Hands the content to the spool; Handed.spooled() follows, or settle() at once when that fails."""
+        cdef Transaction t = self.transaction
+        cdef Handed handed = Handed.__new__(Handed)
+        cdef ServerContext context = self.context
+        cdef int64_t wall = t.ended_at + context.wall_offset
+        cdef bytes recipient = <bytes>next(iter(t.recipients)) if len(t.recipients) == 1 else None
+        cdef str protocol = protocol_keyword(
+            self.is_esmtp, bool(self.tls), bool(self.account), bool(t.flags & FLAG_SMTPUTF8))
+        cdef bytes received = received_field(
+            self.helo_name, self.has_odd_name, self.client_address, context.hostname, protocol, self.tls, t.queue_id, recipient,
+            context.date_at(wall))
+        cdef list parts = t.parts(received, self.service.is_submission, wall)
+        handed.session = self
+        handed.transaction = t
+        handed.envelope = self.envelope_of(t, protocol)
+        self.awaited += 1
+        self.errors = 0         # here, so that it does not depend on when the spool answers
+        self.transaction = None
+        self.state = COMMAND
+        self.promise(handed)
+        if t.large is None:
+            return self.append(handed, parts, None)
+        t.pieces = parts
+        try:
+            t.large.commit(handed.large_committed)
+        except Exception as error:
+            self.settle(handed, error)
+            self.release()
+        return 0
+
+    cdef bytes envelope_of(self, Transaction t, str protocol):
+        """The envelope as it is on disk; made now, for the session may say another name while a large file is published."""
+        return <bytes>_pack((
+            t.queue_id, t.ended_at + self.context.wall_offset, t.reverse_path, tuple(t.recipients), t.flags, t.size,
+            id_text(self.number),
+            (self.client_address, self.helo_name.decode("utf-8", "replace"), protocol, self.tls, self.account,
+             self.service.name),
+            None,
+        ))
+
+    cdef int append(self, Handed handed, list parts, object large) except -1:
+        """Queues the record."""
+        try:
+            if large is None:
+                self.context.spool.append(handed.envelope, parts, handed)
+            else:
+                self.context.spool.append(handed.envelope, parts, handed, large)
+                handed.transaction.large = None     # it belongs to the record now
+        except Exception as error:
+            self.settle(handed, error)
+            self.release()
+        return 0
+
+    cdef int settle(self, Handed handed, object error) except -1:
+        """The spool has answered: 250 or 45x; the transaction has ended."""
+        cdef Transaction t = handed.transaction
+        cdef bint is_gone = self.state == GONE
+        handed.session = None
+        handed.transaction = None
+        self.awaited -= 1
+        if error is None:
+            if not is_gone:
+                self.keep_promise(handed, b"250 2.0.0 Ok: queued as %b\r\n" % t.queue_id.encode())
+            self.end_transaction(t, "accepted", "spool", _QUEUED, None)
+        else:
+            self.context.log_fault("not spooled", error, self.session_id)
+            refusal = REFUSALS["disk_low" if getattr(error, "is_full", False) else "spool_failed"]
+            self.errors += 1
+            self.count_reason(<str>refusal.reason)
+            if not is_gone:
+                self.keep_promise(handed, <bytes>refusal.reply.wire())
+            self.end_transaction(
+                t, "refused" if refusal.reply.code >= 500 else "deferred", "spool", refusal.reply, <str>refusal.reason)
+        if is_gone:
+            self.depart()
+        return 0
+
+    cdef int refuse_content(self, str stage, object reply, str reason) except -1:
+        """Refuses the content of the open transaction, and so ends it."""
+        cdef str result = "refused" if reply.code >= 500 else "deferred"
+        self.state = COMMAND
+        self.say_reply(reply, reason)
+        return self.end_transaction(self.transaction, result, stage, reply, reason)
+
+    def depart(self):
+        """Counts the session out, once nothing of it is left."""
+        cdef ServerContext context = self.context
+        if self.transaction is None and not self.awaited and self.opened_at >= 0:
+            context.counters[context.cells.sessions_open[self.service.kind]] -= 1
+            context.observe_session(self.now - self.opened_at)
+            context.leave(self, self.client_key)
+            self.opened_at = -1

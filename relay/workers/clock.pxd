@@ -1,7 +1,0 @@
-# cython: language_level=3
-"""C declarations of relay/workers/clock.pyx."""
-
-from libc.stdint cimport int64_t
-
-
-cpdef int64_t now_us() except -1
