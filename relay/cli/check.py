@@ -12,8 +12,10 @@ import click
 
 from relay.cli import configuration, exits
 from relay.config import Config, ConfigErrors
+from relay.config.declare import secrets
 from relay.config.errors import ConfigError
 from relay.config.load import Loaded
+from relay.config.secret import is_open_to_all
 
 
 class Report(NamedTuple):
@@ -116,6 +118,18 @@ def _of_postmaster(loaded: Loaded) -> Iterator[Any]:
         yield from of_postmaster(loaded.config)
 
 
+def _of_secrets(loaded: Loaded) -> Iterator[Any]:
+    """Of those that stand in the configuration itself; files of their own are looked at by the account that serves."""
+    from relay.supervisor.premises import warning
+
+    open_files = {str(file) for file in loaded.files if is_open_to_all(file)}
+    for path, secret in secrets(loaded.config):
+        place = loaded.origin(path)
+        if secret.file is None and place is not None and place.source in open_files:
+            text = f"every account of this machine can read this file: chmod o-r it, or set {path[-1]}_file"
+            yield warning(path, text)
+
+
 def _of_ports(loaded: Loaded) -> Iterator[Any]:
     from relay.spool import folder
     from relay.supervisor import ports
@@ -135,6 +149,7 @@ def _of_next_hops(loaded: Loaded) -> Iterator[Any]:
 _RULES: Final[tuple[Callable[[Loaded], Iterator[Any]], ...]] = (
     _of_account,
     _of_files,
+    _of_secrets,
     _of_postmaster,
     _of_ports,
     _of_next_hops,  # last: it starts threads

@@ -54,8 +54,8 @@ A secret, such as `admin.token`, can stand in a file of its own: `admin.token_fi
 `RELAY_ADMIN__TOKEN_FILE`. What is in the file is the secret, without the line end at its end. To set both is an error,
 but what the environment sets counts before what the files set. The file must be readable by `user` (a link is
 followed, so a mounted Kubernetes Secret or a systemd credential will do), hold at most 64 KiB, and not be writable by
-everybody; `relay check` warns when everybody can read it. It is read again by each reload. No log line, error or
-command shows a secret: `relay config show` says where it comes from.
+everybody; `relay check` warns when everybody can read it, or a file of the configuration that a secret stands in. It is
+read again by each reload. No log line, error or command shows a secret: `relay config show` says where it comes from.
 """
 
 

@@ -188,6 +188,15 @@ def test_check_looks_at_every_file_and_names_them(relay, config_file, tmp_path):
     assert f"warning: {more}:1: admin.token_file: {tmp_path}/token can be read by every account" in output
 
 
+def test_check_warns_of_a_secret_in_a_file_that_everybody_can_read(relay, config_file):
+    config_file.write_text(SOUND + 'token = "0123456789abcdef"\n')
+    for mode, is_warned in ((0o644, True), (0o640, False)):
+        config_file.chmod(mode)
+        output = relay("check", "--config", "relay.toml").output
+        assert (f"{config_file}:14: admin.token: every account of this machine can read" in output) is is_warned
+        assert "0123456789abcdef" not in output
+
+
 def test_config_show_tells_what_is_set_and_where(relay, config_file, tmp_path, monkeypatch):
     (tmp_path / "relay.d").mkdir()
     (tmp_path / "relay.d" / "10.toml").write_text('\n[admin]\ntoken = "0123456789abcdef"\n')
