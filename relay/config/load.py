@@ -181,8 +181,7 @@ class _Reader:
 
     def _setting(self, declared: Setting, raw: dict[str, Any], path: KeyPath, default: Any) -> Any:
         if declared.file_key:
-            secret = self._secret(declared, raw, path)
-            return self._not_given(declared, default, path) if secret is None else secret
+            return self._secret(declared, raw, path, default)
         override = self._overrides.get(path)
         if override is None and declared.key not in raw:
             return self._not_given(declared, default, path)
@@ -205,25 +204,27 @@ class _Reader:
 
     # ---- secrets ----------------------------------------------------------------------------------------------------
 
-    def _secret(self, declared: Setting, raw: dict[str, Any], path: KeyPath) -> Secret | None:
-        """The secret that stands at ``path``, or in the file that its twin names; None when neither is given, and
-        after an error. Variables count before files, whichever of the two they set."""
+    def _secret(self, declared: Setting, raw: dict[str, Any], path: KeyPath, default: Any) -> Any:
+        """The secret that stands at ``path``, or in the file that its twin names. Variables count before files,
+        whichever of the two they set."""
         assert isinstance(declared.kind, SecretText)
         file_path: KeyPath = (*path[:-1], declared.file_key)
         pair = {path: declared.key, file_path: declared.file_key}
         given: dict[KeyPath, Any] = {at: self._overrides[at].text for at in pair if at in self._overrides}
         given = given or {at: raw[key] for at, key in pair.items() if key in raw}
+        if not given:
+            return self._not_given(declared, default, path)
         if len(given) > 1:
             self.fail(file_path, f"is set beside {declared.key} ({self._place(path)}): take one of them out")
-            return None
-        for at, value in given.items():
-            try:
-                if at == path:
-                    return declared.kind.parse(value)
-                return self._secret_in(declared.kind, self._absolute(FilePath().parse(value), at))
-            except ValueError as fault:
-                self.fail(at, str(fault))
-        return None
+            return _default(declared, default, path)
+        ((at, value),) = given.items()
+        try:
+            if at == path:
+                return declared.kind.parse(value)
+            return self._secret_in(declared.kind, self._absolute(FilePath().parse(value), at))
+        except ValueError as fault:
+            self.fail(at, str(fault))
+            return _default(declared, default, path)
 
     def _secret_in(self, kind: SecretText, file: Path) -> Secret:
         try:

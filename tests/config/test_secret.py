@@ -116,6 +116,7 @@ def test_variables_give_a_secret_or_its_file_and_count_before_the_files(read_mod
         ("[login]\npassword = 12345678\n", {}, "relay.toml:2: login.password: must be text in quotes"),
         ("[login]\npassword_file = ''\n", {}, "relay.toml:2: login.password_file: must be a path"),
         ("[[route]]\n", {}, "relay.toml:1: route[1].password: is missing"),
+        ("[[route]]\npassword_file = 'no'\n", {}, "relay.toml:2: route[1].password_file: "),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(read_model, secret_file, text, environ, error):
