@@ -74,7 +74,7 @@ def read(path: Path) -> Tree:
     if os.path.lexists(path) or not found:
         tree.read(path)
     for each in found[:MOST_FILES]:
-        tree.read(each, is_regular=True)
+        tree.read(each)
     return tree
 
 
@@ -100,12 +100,12 @@ class Tree:
             path = path[:-1]
         return self._places.get(path, self._nowhere)
 
-    def read(self, file: Path, *, is_regular: bool = False) -> None:
-        """Adds what stands in ``file``. ``is_regular``: nothing else will do, so that no pipe is waited for."""
+    def read(self, file: Path) -> None:
+        """Adds what stands in ``file``."""
         self.files.append(file)
         line = 0
         try:
-            text = _text_of(file, is_regular=is_regular)
+            text = _text_of(file)
         except OSError as fault:
             reason = f"cannot be read: {fault.strerror}"
         except UnicodeDecodeError as fault:
@@ -177,9 +177,10 @@ def _listed(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(names) if name.endswith(".toml") and name[0] not in ".#"]
 
 
-def _text_of(file: Path, *, is_regular: bool) -> str:
-    """Raises OSError, UnicodeDecodeError, and ValueError when it is too large or, with ``is_regular``, no file."""
-    if is_regular and file.exists() and not file.is_file():
+def _text_of(file: Path) -> str:
+    """Raises OSError, UnicodeDecodeError, and ValueError when it is too large or no regular file: a pipe might be
+    waited for without an end, and would be empty, which is a configuration too, at the next reload."""
+    if file.exists() and not file.is_file():
         raise ValueError("is no regular file")
     with file.open("rb") as opened:
         octets = opened.read(LARGEST_FILE + 1)

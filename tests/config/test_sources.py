@@ -145,6 +145,12 @@ def test_what_cannot_be_read_is_an_error_and_is_not_waited_for(write, tmp_path):
     ]
 
 
+def test_a_pipe_is_no_configuration(tmp_path):
+    """I6. Empty when it is read for the second time, it would be one of defaults alone."""
+    os.mkfifo(tmp_path / "relay.toml")
+    assert errors_of(tmp_path / "relay.toml") == ["relay.toml: is no regular file"]
+
+
 def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path):
     (tmp_path / "relay.d").write_text("")
     (tmp_path / "relay.toml").write_text("")
