@@ -1,7 +1,10 @@
 """What policy says at one stage of a session, and what it is told about that session.
 
-An answer is None (go on, nothing to add), a Verdict, or an awaitable of either. Only an awaitable pauses the
-session; everything decided from tables in memory is answered at once (no coroutine is made for it).
+An answer is None (go on, nothing to add), a Verdict, or an awaitable of either. Everything decided from tables in
+memory is answered at once (no coroutine is made for it). An awaitable has smtp.command_timeout, then it is cancelled,
+and the answer is a temporary refusal; it is cancelled when the session ends, too. Meanwhile the session may go on:
+more recipients are asked about, and behind a content the next transaction begins. So what an awaitable about a
+content needs of the session is read before the awaitable is returned.
 
 Not here: the rules themselves (relay/policy/policy.py), and the wording of syntax errors (relay/mail/reply.py).
 """

@@ -15,14 +15,17 @@ How a worker uses it::
 
 The parts, each on top of the ones before:
 
-- ``ports``         what it needs from policy, spool, telemetry
-- ``replies``       what it refuses, and under which reason that is counted
+- ``interfaces``    what it needs from policy, spool, telemetry
+- ``refusals``      what it refuses, and under which reason that is counted
+- ``_state``        the states of a session, and what changes them
 - ``_context``      what the sessions of a worker share
 - ``_received``     the Received field
 - ``_transaction``  envelope and content while they arrive
-- ``_speaker``      replies, deadlines, ends, the log
-- ``_handover``     from end of data to its reply
-- ``_commands``     what it obeys, and when
+- ``_replies``      replies, questions, deadlines, ends, the log
+- ``_spooling``     from end of data to its reply
+- ``_login``        AUTH
+- ``_policy``       what policy is asked, and what follows from its answers
+- ``_commands``     the commands, and which may come when
 - ``_session``      the machine: octets and the time in, octets out
 - ``_connection``   the machine on a socket
 """

@@ -6,9 +6,9 @@ from libc.stdint cimport int64_t
 from relay.mail._paths cimport PathArgument
 from relay.smtp._parameters cimport Param
 from relay.smtp._transaction cimport Transaction
-from relay.smtp._policy cimport Verdicts
+from relay.smtp._policy cimport PolicySession
 
-cdef class Commands(Verdicts):
+cdef class CommandSession(PolicySession):
     # the chunk that is being read (RFC 3030)
     cdef int64_t chunk_left         # octets of it that are still to come
     cdef bint is_chunk_last

@@ -1,6 +1,6 @@
 """The commands of a session: which may come when, what is replied (RFC 5321 4.1)."""
 
-from relay.smtp._policy import Verdicts
+from relay.smtp._policy import PolicySession
 
-class Commands(Verdicts):
+class CommandSession(PolicySession):
     """Obeys one command at a time; Session feeds it."""

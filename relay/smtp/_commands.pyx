@@ -21,10 +21,10 @@ from relay._fastparse cimport (
 )
 from relay.mail._paths cimport HOST_NONE, PATH_UTF8, P_NONE, host_kind, path_address, path_argument
 from relay.smtp._context cimport VERBS, ServerContext, id_text
-from relay.smtp._login cimport AT_CONNECT, AT_HELO, AT_MAIL, AT_RCPT
 from relay.smtp._policy cimport FLAG_ESMTP, FLAG_ODD_NAME
 from relay.smtp._parameters cimport K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, Param, is_xtext, next_param
-from relay.smtp._replies cimport CHUNK, COMMAND, CONTENT
+from relay.smtp._replies cimport AT_HELO, AT_MAIL, AT_RCPT
+from relay.smtp._state cimport CHUNK_BEGINS, DATA_BEGINS, DATA_ENDS, RECIPIENTS
 from relay.smtp._transaction cimport Transaction
 
 from relay.mail import reply as words
@@ -70,7 +70,7 @@ cdef bytes _HELP = words.HELP.wire()
 cdef bytes _CANNOT_VERIFY = words.CANNOT_VERIFY.wire()
 
 
-cdef class Commands(Verdicts):
+cdef class CommandSession(PolicySession):
     """Obeys one command at a time; Session feeds it."""
 
     cdef int obey(self, bytes octets, Py_ssize_t at, Py_ssize_t end, int fault) except -1:
@@ -303,22 +303,22 @@ cdef class Commands(Verdicts):
             p, at, end, V_RCPT, self.service.limits.lenient_addresses, &path)
         self.candidate = octets[at:end]
         if error != P_NONE:
-            return self.refuse_rcpt(RCPT_PATH_REPLIES[error], "syntax")
+            return self.refuse_rcpt_in_turn(RCPT_PATH_REPLIES[error], "syntax")
         cdef Py_ssize_t here = path.params_start
         found = next_param(p, &here, path.params_end, &param)
         if found < 0:
-            return self.refuse_rcpt(worded(words.BAD_PARAMETERS, shown(octets[here:path.params_end])), "parameter")
+            return self.refuse_rcpt_in_turn(worded(words.BAD_PARAMETERS, shown(octets[here:path.params_end])), "parameter")
         if found > 0:
-            return self.refuse_rcpt(
+            return self.refuse_rcpt_in_turn(
                 worded(words.UNKNOWN_PARAMETER, shown(octets[param.keyword_start:param.keyword_end])), "parameter")
         if path.flags & PATH_UTF8 and not t.flags & FLAG_SMTPUTF8:
-            return self.refuse_rcpt(words.NEEDS_SMTPUTF8, "smtputf8")
+            return self.refuse_rcpt_in_turn(words.NEEDS_SMTPUTF8, "smtputf8")
         address = self.address_of(octets, &path)
         if address is None:
-            return self.refuse_rcpt(words.BAD_DOMAIN, "syntax")
+            return self.refuse_rcpt_in_turn(words.BAD_DOMAIN, "syntax")
         self.candidate = address
         if len(t.recipients) >= self.service.limits.recipients:
-            return self.refuse_rcpt(worded(
+            return self.refuse_rcpt_in_turn(worded(
                 words.TOO_MANY_RECIPIENTS, f"the limit is {self.service.limits.recipients}"), "too_many_recipients")
         try:
             answer = self.context.policy.rcpt(self, self.candidate)
@@ -340,7 +340,7 @@ cdef class Commands(Verdicts):
     cdef int data(self) except -1:
         cdef Transaction t = self.transaction
         self.begin_content(t)
-        self.state = CONTENT
+        self.move(DATA_BEGINS)
         return self.say(_SEND_CONTENT)
 
     cdef int begin_content(self, Transaction t) except -1:
@@ -368,7 +368,7 @@ cdef class Commands(Verdicts):
         self.chunk_left = size
         self.is_chunk_last = is_last
         self.is_chunk_wanted = not self.is_refused_by_order(V_BDAT)
-        self.state = CHUNK
+        self.move(CHUNK_BEGINS)
         if self.is_chunk_wanted:
             t = self.transaction
             if not t.is_chunked:
@@ -379,7 +379,7 @@ cdef class Commands(Verdicts):
     cdef int chunk_over(self) except -1:
         """All octets of a chunk are there."""
         cdef Transaction t = self.transaction
-        self.state = COMMAND
+        self.move(DATA_ENDS)
         if not self.is_chunk_wanted:
             return 0
         if self.is_chunk_last:

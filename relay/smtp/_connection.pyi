@@ -1,18 +1,18 @@
 """The thin shell around a session: its socket on the worker's poll, and TLS between the two."""
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from relay.net._acceptor import Acceptor
 from relay.net._poll import Poll
-from relay.policy.verdict import Verdict
 from relay.smtp._context import Service
+from relay.smtp._replies import Question
 from relay.smtp._session import Session
 
 class Connection(Session):
     """A Session on a socket: one call per buffer, one write per read. Made by an SmtpAcceptor only."""
 
-    async def wait_for_answer(self, question: Awaitable[Verdict | None]) -> None:
+    async def wait_for_answer(self, question: Question) -> None:
         """Brings the answer of a policy that had to wait back into the session."""
 
 class SmtpAcceptor(Acceptor):

@@ -25,7 +25,8 @@ from relay.net._poll cimport Poll
 from relay.net._stream cimport Stream
 from relay.smtp._context cimport Service
 from relay.smtp._session cimport Session
-from relay.smtp._replies cimport GREETING, HANDSHAKE, LINGER, OVER
+from relay.smtp._replies cimport LINGER, Question
+from relay.smtp._state cimport GREETING, HANDSHAKE, OVER
 
 import asyncio
 
@@ -96,7 +97,6 @@ cdef class Connection(Session):
     """A Session on a socket."""
 
     cdef Wire wire                  # None once the socket is closed
-    cdef object task                # waits for an awaitable answer of policy
     cdef object stream              # TLS between the wire and us, once it has begun
     cdef bint is_secure             # its handshake is done
     cdef Py_ssize_t discarded
@@ -203,9 +203,6 @@ cdef class Connection(Session):
         """The socket is closed, by whomever; ``error`` is 0 or why."""
         self.wire = None
         self.stream = None
-        if self.task is not None:
-            self.task.cancel()
-            self.task = None
         self.lost("peer_reset" if error else "peer_closed")
         return 0
 
@@ -232,9 +229,8 @@ cdef class Connection(Session):
             if not self.has_more or self.is_choked:
                 break
             self.go_on()
-        if self.question is not None and self.task is None:
-            self.task = asyncio.ensure_future(self.wait_for_answer(self.question))
-        if self.is_half_closed() and (self.state >= OVER or not self.is_waiting()):
+        if self.is_half_closed() and (
+                self.state >= OVER or not (self.is_waiting() or self.has_questions())):
             self.closes_at_once = True
             self.over("peer_closed")
         if self.state >= OVER:
@@ -274,15 +270,23 @@ cdef class Connection(Session):
         if self.wire is not None:
             self.wire.abort()
 
-    async def wait_for_answer(self, question):
+    cdef int start(self, Question question) except -1:
+        question.task = asyncio.ensure_future(self.wait_for_answer(question))
+        return 0
+
+    async def wait_for_answer(self, Question question):
         """Brings the answer of a policy that had to wait back into the session."""
+        question.is_running = True
         try:
-            verdict = await question
+            answer = await question.awaitable
+        except asyncio.CancelledError as fault:
+            if question.session is None:
+                raise
+            answer = fault      # something else has cancelled what it waited for
         except Exception as fault:
-            verdict = fault
-        self.task = None
+            answer = fault
         try:
-            self.answered(verdict)
+            question.answered(answer)
         except Exception as fault:
             self.fail(fault)
 

@@ -154,7 +154,8 @@ cdef class ServerContext:
         """Contents that are being read are given up, or memory would have no bound."""
         return self.buffered > self.memory_budget + self.memory_budget // 4
 
-    # --- who is connected ---
+    # --- who is connected: as relay/readers/gate.py, but in C, with the memory budget as a further reason, and counted by
+    # the session, which may live on at the spool after its connection has gone ---
 
     cdef str enter(self, object session, object client, Py_ssize_t most_of_client):
         """Counts a new connection in; returns why it must be refused, or None. ``most_of_client``: connections that one

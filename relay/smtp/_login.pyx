@@ -11,6 +11,10 @@ known of an account before STARTTLS is forgotten (RFC 3207 4.2).
 Not here: what an account may do (relay/policy), who may try how often (relay/auth).
 """
 
+from relay.smtp._replies cimport AT_AUTH, Question
+from relay.smtp._spooling cimport SpoolingSession
+from relay.smtp._state cimport CHALLENGED, LOGIN, RESPONDED
+
 from relay.auth import Accepted, Challenge, Client, Refused, Trouble
 from relay.auth import Login as Answer
 from relay.mail import reply as words
@@ -19,8 +23,13 @@ from relay.smtp.refusals import LOGIN_REFUSALS, shown
 cdef bytes _AUTHENTICATED = words.AUTHENTICATED.wire()
 
 
-cdef class Login(Handover):
+cdef class LoginSession(SpoolingSession):
     """What a session knows of who is at its other end."""
+
+    cdef int cancel_questions(self, str cause) except -1:
+        if self.questions is not None and (<Question>self.questions[0]).stage == AT_AUTH:
+            self.exchange = None        # it was with us, the client has not left it
+        return SpoolingSession.cancel_questions(self, cause)
 
     cdef int auth(self, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1:
         """AUTH mechanism [initial-response] (RFC 4954 4)."""
@@ -46,13 +55,13 @@ cdef class Login(Handover):
 
     cdef int respond(self, bytes line) except -1:
         """A line of the client's that is a response to our challenge."""
-        self.awaits_response = False
+        self.move(RESPONDED)
         return self.follow(self.exchange.answer(line))
 
     cdef int follow(self, object step) except -1:
         """Says or does what the exchange has come to."""
         if isinstance(step, Challenge):
-            self.awaits_response = True
+            self.move(CHALLENGED)
             return self.say(b"334 %b\r\n" % <bytes>step.octets)
         if isinstance(step, Accepted):
             self.exchange = None
@@ -65,8 +74,7 @@ cdef class Login(Handover):
         answer = self.service.authenticator.check(step, client)
         if isinstance(answer, Answer):
             return self.login_answered(answer)
-        self.question = answer
-        self.question_stage = AT_AUTH
+        self.start(self.wait_for(AT_AUTH, answer))
         return 0
 
     cdef int login_answered(self, object login) except -1:
@@ -80,32 +88,30 @@ cdef class Login(Handover):
 
     cdef int refuse_login(self, object trouble) except -1:
         self.exchange = None
-        self.awaits_response = False
         return self.refuse(<str>LOGIN_REFUSALS[trouble])
 
     cdef int forget_login(self) except -1:
         """TLS has begun: the client has to say again who it is."""
         self.account = ""
         self.exchange = None
-        self.awaits_response = False
         return 0
 
     cdef Py_ssize_t line_limit(self) noexcept:
         """Octets of the line that is read now."""
-        return max(EXCHANGE_LINE, self.service.limits.line) if self.awaits_response else self.service.limits.line
+        return max(EXCHANGE_LINE, self.service.limits.line) if self.state == LOGIN else self.service.limits.line
 
     cdef int refuse_long_line(self) except -1:
         """The line is longer: as a response it ends the exchange (RFC 4954 4)."""
-        if not self.awaits_response:
+        if self.state != LOGIN:
             return self.refuse("line_too_long")
+        self.move(RESPONDED)
         self.service.authenticator.came_to_nothing(
             Trouble.TOO_LONG, Client(self.client_address, "smtp", self.service.name, self.session_id), self.exchange)
         return self.refuse_login(Trouble.TOO_LONG)
 
     cdef int leave_login(self) except -1:
         """The connection is gone, perhaps in the middle of an exchange."""
-        if self.awaits_response:
-            self.awaits_response = False
+        if self.exchange is not None:
             self.service.authenticator.came_to_nothing(
                 Trouble.ABANDONED, Client(self.client_address, "smtp", self.service.name, self.session_id), self.exchange)
         self.exchange = None

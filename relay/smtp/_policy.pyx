@@ -4,12 +4,18 @@
 Theory: a command that policy is asked about goes on in accept() or is refused in judge(), at once or, when the answer is
 an awaitable, as soon as it is there: the way is the same.
 
+What comes behind an awaitable goes ahead as far as it does not depend on the answer. More recipients are asked about
+while earlier ones are; whatever order the answers come in, they take effect in the order of the commands, as if each
+had been answered at once (settle_in_turn). A content keeps the place of its reply, and the next transaction begins. All
+else waits. A question without an answer in smtp.command_timeout has failed.
+
 Not here: which command may come when (_commands.pyx), what policy says (relay/policy).
 """
 
 from relay.smtp._context cimport EVERYBODY, NOBODY, ServerContext
-from relay.smtp._login cimport AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT
-from relay.smtp._replies cimport COMMAND, SPOOLING
+from relay.smtp._login cimport LoginSession
+from relay.smtp._replies cimport AT_AUTH, AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT, Question
+from relay.smtp._state cimport ADMITTED, ANSWERED, GREETED, OVER, RECIPIENTS
 from relay.smtp._transaction cimport Transaction
 
 from relay.mail import reply as words
@@ -23,7 +29,7 @@ cdef bytes _MAIL_OK = words.MAIL_OK.wire()
 cdef bytes _RCPT_OK = words.RCPT_OK.wire()
 
 
-cdef class Verdicts(Login):
+cdef class PolicySession(LoginSession):
     """Asks policy, and obeys it."""
 
     cdef bint has_spoken_early(self) except -1:
@@ -34,7 +40,7 @@ cdef class Verdicts(Login):
         """The greeting; or its refusal, when another server, which should wait for it (RFC 5321 4.3.1), has not."""
         if not self.service.is_submission and not self.may_talk_early and self.has_spoken_early():
             return self.end("early_talker", "early_talker")
-        self.state = COMMAND
+        self.move(GREETED)
         self.say(self.service.greeting)
         return self.arm()
 
@@ -73,6 +79,10 @@ cdef class Verdicts(Login):
             self.errors -= 1
         return 0
 
+    cdef int refuse_rcpt_in_turn(self, object reply, str reason) except -1:
+        """Refuses a recipient, behind those that are still asked about."""
+        return self.ask_in_turn(reply, reason) if self.state == RECIPIENTS else self.refuse_rcpt(reply, reason)
+
     # --- policy ---
 
     def policy_failed(self, fault):
@@ -82,13 +92,91 @@ cdef class Verdicts(Login):
 
     cdef int ask(self, int stage, object answer) except -1:
         """Goes on with ``answer``, or waits for it when it is an awaitable."""
+        if stage == AT_RCPT and (self.state == RECIPIENTS or not (answer is None or isinstance(answer, Verdict))):
+            return self.ask_in_turn(answer, None)
         if answer is None:
             return self.accept(stage)
         if isinstance(answer, Verdict):
             return self.judge(stage, answer)
-        self.question = answer
-        self.question_stage = stage
+        self.start(self.wait_for(stage, answer))
         return 0
+
+    cdef int ask_in_turn(self, object answer, str reason) except -1:
+        """As ask() for a recipient behind others that are still asked about; with ``reason`` it is refused with the reply
+        ``answer``."""
+        cdef Question question
+        cdef bint is_known = reason is not None or answer is None or isinstance(answer, Verdict)
+        question = self.wait_for(AT_RCPT, None if is_known else answer)
+        question.candidate = self.candidate
+        if is_known:
+            question.answer = answer
+            question.reason = reason
+            question.is_answered = True
+        else:
+            self.start(question)
+        return 0
+
+    cdef int settle_question(self, Question question, object answer) except -1:
+        """The answer is there, or the exception that took its place."""
+        question.answer = answer
+        question.is_answered = True
+        question.task = None
+        if question.stage != AT_DATA:
+            return self.settle_in_turn()
+        self.contents.remove(question)
+        if not self.contents:
+            self.contents = None
+        return self.conclude_content(question)
+
+    cdef int settle_in_turn(self) except -1:
+        """Answers take effect in the order of the commands: those before which none is missing."""
+        cdef Question question
+        while self.questions is not None and (<Question>self.questions[0]).is_answered:
+            question = <Question>self.questions.pop(0)
+            if not self.questions:
+                self.questions = None
+                if question.stage != AT_CONNECT:
+                    self.move(ANSWERED)
+            self.conclude(question)
+            if self.errors >= self.service.limits.errors and self.contents is None:
+                return self.end("too_many_errors", "too_many_errors")
+        return 0
+
+    cdef int conclude(self, Question question) except -1:
+        """Goes on with the answer to ``question``."""
+        answer, question.session = question.answer, None
+        if question.stage == AT_AUTH:
+            return self.login_answered(answer)
+        if question.stage == AT_RCPT:
+            self.candidate = question.candidate
+            if question.reason is not None:
+                return self.refuse_rcpt(answer, question.reason)
+        if isinstance(answer, BaseException):
+            answer = self.policy_failed(answer)
+        return self.judge(question.stage, answer)
+
+    cdef int conclude_content(self, Question question) except -1:
+        """conclude() for a content; meanwhile the next transaction may have begun."""
+        cdef Transaction current = self.transaction
+        self.transaction = question.transaction
+        try:
+            self.conclude(question)
+        finally:
+            self.transaction = current
+        if self.state == OVER:
+            self.abort_transaction("refused")
+        return 0
+
+    cdef int expire_questions(self, int64_t now) except -1:
+        """Those without an answer in time have failed; how many."""
+        cdef Question question
+        cdef int expired = 0
+        for question in (self.questions or []) + (self.contents or []):
+            if question.session is not None and not question.is_answered and question.deadline <= now:
+                question.close()
+                self.settle_question(question, TimeoutError("no answer in time"))
+                expired += 1
+        return expired
 
     cdef int judge(self, int stage, object verdict) except -1:
         """Goes on after a verdict, or refuses with its reply."""
@@ -162,7 +250,7 @@ cdef class Verdicts(Login):
             if not self.is_esmtp:
                 return self.say(self.service.helo_reply)
             return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
-        self.is_settled = True
+        self.move(ADMITTED)
         self.may_talk_early = self.service.limits.early_talk == EVERYBODY or (
             self.is_trusted and self.service.limits.early_talk != NOBODY)
         if self.service.limits.banner_delay:
@@ -175,7 +263,6 @@ cdef class Verdicts(Login):
         cdef Transaction t = self.transaction
         cdef str trouble
         t.ended_at = self.now
-        self.state = SPOOLING
         t.finish()
         trouble = t.check()
         if trouble is not None:

@@ -4,25 +4,36 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from relay.smtp._context cimport ServerContext, Service
-from relay.smtp._transaction cimport Transaction
+from relay.smtp._transaction cimport Promise, Transaction
 
 cdef enum:
     LINGER = 3_000_000          # microseconds that a peer has to read our last reply
 
-cdef enum State:
-    GREETING        # connected, not greeted yet
-    COMMAND         # reads commands
-    CONTENT         # reads content after DATA
-    CHUNK           # reads the octets of a BDAT
-    SPOOLING        # the content has ended; waits until policy has judged it
-    HANDSHAKE       # TLS is about to begin: nothing is read or said in the clear
-    OVER            # the last reply is said; what still comes in is thrown away
-    GONE            # the connection is no more
+cdef enum Stage:                # what a question is about
+    AT_CONNECT
+    AT_HELO
+    AT_MAIL
+    AT_RCPT
+    AT_DATA
+    AT_AUTH
 
-cdef class Promise:
-    cdef bytes wire                 # the reply; None while it is not known
+cdef class Question(Promise):
+    cdef object session             # None once the answer counts, or no longer does
+    cdef readonly int stage
+    cdef readonly object awaitable  # None where there was nothing to wait for but earlier recipients
+    cdef object task                # runs it
+    cdef bint is_running            # it has begun
+    cdef bint is_answered
+    cdef object answer              # a verdict, an exception, or with ``reason`` a reply
+    cdef str reason                 # a refusal of ours, and why
+    cdef bytes candidate            # the recipient that it is about
+    cdef Transaction transaction    # the one whose content it is about
+    cdef int errors                 # those before the content
+    cdef int64_t deadline
 
-cdef class Speaker:
+    cdef int close(self) except -1
+
+cdef class ReplySession:
     cdef readonly Service service
     cdef ServerContext context
     # who
@@ -49,6 +60,9 @@ cdef class Speaker:
     cdef list out
     cdef list behind                # the first Promise that is not kept yet, and all that is said after it; or None
     cdef Py_ssize_t out_size        # octets of both
+    # what is asked: both by age, the oldest first, or None
+    cdef list questions             # those that what comes next waits for: one, or any number about recipients
+    cdef list contents              # those about contents, which nothing waits for but their replies
     # when
     cdef int64_t now
     cdef int64_t opened_at
@@ -57,7 +71,14 @@ cdef class Speaker:
     cdef object timer
 
     cdef int64_t read_clock(self) noexcept
+    cdef int move(self, int event) except -1
+    cdef bint has_questions(self) noexcept
+    cdef Question wait_for(self, int stage, object awaitable)
+    cdef int start(self, Question question) except -1
+    cdef int cancel_questions(self, str cause) except -1
+    cdef int64_t due(self) noexcept
     cdef int say(self, bytes wire) except -1
+    cdef int say_in(self, Promise place, bytes wire) except -1
     cdef int count_code(self, bytes wire) except -1
     cdef int promise(self, Promise reply) except -1
     cdef int keep_promise(self, Promise reply, bytes wire) except -1

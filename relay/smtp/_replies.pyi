@@ -1,8 +1,21 @@
 """The half of a session that speaks: replies, deadlines, the end of transactions and of the session, the log."""
 
+from collections.abc import Awaitable
+from typing import Any
+
 from relay.smtp._context import Service
 
-class Speaker:
+class Question:
+    """An answer of policy, or of the Authenticator, that is waited for."""
+
+    @property
+    def stage(self) -> int: ...
+    @property
+    def awaitable(self) -> Awaitable[Any] | None: ...
+    def answered(self, answer: Any) -> None:
+        """``answer`` is a Verdict or None (of the Authenticator: a Login), or an exception."""
+
+class ReplySession:
     """What a session says, when it has to, and what it leaves behind. Times are monotonic microseconds."""
 
     @property
@@ -36,6 +49,18 @@ class Speaker:
     @property
     def is_over(self) -> bool:
         """Nothing more will be read: close when the output is written."""
+
+    @property
+    def state_name(self) -> str:
+        """One of relay.smtp._state.STATE_NAMES."""
+
+    @property
+    def question(self) -> Awaitable[Any] | None:
+        """What the oldest open question waits for, or None; tell it with Session.answered()."""
+
+    @property
+    def open_questions(self) -> tuple[Question, ...]:
+        """Those that wait for an answer, the oldest of each kind first: commands, then contents."""
 
     @property
     def deadline(self) -> int:

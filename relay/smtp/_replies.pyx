@@ -16,10 +16,12 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from relay.smtp._context cimport id_text
 from relay.smtp._received cimport protocol_keyword
+from relay.smtp._state cimport ASKED, CHUNK, CONNECTED, CONTENT, ENDED, GREETING, HANDSHAKE, OVER, RCPT_ASKED, TLS_BEGINS, next_state
 from relay.telemetry._lines cimport Line
 from relay.telemetry.cells cimport observe
 
 from relay.mail.envelope import SMTPUTF8
+from relay.smtp._state import STATE_NAMES
 from relay.smtp.refusals import REFUSALS, directed, worded
 from relay.telemetry.lines import TRANSACTION
 
@@ -29,13 +31,32 @@ cdef enum:
 assert FLAG_SMTPUTF8 == SMTPUTF8
 
 cdef Line _line = TRANSACTION
+cdef bytes _NOT_CHECKED = REFUSALS["policy_failed"].reply.wire()
 
 
-cdef class Promise:
-    """A reply in its place among the others, before it is known."""
+cdef class Question(Promise):
+    """An answer of policy, or of the Authenticator, that is waited for; of a content, the place of its reply as well.
+
+    Whoever runs the awaitable calls answered() with what it gave, or with the exception that it ended with. Once the
+    question is closed, because its time was up or the session has ended, an answer changes nothing."""
+
+    def answered(self, answer):
+        """``answer`` is a Verdict or None (of the Authenticator: a Login), or an exception."""
+        if self.session is not None:
+            self.session.take_answer(self, answer)
+
+    cdef int close(self) except -1:
+        """Cancels it, if it still runs."""
+        self.session = None
+        awaitable, task, self.task = self.awaitable, self.task, None
+        if task is not None:
+            task.cancel()
+        if not self.is_running and hasattr(awaitable, "close"):
+            awaitable.close()           # a coroutine that has not begun never will
+        return 0
 
 
-cdef class Speaker:
+cdef class ReplySession:
     """What a session says, when it has to, and what it leaves behind."""
 
     def __cinit__(self, Service service not None, *args):
@@ -44,7 +65,7 @@ cdef class Speaker:
         self.client_address = ""
         self.account = ""
         self.tls = ""
-        self.state = GREETING
+        self.state = CONNECTED
 
     # --- what a policy may know (relay/policy/verdict.py) ---
 
@@ -81,6 +102,76 @@ cdef class Speaker:
     def is_over(self):
         return self.state >= OVER
 
+    # --- state ---
+
+    cdef int move(self, int event) except -1:
+        """The only place where the state changes."""
+        self.state = next_state(self.state, event)
+        return 0
+
+    @property
+    def state_name(self):
+        """One of relay.smtp._state.STATE_NAMES."""
+        return STATE_NAMES[self.state]
+
+    # --- questions ---
+
+    @property
+    def question(self):
+        """What the oldest open question waits for, or None."""
+        cdef list asked = self.questions or self.contents
+        return (<Question>asked[0]).awaitable if asked else None
+
+    @property
+    def open_questions(self):
+        """Those that wait for an answer, the oldest of each kind first."""
+        return tuple([each for each in (self.questions or []) + (self.contents or []) if not (<Question>each).is_answered])
+
+    cdef Question wait_for(self, int stage, object awaitable):
+        """A question in its place, with a deadline; start() runs what it waits for."""
+        cdef Question question = Question.__new__(Question)
+        question.session = self
+        question.stage = stage
+        question.awaitable = awaitable
+        question.deadline = self.now + self.service.limits.command_timeout
+        if stage == AT_DATA:
+            question.transaction = self.transaction
+            question.errors = self.errors
+            self.transaction.place = question
+            self.transaction = None
+            self.promise(question)
+            self.contents = self.contents or []
+            self.contents.append(question)
+        else:
+            self.questions = self.questions or []
+            self.questions.append(question)
+            if stage != AT_CONNECT:
+                self.move(RCPT_ASKED if stage == AT_RCPT else ASKED)
+        if self.timer is not None and self.due() < self.armed_at:
+            self.rearm()
+        return question
+
+    cdef int start(self, Question question) except -1:
+        """Runs what a question waits for. Here that is left to whoever has the session."""
+        return 0
+
+    cdef bint has_questions(self) noexcept:
+        return self.questions is not None or self.contents is not None
+
+    cdef int cancel_questions(self, str cause) except -1:
+        """The session ends: what it has asked is of no use any more. A content that was asked about is not taken, and
+        its sender may try again."""
+        cdef list questions = self.questions, contents = self.contents
+        cdef Question question
+        self.questions = self.contents = None
+        for question in questions or ():
+            question.close()
+        for question in contents or ():
+            question.close()
+            self.keep_promise(question, _NOT_CHECKED)
+            self.end_transaction(question.transaction, "aborted", "content", None, cause)
+        return self.release()
+
     # --- replies ---
 
     cdef int64_t read_clock(self) noexcept:
@@ -103,6 +194,13 @@ cdef class Speaker:
         cdef const char* p = PyBytes_AS_STRING(wire)
         self.context.count(self.context.cells.codes[(p[0] - 48) * 100 + (p[1] - 48) * 10 + (p[2] - 48)])
         return 0
+
+    cdef int say_in(self, Promise place, bytes wire) except -1:
+        """Says a reply in the ``place`` that was kept for it, or where there is none, here."""
+        if place is None:
+            return self.say(wire)
+        self.keep_promise(place, wire)
+        return self.release()
 
     cdef int promise(self, Promise reply) except -1:
         """``reply`` is said here, once it is known; what follows waits for it."""
@@ -175,7 +273,7 @@ cdef class Speaker:
         self.count_reason(<str>refusal.reason)
         self.say(<bytes>directed(refusal.reply, directions).wire())
         if self.transaction is None:
-            self.log_refusal("connect" if self.state == GREETING else "session", refusal.reply, cause, None)
+            self.log_refusal("connect" if self.state <= GREETING else "session", refusal.reply, cause, None)
         else:
             self.abort_transaction(cause)
         return self.over(cause)
@@ -186,8 +284,9 @@ cdef class Speaker:
             return 0
         self.context.count(<Py_ssize_t>self.context.closed[cause])
         self.handshake_over("closed")
+        self.cancel_questions(cause)
         self.abort_transaction(cause)
-        self.state = OVER
+        self.move(ENDED)
         if not self.closes_at_once:
             self.arm()
         return 0
@@ -200,7 +299,7 @@ cdef class Speaker:
             return False
         self.is_shaking = True
         self.handshake_at = self.now
-        self.state = HANDSHAKE
+        self.move(TLS_BEGINS)
         return True
 
     cdef int handshake_over(self, str reason) except -1:
@@ -312,12 +411,21 @@ cdef class Speaker:
             if self.transaction is None and session_end < self.deadline:
                 self.deadline = session_end
         if self.timer is None:
-            self.timer = self.context.wheel.add(self.deadline / 1e6, self)
-            self.armed_at = self.deadline
-        elif self.deadline < self.armed_at:
+            self.armed_at = self.due()
+            self.timer = self.context.wheel.add(self.armed_at / 1e6, self)
+        elif self.due() < self.armed_at:
             self.rearm()
         return 0
 
+    cdef int64_t due(self) noexcept:
+        """When the timer has something to do: at the deadline, or when the time of a question is up."""
+        cdef int64_t due = self.deadline
+        if self.questions is not None:
+            due = min(due, (<Question>self.questions[0]).deadline)
+        if self.contents is not None:
+            due = min(due, (<Question>self.contents[0]).deadline)
+        return due
+
     def rearm(self):
-        self.context.wheel.move(self.timer, self.deadline / 1e6)
-        self.armed_at = self.deadline
+        self.armed_at = self.due()
+        self.context.wheel.move(self.timer, self.armed_at / 1e6)

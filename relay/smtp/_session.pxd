@@ -3,9 +3,9 @@
 
 from libc.stdint cimport int64_t
 
-from relay.smtp._commands cimport Commands
+from relay.smtp._commands cimport CommandSession
 
-cdef class Session(Commands):
+cdef class Session(CommandSession):
     cdef bytes held                 # input that is not used yet: half a line, or what came while we wait
     cdef Py_ssize_t line_octets     # of an overlong line that is being skipped, 0 otherwise
     cdef bint is_running            # inside advance(): what ends a wait need not start it again
@@ -33,4 +33,5 @@ cdef class Session(Commands):
     cdef int take_content(self, bytes octets, Py_ssize_t at, Py_ssize_t stop) except -1
     cdef int refuse_endless(self) except -1
     cdef bint may_go_ahead(self, char first) noexcept
+    cdef bint may_ask_ahead(self, bytes octets, Py_ssize_t at, Py_ssize_t n) noexcept
     cdef bint is_too_slow(self) noexcept

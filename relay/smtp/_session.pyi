@@ -1,10 +1,13 @@
 """The server's side of an SMTP session as a pure machine: octets and the time in, octets out."""
 
+from typing import Any
+
 from relay.net.tls_machine import TlsServer
 from relay.policy.verdict import Verdict
-from relay.smtp._commands import Commands
+from relay.smtp._commands import CommandSession
+from relay.smtp._replies import Question
 
-class Session(Commands):
+class Session(CommandSession):
     """One session (RFC 5321 3.1 to 3.8). Knows no socket: a Connection, or a test, moves the octets.
 
     After every call: write what take_output() returns, close when is_over, read or not as wants_input says."""
@@ -28,6 +31,9 @@ class Session(Commands):
 
     def answered(self, verdict: Verdict | BaseException | None) -> None:
         """The awaitable that ``question`` was has given ``verdict``, or has failed."""
+
+    def take_answer(self, question: Question, answer: Any) -> None:
+        """Of Question.answered()."""
 
     def told(self) -> None:
         """The spool has answered for contents of this session: their replies, and what had to wait for them."""

@@ -2,12 +2,13 @@
 """The server's side of an SMTP session as a pure machine: octets and the time in, octets out (RFC 5321, RFC 2920).
 
 Theory: receive() works through everything that has come in, command by command, and collects the replies. It stops only to
-wait: for a policy that answers with an awaitable, because the peer does not read what we say, or when much is being
+wait: for an answer that what comes next depends on, because the peer does not read its replies, or when much is being
 synced for it. What has come in meanwhile is held, so replies are always in the order of the commands. There is one call per
 buffer and no callback in between; what policy can answer from its tables it answers at once.
 
-The session is one object in layers, each a class in a file of its own: what it says (_replies.pyx), what becomes of a
-content (_spooling.pyx), what it obeys (_commands.pyx), and here what it reads and who calls it. What a line or a content
+The session is one object in layers, each a class in a file of its own: its replies (_replies.pyx), what becomes of a
+content (_spooling.pyx), who logs in (_login.pyx), what policy is asked (_policy.pyx), its commands (_commands.pyx), and
+here what it reads and who calls it. It has one state, and one table of what changes it (_state.pyx). What a line or a content
 may be made of is decided in next_line() and scan_content() of relay/_fastparse.pyx and nowhere else.
 
 Invariants:
@@ -21,11 +22,13 @@ Not here: sockets (_connection.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint64_t
 
-from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, command, next_line, scan_chunk, scan_content
-from relay.smtp._commands cimport Commands
+from relay._fastparse cimport F_NONE, V_HTTP, V_NONE, V_RCPT, command, next_line, scan_chunk, scan_content
+from relay.smtp._commands cimport CommandSession
 from relay.smtp._context cimport ServerContext
-from relay.smtp._login cimport AT_AUTH
-from relay.smtp._replies cimport CHUNK, COMMAND, CONTENT, GONE, GREETING, HANDSHAKE, OVER
+from relay.smtp._replies cimport Question
+from relay.smtp._state cimport (
+    ASKING, CHUNK, COMMAND, CONTENT, DATA_ENDS, GONE, GREETING, HANDSHAKE, LOGIN, LOST, OVER, RECIPIENTS, TLS_DONE, TLS_FIRST,
+)
 from relay.smtp._transaction cimport Transaction
 
 from relay.net.client_key import client_key
@@ -36,10 +39,11 @@ cdef enum:
     OUT_LIMIT = 65536       # octets of replies, after which the transport is given a turn
     SKIP_LIMIT = 65536      # octets of an overlong line, after which the session ends
     DRAIN_HANDSHAKE = 3_000_000     # microseconds that a handshake may still take when a drain begins
-    AHEAD = 16              # contents at the spool, above which the peer has to wait
+    AHEAD = 16              # contents at the spool or asked about, above which the peer has to wait
+    MOST_ASKED = 100        # recipients that are asked about at once
 
 
-cdef class Session(Commands):
+cdef class Session(CommandSession):
     """One session. Knows no socket: a Connection, or a test, moves the octets."""
 
     # --- from outside ---
@@ -81,12 +85,12 @@ cdef class Session(Commands):
         self.helo_name = None
         self.is_esmtp = self.has_odd_name = False
         if not self.service.is_implicit:
-            self.state = COMMAND
+            self.move(TLS_DONE)
             self.turn()
         elif self.context.is_draining:
             self.end("draining", "refused")
         else:
-            self.state = GREETING
+            self.move(TLS_FIRST)
             self.welcome()
         if self.state < OVER:
             self.arm()
@@ -107,18 +111,15 @@ cdef class Session(Commands):
         return self.take_output()
 
     def answered(self, verdict):
-        """The awaitable that ``question`` was has given ``verdict`` (a Verdict or None), or an exception."""
-        cdef int stage = self.question_stage
-        if self.question is None or self.state >= OVER:
-            return
+        """The answer to the oldest open question, the ``question``."""
+        for question in self.open_questions[:1]:
+            question.answered(verdict)
+
+    def take_answer(self, Question question not None, answer):
+        """What Question.answered() was told."""
         self.now = self.read_clock()
-        self.question = None
-        if stage == AT_AUTH:
-            self.login_answered(verdict)
-        else:
-            if isinstance(verdict, BaseException):
-                verdict = self.policy_failed(verdict)
-            self.judge(stage, verdict)
+        self.settle_question(question, answer)
+        self.is_held_up = False
         self.go_on()
         self.flush()
 
@@ -141,6 +142,15 @@ cdef class Session(Commands):
         self.now = now
         if self.state == GONE:
             return
+        if self.has_questions():
+            if self.expire_questions(now):
+                self.is_held_up = False
+                if self.state != CONTENT and self.state != CHUNK:
+                    self.arm()
+                self.go_on()
+                self.flush()
+                if self.state == GONE:
+                    return
         if self.deadline > now:
             self.rearm()
             return
@@ -151,7 +161,7 @@ cdef class Session(Commands):
             else:
                 self.abort()
             return
-        if self.state == GREETING and self.is_settled:
+        if self.state == GREETING:
             self.greet()
         elif self.state == HANDSHAKE:
             if self.has_spoken or not self.service.is_implicit:
@@ -162,7 +172,7 @@ cdef class Session(Commands):
                 self.end("plain", "tls_failed")     # it may be waiting for a greeting
         elif self.state == CONTENT or self.state == CHUNK:
             self.end("content_timeout", "content_timeout")
-        elif self.state == COMMAND and self.question is None and not self.awaited:
+        elif (self.state == COMMAND or self.state == LOGIN) and self.contents is None and not self.awaited:
             if self.transaction is None and now - self.opened_at >= self.service.limits.session_timeout:
                 self.end("session_timeout", "session_timeout")
             else:
@@ -177,7 +187,7 @@ cdef class Session(Commands):
     def drain(self):
         """421 4.3.2 now when between transactions; else turn() says it when the transaction has ended. A handshake gets a
         little time to be finished, so that the peer can be told."""
-        if self.state == COMMAND or (self.state == GREETING and self.is_settled):
+        if GREETING <= self.state <= LOGIN:
             self.now = self.read_clock()
             self.turn()
             self.flush()
@@ -192,10 +202,9 @@ cdef class Session(Commands):
             return
         self.now = self.read_clock()
         self.over(cause)
-        self.state = GONE
+        self.move(LOST)
         self.out = self.behind = None
         self.keep(None)
-        self.question = None
         self.leave_login()
         if self.timer is not None:
             self.context.wheel.cancel(self.timer)
@@ -247,14 +256,32 @@ cdef class Session(Commands):
             self.out is not None or self.behind is not None or self.is_choked)
 
     cdef bint is_waiting(self) noexcept:
-        return self.question is not None or self.is_choked or self.is_held_up or (
-            self.state != COMMAND and self.state != CONTENT and self.state != CHUNK)
+        """Whether what comes next must not be looked at yet."""
+        return self.is_choked or self.is_held_up or not (COMMAND <= self.state <= CHUNK) or self.state == ASKING or (
+            self.contents is not None and self.errors >= self.service.limits.errors)
 
     cdef bint may_go_ahead(self, char first) noexcept:
-        """Whether a command may be obeyed while contents before it are being synced. AUTH and STARTTLS, whose replies
-        begin another dialogue, may not, nor HELO and EHLO, whose reply has to be written before more is read; ``first``
-        is the first octet of the line."""
-        return self.awaited < AHEAD and first not in b"AaSsEeHh" and not self.context.is_over_half_budget()
+        """Whether a command may be obeyed while contents before it are being synced or asked about. AUTH and STARTTLS,
+        whose replies begin another dialogue, may not, nor HELO and EHLO, whose reply has to be written before more is
+        read, nor QUIT while something is asked; ``first`` is the first octet of the line."""
+        cdef Py_ssize_t contents = self.awaited
+        if self.contents is not None:
+            contents += len(self.contents)
+            if first == b"Q" or first == b"q":
+                return False
+        return contents < AHEAD and first not in b"AaSsEeHh" and not self.context.is_over_half_budget()
+
+    cdef bint may_ask_ahead(self, bytes octets, Py_ssize_t at, Py_ssize_t n) noexcept:
+        """Whether what begins at ``at`` may be read while recipients are asked about: half a line, or another recipient
+        whose reply cannot depend on theirs."""
+        cdef const char* p = PyBytes_AS_STRING(octets)
+        cdef int fault = F_NONE
+        cdef Py_ssize_t start = 0, stop = 0, asked = len(self.questions), end = next_line(p, at, n, &fault)
+        if end < 0:
+            return n - at <= self.line_limit()
+        return fault == F_NONE and end - at <= self.line_limit() and command(p, at, end - 2, &start, &stop) == V_RCPT and (
+            self.commands < self.service.limits.commands
+            and asked < MOST_ASKED and asked + <Py_ssize_t>len(self.transaction.recipients) < self.service.limits.recipients)
 
     cdef bint may_read(self) noexcept:
         if self.state >= OVER:
@@ -272,8 +299,8 @@ cdef class Session(Commands):
         if self.state >= OVER:
             return 0
         if self.state == HANDSHAKE:
-            return 0            # in the clear: nobody has heard it (RFC 3207 5)
-        if self.state == GREETING and self.is_settled and not self.may_talk_early:
+            return 0            # in the clear: it does not count (RFC 3207 5)
+        if self.state == GREETING and not self.may_talk_early:
             return self.end("early_talker", "early_talker")
         if self.state == CONTENT and self.is_uninvited():
             return self.end("data_not_last", "early_talker")
@@ -328,7 +355,10 @@ cdef class Session(Commands):
                     next_at = self.read_content(octets, at, n)
                 elif self.state == CHUNK:
                     next_at = self.read_chunk(octets, at, n)
-                elif self.awaited and not self.may_go_ahead(PyBytes_AS_STRING(octets)[at]):
+                elif self.state == RECIPIENTS and not self.may_ask_ahead(octets, at, n):
+                    self.is_held_up = True
+                    break
+                elif (self.awaited or self.contents is not None) and not self.may_go_ahead(PyBytes_AS_STRING(octets)[at]):
                     self.is_held_up = True
                     break
                 else:
@@ -345,11 +375,11 @@ cdef class Session(Commands):
 
     cdef int turn(self) except -1:
         """After each command: has the session come to its end?"""
-        if self.state != COMMAND and not (self.state == GREETING and self.is_settled):
+        if not GREETING <= self.state <= LOGIN:
             return 0
-        if self.errors >= self.service.limits.errors:
+        if self.errors >= self.service.limits.errors and self.contents is None:
             return self.end("too_many_errors", "too_many_errors")
-        if self.transaction is None and self.question is None:
+        if self.transaction is None and not self.has_questions():
             if self.context.is_draining:
                 return self.end("drained", "drained")
             if self.now - self.opened_at >= self.service.limits.session_timeout:
@@ -379,9 +409,9 @@ cdef class Session(Commands):
             self.line_octets = 0
             if size > self.line_limit() + SKIP_LIMIT:
                 self.end("too_many_errors", "too_many_errors")
-        elif self.awaits_response and fault == F_NONE:
+        elif self.state == LOGIN and fault == F_NONE:
             self.respond(octets[at:end - 2])
-        elif self.awaits_response:
+        elif self.state == LOGIN:
             self.respond(b"!")          # no line that there is in base64
         else:
             self.obey(octets, at, end, fault)
@@ -408,6 +438,7 @@ cdef class Session(Commands):
         if t.read > self.most_octets():
             self.refuse_endless()
         elif end >= 0:
+            self.move(DATA_ENDS)
             self.end_of_data()
         elif self.is_too_slow():
             self.end("slow", "slow")

@@ -1,17 +1,17 @@
 # cython: language_level=3
 """C declarations of relay/smtp/_spooling.pyx."""
 
-from relay.smtp._replies cimport Promise, Speaker
-from relay.smtp._transaction cimport Transaction
+from relay.smtp._replies cimport ReplySession
+from relay.smtp._transaction cimport Promise, Transaction
 
-cdef class Handover(Speaker)
+cdef class SpoolingSession(ReplySession)
 
 cdef class Handed(Promise):
-    cdef Handover session           # None once the spool has answered
+    cdef SpoolingSession session           # None once the spool has answered
     cdef Transaction transaction
     cdef bytes envelope
 
-cdef class Handover(Speaker):
+cdef class SpoolingSession(ReplySession):
     cdef int awaited                # contents that the spool has and has not answered for
     cdef bint is_to_be_told         # told() follows when the spool has told all of its batch
 

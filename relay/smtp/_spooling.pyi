@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from relay.smtp._replies import Speaker
+from relay.smtp._replies import ReplySession
 
 class Handed:
     """A transaction whose content the spool has: its waiter (relay/spool/writer.py)."""
@@ -13,7 +13,7 @@ class Handed:
     def large_committed(self, error: Exception | None) -> None:
         """The file of a large content is published, or not."""
 
-class Handover(Speaker):
+class SpoolingSession(ReplySession):
     """What happens between end of data and its reply."""
 
     def depart(self) -> None:

@@ -14,7 +14,8 @@ Not here: what a content must be like (_transaction.pyx).
 
 from relay.smtp._context cimport ServerContext, id_text
 from relay.smtp._received cimport protocol_keyword, received_field
-from relay.smtp._replies cimport COMMAND, GONE
+from relay.smtp._replies cimport Question
+from relay.smtp._state cimport GONE
 from relay.smtp._transaction cimport Transaction
 
 from libc.stdint cimport int64_t
@@ -44,7 +45,7 @@ cdef class Handed(Promise):
 
     def spooled(self, error):
         """The spool's answer. Returns what it is to call when it has told all of its batch, or None."""
-        cdef Handover session = self.session
+        cdef SpoolingSession session = self.session
         if session is None:
             return None
         session.now = session.read_clock()
@@ -59,7 +60,7 @@ cdef class Handed(Promise):
 
     def large_committed(self, error):
         """The file of a large content is published (or not): now its record can follow."""
-        cdef Handover session = self.session
+        cdef SpoolingSession session = self.session
         cdef Transaction t = self.transaction
         if error is not None:
             self.spooled(error)
@@ -77,7 +78,7 @@ cdef class Handed(Promise):
         session.depart()
 
 
-cdef class Handover(Speaker):
+cdef class SpoolingSession(ReplySession):
     """What happens between end of data and its reply."""
 
     cdef int submit(self) except -1:
@@ -97,10 +98,15 @@ cdef class Handover(Speaker):
         handed.transaction = t
         handed.envelope = self.envelope_of(t, protocol)
         self.awaited += 1
-        self.errors = 0         # here, so that it does not depend on when the spool answers
         self.transaction = None
-        self.state = COMMAND
-        self.promise(handed)
+        # Errors before the content are forgiven here, so that it does not depend on when the spool answers.
+        if t.place is None:
+            self.errors = 0
+            self.promise(handed)
+        else:
+            self.errors -= min(self.errors, (<Question>t.place).errors)
+            self.behind[self.behind.index(t.place)] = handed
+            t.place = None
         if t.large is None:
             return self.append(handed, parts, None)
         t.pieces = parts
@@ -160,10 +166,12 @@ cdef class Handover(Speaker):
 
     cdef int refuse_content(self, str stage, object reply, str reason) except -1:
         """Refuses the content of the open transaction, and so ends it."""
+        cdef Transaction t = self.transaction
         cdef str result = "refused" if reply.code >= 500 else "deferred"
-        self.state = COMMAND
-        self.say_reply(reply, reason)
-        return self.end_transaction(self.transaction, result, stage, reply, reason)
+        self.errors += 1
+        self.count_reason(reason)
+        self.say_in(t.place, <bytes>reply.wire())
+        return self.end_transaction(t, result, stage, reply, reason)
 
     def depart(self):
         """Counts the session out, once nothing of it is left."""

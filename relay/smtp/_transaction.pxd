@@ -6,6 +6,9 @@ from libc.stdint cimport int64_t
 from relay._fastparse cimport ContentScan, HeaderScan
 from relay.smtp._context cimport Limits, ServerContext, Service
 
+cdef class Promise:
+    cdef bytes wire                         # the reply; None while it is not known
+
 cdef class Transaction:
     cdef Service service                    # of the session that it is made in
     cdef ServerContext context
@@ -22,6 +25,7 @@ cdef class Transaction:
     cdef int64_t started_at                 # monotonic microseconds: MAIL accepted
     cdef int64_t data_at                    # DATA accepted
     cdef int64_t ended_at                   # end of data read
+    cdef Promise place                      # of the reply to its content, where others may be before it already; or None
     cdef tuple fields                       # header fields that policy adds, or None
     # the content
     cdef ContentScan scan

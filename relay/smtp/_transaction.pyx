@@ -41,6 +41,10 @@ cdef enum:
 assert (FLAG_8BIT, FLAG_DOTS, FLAG_LARGE) == (BODY_8BIT, DOTS, LARGE)
 
 
+cdef class Promise:
+    """A reply in its place among the others, before it is known."""
+
+
 cdef class Transaction:
     """From MAIL to the reply to end of data. Made by the session when MAIL is accepted."""
 

@@ -224,16 +224,6 @@ def test_an_answer_for_a_peer_that_has_gone_is_dropped() -> None:
         assert stand.spool.records == []
 
 
-def test_a_session_that_waits_for_policy_is_not_timed_out() -> None:
-    stand = Stand(policy=Scripted("rcpt", pending()))
-    peer = stand.connect().hello()
-    peer.say("MAIL FROM:<a@b.example>", "RCPT TO:<anna@local.test>")
-    stand.pass_time(600)
-    assert not peer.session.is_over
-    peer.session.answered(None)
-    assert peer.session.take_output() == b"250 2.1.5 Recipient ok\r\n"
-
-
 def test_drain_waits_for_an_answer() -> None:
     stand = Stand(policy=Scripted("helo", pending()))
     peer = stand.connect()
