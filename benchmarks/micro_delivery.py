@@ -14,16 +14,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from relay.config.queue import QueueSettings
 from relay.delivery._delivery import Delivery
 from relay.dispatch.feed import Feed
+from relay.dispatch.feeds import Feeds
 from relay.dispatch.journaling import Journaling
 from relay.dispatch.meters import JournalMeter
 from relay.dispatch.remote import ForeignEntries
 from relay.dispatch.settle import Settler
+from relay.dispatch.shard import Shard
 from relay.mail.envelope import Client, Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import Outcome
@@ -116,17 +117,13 @@ class Worker:
         journal = Journal(self.spool_dir, shard=0, shards=1, generation=1)
         self.journaling = Journaling(journal, self.sink, JournalMeter(row))
         notices: Any = None  # nothing fails here
-        self.settler = Settler(self.journaling, notices, self.reader, self.sink, row)
-        self.outbound: Any = SimpleNamespace(
-            scheduler=self.scheduler,
-            reader=self.reader,
-            settler=self.settler,
-            foreign=ForeignEntries(self.scheduler, self.reader, row),
-            feeds=set(),
-            is_draining=False,
-            changed=lambda: None,
-            count_open=lambda _change: None,
+        writer: Any = None  # and nothing is spooled
+        config: Any = None
+        self.shard = Shard(
+            0, 1, config, self.scheduler, self.reader, writer, self.journaling, self.sink, row, changed=lambda: None
         )
+        self.settler = Settler(self.shard, notices, ForeignEntries(self.shard))
+        self.feeds = Feeds(row, self.shard.changed)
 
     async def fill(self, messages: int) -> list[tuple[int, int]]:
         """Writes the records; returns how far each batch goes, as (segment, end)."""
@@ -167,7 +164,7 @@ class Worker:
             assert isinstance(action, Connect | Wake)
             woken.append(action.connection)
             if isinstance(action, Connect):
-                sessions[action.connection] = (Feed(self.outbound, action.connection), Session())
+                sessions[action.connection] = (Feed(self.shard, self.feeds, self.settler, action.connection), Session())
         self.scheduler.next_wakeup()
         shares.end("asking the scheduler")
         done = 0

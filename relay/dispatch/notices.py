@@ -18,17 +18,14 @@ import time
 from typing import Any, Final
 
 from relay import dsn
-from relay.config.model import Config
-from relay.dispatch.journaling import Journaling
+from relay.dispatch.shard import Shard
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
 from relay.mail.queue_id import QueueIds
 from relay.net.clock import now_us
 from relay.queue.action import Notice
-from relay.queue.scheduler import Scheduler
-from relay.spool import LogReader, LogWriter, Message, MissingRecord, SpoolError
+from relay.spool import Message, MissingRecord, SpoolError
 from relay.telemetry import metrics
-from relay.telemetry.sink import LogSink
 
 MOMENT_SECONDS: Final = 0.5
 """How long a DSN waits for other recipients of its message."""
@@ -55,24 +52,15 @@ class Spooled:
 class Notices:
     """Makes the DSNs of one delivery worker."""
 
-    def __init__(
-        self,
-        config: Config,
-        scheduler: Scheduler,
-        journaling: Journaling,
-        writer: LogWriter,
-        reader: LogReader,
-        sink: LogSink,
-        row: memoryview[int],
-    ) -> None:
-        self._config = config
-        self._scheduler = scheduler
-        self._journaling = journaling
-        self._writer = writer
-        self._reader = reader
-        self._sink = sink
-        self._row = row
-        self.ids = QueueIds(writer.number)
+    def __init__(self, shard: Shard) -> None:
+        self._config = shard.config
+        self._scheduler = shard.scheduler
+        self._journaling = shard.journaling
+        self._writer = shard.writer
+        self._reader = shard.reader
+        self._sink = shard.sink
+        self._row = shard.row
+        self.ids = QueueIds(shard.writer.number)
         """Of all that this worker spools."""
         self._gathered: dict[_Key, list[Notice]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -24,16 +24,17 @@ import random
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from relay.dispatch.feeds import Feeds
 from relay.dispatch.links import LogLinks
+from relay.dispatch.shard import Shard
 from relay.mail.outcome import Outcome, deferred
 from relay.net.clock import now_us
 from relay.net.frames import FrameProtocol
 from relay.queue.action import Settled
 from relay.queue.entry import ACTIVE, IS_FOREIGN, IS_NULL_PATH, Entry, Reason
 from relay.queue.group import Connection
-from relay.queue.scheduler import Scheduler
 from relay.queue.waiting import Waiting, WaitsFor, waiting
-from relay.spool import LogReader, MissingRecord
+from relay.spool import MissingRecord
 from relay.telemetry import metrics
 
 HOW_SECONDS: Final = 1.0
@@ -59,22 +60,16 @@ class RemoteGroup(NamedTuple):
 class RemoteFeeds:
     """Home's side: what stands in for connections to groups that live elsewhere."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        links: LogLinks,
-        settled: Callable[[Settled], None],
-        changed: Callable[[], None],
-    ) -> None:
-        self._scheduler = scheduler
+    def __init__(self, shard: Shard, feeds: Feeds, links: LogLinks, settled: Callable[[Settled], None]) -> None:
+        self._scheduler = shard.scheduler
+        self._open_feeds = feeds
         self._links = links
         self._settled = settled
-        self._changed = changed
+        self._changed = shard.changed
         self._asked: dict[int, tuple[_RemoteFeed, Entry]] = {}
         self._feeds: set[_RemoteFeed] = set()
         self._questions: dict[int, asyncio.Future[Waiting]] = {}
         self._last_token = 0
-        self.is_draining = False
 
     def connect(self, connection: Connection, hop: RemoteGroup) -> None:
         """Carries out Connect."""
@@ -148,7 +143,7 @@ class RemoteFeeds:
 
     def take(self, feed: _RemoteFeed) -> Entry | None:
         """The next entry for ``feed``, while we are not draining and the other side is there."""
-        if self.is_draining or self._links.link(feed.hop.shard) is None:
+        if self._open_feeds.is_draining or self._links.link(feed.hop.shard) is None:
             return None
         return self._scheduler.take(feed.connection, now_us())
 
@@ -187,10 +182,10 @@ class _RemoteFeed:
 class ForeignEntries:
     """The other side: entries of other delivery workers that are tried here."""
 
-    def __init__(self, scheduler: Scheduler, reader: LogReader, row: memoryview[int]) -> None:
-        self._scheduler = scheduler
-        self._reader = reader
-        self._row = row
+    def __init__(self, shard: Shard) -> None:
+        self._scheduler = shard.scheduler
+        self._reader = shard.reader
+        self._row = shard.row
         self._handed_over = metrics.index("relay_queue_added_entries_total", "handed_over")
         self._asked: dict[Entry, tuple[FrameProtocol, int]] = {}
 
@@ -231,14 +226,12 @@ class ForeignEntries:
                 link.send(("how", token, found.waits_for, found.next_at, *said))
                 return
 
-    def settled(self, settled: Settled) -> bool:
-        """Sends the outcomes home when the entry is a foreign one; whether it is."""
+    def settled(self, settled: Settled) -> None:
+        """Sends the outcomes of a foreign entry home."""
         asked = self._asked.pop(settled.entry, None)
-        if asked is None:
-            return False
-        link, token = asked
-        link.send(("outcomes", token, tuple(tuple(outcome) for outcome in settled.outcomes)))
-        return True
+        if asked is not None:
+            link, token = asked
+            link.send(("outcomes", token, tuple(tuple(outcome) for outcome in settled.outcomes)))
 
     def lost(self, link: FrameProtocol) -> None:
         """Home is gone and will ask again: what has not begun is forgotten."""

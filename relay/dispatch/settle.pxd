@@ -9,7 +9,7 @@ from relay.dispatch.journaling cimport Journaling
 
 cdef class Settler:
     cdef Journaling _journaling
-    cdef object _notices, _reader, _sink, _row
+    cdef object _notices, _foreign, _reader, _sink, _row
     cdef public bint is_awaited
     cdef DeliveryReport _report
     cdef dict _stages

@@ -16,15 +16,18 @@ from relay.control.queue_control import QueueControl
 from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
 from relay.dispatch.copying import Copier
+from relay.dispatch.feeds import Feeds
 from relay.dispatch.filtered import FilteredDelivery
 from relay.dispatch.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
 from relay.dispatch.journaling import Journaling
+from relay.dispatch.lanes import Lanes
 from relay.dispatch.links import LogLinks
 from relay.dispatch.meters import DnsMeter, JournalMeter, QueueMeter
 from relay.dispatch.notices import Notices
 from relay.dispatch.outbound import Outbound
 from relay.dispatch.remote import ForeignEntries, MxHosts, RemoteFeeds, RemoteGroup
 from relay.dispatch.settle import Settler
+from relay.dispatch.shard import Shard
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.mda.hand import Hand
 from relay.mda.local_runs import LocalRuns
@@ -103,10 +106,15 @@ class DeliveryWorker:
         self._journal = self._open_journal()
         self._recovery: Recovery | None = Recovery(self._scheduler.ledger)
         self._journaling = Journaling(self._journal, sink, self._journal_meter)
-        self._notices = Notices(config, self._scheduler, self._journaling, self._writer, self._reader, sink, row)
-        self._settler = Settler(self._journaling, self._notices, self._reader, sink, row)
-        self._foreign = ForeignEntries(self._scheduler, self._reader, row)
-        self._remote = RemoteFeeds(self._scheduler, self._links, self._settler.settled, self._changed)
+        shard = Shard(
+            self._shard, self._shards, config, self._scheduler, self._reader, self._writer, self._journaling, sink, row,
+            self._changed,
+        )  # fmt: skip
+        feeds = Feeds(row, self._changed)
+        self._notices = Notices(shard)
+        self._foreign = ForeignEntries(shard)
+        self._settler = Settler(shard, self._notices, self._foreign)
+        self._remote = RemoteFeeds(shard, feeds, self._links, self._settler.settled)
         self._wheel: TimingWheel = TimingWheel(0.1, 4096, worker.loop.time())
         self._poll = Poll()
         worker.loop.add_reader(self._poll.fileno, self._poll.turn)
@@ -131,25 +139,14 @@ class DeliveryWorker:
         hand = Hand(config.run_dir / f"in-hand-{self._shard}")
         self._settler.died(hand.died)
         runs = LocalRuns(row, sink, hand, config.delivery.local_timeout)
-        self._outbound = Outbound(
-            self._scheduler,
-            self._reader,
-            self._connector,
-            self._settler,
-            self._foreign,
-            self._remote,
-            router,
-            self._mailboxes,
-            FilteredDelivery(config, self._writer, self._notices.ids, sink, row, runs),
-            runs,
-            row,
-            self._changed,
-        )
+        delivery = FilteredDelivery(config, self._writer, self._notices.ids, sink, row, runs)
+        lanes = Lanes(router, self._mailboxes, delivery, runs)
+        self._outbound = Outbound(shard, feeds, self._settler, self._connector, self._remote, lanes)
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
         self._control = QueueControl(
             self._scheduler, self._reader, self._journaling, self._settler, self._remote, sink, self._changed
         )
-        self._copier = Copier(self._scheduler, self._reader, self._writer, self._journaling, sink, row)
+        self._copier = Copier(shard)
         self._queue_meter = QueueMeter(self._scheduler, self._queue_intake, row)
         self._intake = Intake(
             config.spool_dir,
@@ -287,8 +284,7 @@ class DeliveryWorker:
             case Resolve(key, domain):
                 self._spawn(self._resolve(key, domain))
             case Settle(settled):
-                if not self._foreign.settled(settled):
-                    self._settler.ended(settled)
+                self._settler.ended(settled)
 
     async def _resolve(self, key: str, domain: str) -> None:
         try:
