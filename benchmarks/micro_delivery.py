@@ -24,7 +24,9 @@ from relay.dispatch.journaling import Journaling
 from relay.dispatch.meters import JournalMeter
 from relay.dispatch.remote import ForeignEntries
 from relay.dispatch.settle import Settler
-from relay.dispatch.shard import Shard
+from relay.dispatch.shard import Place, Shard
+from relay.dispatch.tasks import Tasks
+from relay.dispatch.wakeup import Wakeup
 from relay.mail.envelope import Client, Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import Outcome
@@ -116,14 +118,22 @@ class Worker:
         self.reader = LogReader(self.spool_dir)
         journal = Journal(self.spool_dir, shard=0, shards=1, generation=1)
         self.journaling = Journaling(journal, self.sink, JournalMeter(row))
-        notices: Any = None  # nothing fails here
-        writer: Any = None  # and nothing is spooled
-        config: Any = None
+        nothing: Any = None  # no file is written here but the journal, and no loop runs
         self.shard = Shard(
-            0, 1, config, self.scheduler, self.reader, writer, self.journaling, self.sink, row, changed=lambda: None
+            place=Place(0, 1, 1),
+            config=nothing,
+            scheduler=self.scheduler,
+            reader=self.reader,
+            writer=nothing,
+            ids=nothing,
+            journaling=self.journaling,
+            sink=self.sink,
+            row=row,
+            wakeup=Wakeup(nothing),
+            tasks=Tasks(),
         )
-        self.settler = Settler(self.shard, notices, ForeignEntries(self.shard))
-        self.feeds = Feeds(row, self.shard.changed)
+        self.settler = Settler(self.shard, nothing, ForeignEntries(self.shard))
+        self.feeds = Feeds(row, self.shard.wakeup.changed)
 
     async def fill(self, messages: int) -> list[tuple[int, int]]:
         """Writes the records; returns how far each batch goes, as (segment, end)."""

@@ -36,7 +36,7 @@ class Feeds:
         self._opened = metrics.index("relay_delivery_connections_total", "opened")
         self._open = metrics.index("relay_delivery_connections_open")
         self.changed = changed
-        """``Shard.changed``."""
+        """``Shard.wakeup.changed``."""
         self.is_draining = False
         """From then on nothing is taken."""
         self.open: set[OpenFeed] = set()

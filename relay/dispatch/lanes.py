@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Final, NamedTuple, Protocol
 
 from relay.dispatch._attempt import Attempt
@@ -27,7 +27,7 @@ from relay.dispatch.filtered import FilteredDelivery
 from relay.dispatch.settle import Settler
 from relay.dispatch.shard import Shard
 from relay.mail.outcome import DEFERRED, Outcome, deferred, failed
-from relay.mda.hand import STRIKES, Key, key_of
+from relay.mda.hand import STRIKES, Hand, Key, key_of
 from relay.mda.local import LocalJob, Suspect, shown
 from relay.mda.local_runs import LocalRuns
 from relay.net.clock import now_us
@@ -40,8 +40,6 @@ LOCAL_BATCH: Final = 32
 """Messages for one lane that are written and synced together."""
 SLOW_BEHIND: Final = 2
 """Slow deliveries of one feed that go on while it takes more."""
-Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
-"""Runs a coroutine beside its caller (Outbound.spawn)."""
 _DIED: Final = "the delivery worker died during the delivery into the mailbox"
 
 
@@ -58,6 +56,14 @@ class Lanes(NamedTuple):
     mailboxes: Mailboxes
     delivery: FilteredDelivery
     runs: LocalRuns
+
+    @classmethod
+    def open(cls, shard: Shard, router: Router, mailboxes: Mailboxes) -> Lanes:
+        """Those of one shard. Threads belong to the running loop."""
+        config, row, sink = shard.config, shard.row, shard.sink
+        hand = Hand(config.run_dir / f"in-hand-{shard.place.shard}")
+        runs = LocalRuns(row, sink, hand, config.delivery.local_timeout)
+        return cls(router, mailboxes, FilteredDelivery(config, shard.writer, shard.ids, sink, row, runs), runs)
 
 
 class Message:
@@ -85,16 +91,14 @@ class Piece(NamedTuple):
 class LocalFeed:
     """A "connection" to a lane of mailboxes: takes a batch, has it written and synced in a thread, and so on."""
 
-    def __init__(
-        self, shard: Shard, feeds: Feeds, settler: Settler, lanes: Lanes, spawn: Spawn, connection: Connection
-    ) -> None:
+    def __init__(self, shard: Shard, feeds: Feeds, settler: Settler, lanes: Lanes, connection: Connection) -> None:
         self._scheduler = shard.scheduler
         self._reader = shard.reader
         self._feeds = feeds
         self._settler = settler
         self._lanes = lanes
         self._hand = lanes.runs.hand
-        self._spawn = spawn
+        self._tasks = shard.tasks
         self.connection = connection
         self._wake = asyncio.Event()
         self._behind: set[asyncio.Task[None]] = set()
@@ -205,7 +209,7 @@ class LocalFeed:
             await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
 
     def _goes_on(self, slow: Coroutine[Any, Any, None]) -> None:
-        task = self._spawn(slow)
+        task = self._tasks.start(slow)
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 

@@ -19,9 +19,9 @@ from typing import Any, Final
 
 from relay import dsn
 from relay.dispatch.shard import Shard
+from relay.dispatch.tasks import Tasks
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
-from relay.mail.queue_id import QueueIds
 from relay.net.clock import now_us
 from relay.queue.action import Notice
 from relay.spool import Message, MissingRecord, SpoolError
@@ -60,10 +60,9 @@ class Notices:
         self._reader = shard.reader
         self._sink = shard.sink
         self._row = shard.row
-        self.ids = QueueIds(shard.writer.number)
-        """Of all that this worker spools."""
+        self._ids = shard.ids
         self._gathered: dict[_Key, list[Notice]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._draining = asyncio.Event()
         self._made = {kind: metrics.index("relay_dsn_messages_total", kind) for kind in ("bounce", "delay")}
 
@@ -75,21 +74,13 @@ class Notices:
             gathered.append(notice)
             return
         self._gathered[key] = [notice]
-        task = asyncio.ensure_future(self._pay(key))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        self._tasks.start(self._pay(key))
 
     async def drain(self, seconds: float) -> None:
         """Waits for nothing more; lets those that are being spooled end. What is still owed is made at the next start,
         as the journal says."""
         self._draining.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler({"message": "DSN not made", "exception": fault})
+        await self._tasks.wait(seconds)
 
     async def _pay(self, key: _Key) -> None:
         await self._gather(key)
@@ -151,7 +142,7 @@ class Notices:
         config = self._config
         original = message.record.envelope
         now = time.time_ns() // 1000
-        queue_id = self.ids.next(now)
+        queue_id = self._ids.next(now)
         content = returned_content(message)
         common: dict[str, Any] = {
             "hostname": config.hostname, "message_id": f"{queue_id}@{config.hostname}", "now": now,

@@ -9,21 +9,22 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from relay.delivery.connect import Connector
+from relay.dispatch.connection_report import ConnectionReport
 from relay.dispatch.feed import Feed
 from relay.dispatch.feeds import Feeds
 from relay.dispatch.lanes import Lanes, LocalFeed
+from relay.dispatch.log_links import LogLinks
 from relay.dispatch.remote import MxHosts, RemoteFeeds, RemoteGroup
 from relay.dispatch.settle import Settler
 from relay.dispatch.shard import Shard
+from relay.dispatch.tasks import report_failure
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net.clock import now_us
 from relay.queue.group import Connection
-from relay.telemetry import metrics
 
 DRAIN_PATIENCE: Final = 5.0
 """Seconds that a drain waits for next hops which have no content to answer for."""
@@ -31,30 +32,40 @@ REFUSED_SECONDS: Final = 60
 """How long a permanent refusal by all hosts of a domain counts for further messages."""
 
 
+class Ways(NamedTuple):
+    """The ways out of a shard."""
+
+    connector: Connector
+    """To next hops."""
+    report: ConnectionReport
+    links: LogLinks
+    """To the other delivery workers, and to all that read our log."""
+    lanes: Lanes
+    """To mailboxes."""
+
+
 class Outbound:
     """All connections of one delivery worker."""
 
-    def __init__(
-        self, shard: Shard, feeds: Feeds, settler: Settler, connector: Connector, remote: RemoteFeeds, lanes: Lanes
-    ) -> None:
+    def __init__(self, shard: Shard, feeds: Feeds, settler: Settler, remote: RemoteFeeds, ways: Ways) -> None:
         self._shard = shard
         self._scheduler = shard.scheduler
         self._feeds = feeds
         self._settler = settler
-        self._connector = connector
         self._remote = remote
-        self._lanes = lanes
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._failed = metrics.index("relay_delivery_connections_total", "failed")
+        self._connector = ways.connector
+        self._report = ways.report
+        self._lanes = ways.lanes
 
     def connect(self, connection: Connection) -> None:
         """Carries out Connect."""
         if connection.group.hop is None:
-            self.spawn(LocalFeed(self._shard, self._feeds, self._settler, self._lanes, self.spawn, connection).run())
+            feed = LocalFeed(self._shard, self._feeds, self._settler, self._lanes, connection)
+            self._shard.tasks.start(feed.run())
         elif isinstance(connection.group.hop, RemoteGroup):
             self._remote.connect(connection, connection.group.hop)
         else:
-            self.spawn(self._open_session(connection))
+            self._shard.tasks.start(self._open_session(connection))
 
     def wake(self, connection: Connection) -> None:
         """Carries out Wake."""
@@ -68,21 +79,9 @@ class Outbound:
         if tag is not None:
             tag.quit()
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Runs a coroutine, which is cancelled when the worker ends and it has not."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return task
-
     def look(self) -> None:
-        """Sees to local deliveries that are slow; several times a second."""
+        """Looks after local deliveries that are slow; several times a second."""
         self._lanes.runs.turn()
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler({"message": "delivery task", "exception": fault})
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing more and lets what is being sent end, for ``seconds`` at most; then cuts what is left.
@@ -100,8 +99,7 @@ class Outbound:
         await self._until_quiet(began + seconds)
         for feed in list(self._feeds.open):
             feed.abort()
-        for task in list(self._tasks):
-            task.cancel()
+        self._shard.tasks.cancel()
         await asyncio.sleep(0)
         self._lanes.runs.close()
 
@@ -121,19 +119,17 @@ class Outbound:
         except asyncio.CancelledError:
             raise
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
-            # Its text goes to the log alone: an outcome's is told to senders (I8).
-            context = {"message": "connection not opened", "exception": fault}
-            asyncio.get_running_loop().call_exception_handler(context)
+            report_failure("connection not opened", fault)
             answer = deferred("4.3.0", f"internal error: {type(fault).__name__}", "connect")
         if isinstance(answer, Outcome):
-            self._shard.row[self._failed] += 1
-            if feed.is_open:  # greeted, and lost before open() returned: closed() has reported it
+            if feed.is_open:  # greeted, and lost before open() returned: closed() has told the scheduler
+                self._report.lost()
                 return
-            self._settler.connect_failed(connection.group.key, answer)
+            self._report.failed(connection.group.key, answer)
             if answer.kind == FAILED and isinstance(hop, MxHosts):
                 self._refuse_domains(connection, answer)
             self._scheduler.connection_failed(connection, answer, now_us(), random.random())
-            self._shard.changed()
+            self._shard.wakeup.changed()
 
     def _refuse_domains(self, connection: Connection, outcome: Outcome) -> None:
         """None of the hosts will ever take mail for these domains, they say: their messages fail now."""

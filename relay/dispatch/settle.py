@@ -3,7 +3,7 @@
 The outcomes of another worker's entries go home to it instead (remote.py).
 
 Not here: what an outcome means for the queue (relay/queue), what is counted and logged of each (_report.pyx), when
-it is on the disk (journaling.py), DSNs (notices.py).
+it is on the disk (journaling.py), DSNs (notices.py), connections (connection_report.py).
 """
 
 from __future__ import annotations
@@ -33,11 +33,8 @@ class Settler:
         self._sink = shard.sink
         self._row = row = shard.row
         self.is_awaited = False
-        """Whether ``Shard.changed`` was called because there is something to flush, and ``flush`` was not yet."""
+        """Whether ``Wakeup.changed`` was called because there is something to flush, and ``flush`` was not yet."""
         self._report = DeliveryReport(row)
-        self._stages = {stage: metrics.index("relay_delivery_failures_total", stage) for stage in metrics.STAGES}
-        self._connect = metrics.histogram_cells("relay_delivery_stage_seconds", "connect")
-        self._greeting = metrics.histogram_cells("relay_delivery_stage_seconds", "greeting")
         self._stored = metrics.index("relay_delivery_mailbox_messages_total")
         self._store_seconds = metrics.histogram_cells("relay_delivery_mailbox_seconds")
         self._suspects = {cause: metrics.index("relay_delivery_suspects_total", cause) for cause in metrics.SET_ASIDE}
@@ -68,7 +65,7 @@ class Settler:
                 recipients = attempt.recipients
             else:
                 recipients, envelope = self._recipients(settled)
-            is_over = self._report.told(settled.entry, envelope, recipients, settled.outcomes, attempt, use, number)
+            is_over = self._report.settled(settled.entry, envelope, recipients, settled.outcomes, attempt, use, number)
             if is_over and settled.notice is None:
                 self._row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
         if settled.notice is not None:
@@ -84,17 +81,6 @@ class Settler:
         octets = self._report.take()
         if octets:
             self._sink.append(octets)
-
-    def connected(self, connect_seconds: float, greeting_seconds: float) -> None:
-        """A connection was opened in so many seconds, and greeted and answered our EHLO in so many more."""
-        self._connect.observe(self._row, round(connect_seconds * 1_000_000))
-        self._greeting.observe(self._row, round(greeting_seconds * 1_000_000))
-
-    def connect_failed(self, group: str, outcome: Outcome) -> None:
-        """No connection came about; the entries wait without an attempt being counted."""
-        self._row[self._stages.get(outcome.stage, self._stages["connect"])] += 1
-        self._sink.event("warning", "no connection", group=group, stage=outcome.stage, status=outcome.status,
-                         text=outcome.text, next_hop=outcome.next_hop)  # fmt: skip
 
     def stored(self, count: int, seconds: float) -> None:
         """``count`` messages were published in mailboxes in one batch."""

@@ -1,7 +1,7 @@
 """An smtp worker: sessions on the slot's sockets, into a spool log of its own.
 
 It wires smtp, policy and spool together and decides nothing. What is committed is told to the delivery workers
-(relay/dispatch/links.py). Slot 0 also adopts the logs of processes that are gone.
+(relay/dispatch/log_links.py). Slot 0 also adopts the logs of processes that are gone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
-from relay.dispatch.links import LogLinks
+from relay.dispatch.log_links import LogLinks
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from relay.policy.fullness import Fullness

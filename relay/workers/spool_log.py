@@ -9,7 +9,7 @@ from typing import Final
 
 from relay import spool
 from relay.config.queue import SpoolSettings
-from relay.dispatch.links import LogLinks
+from relay.dispatch.log_links import LogLinks
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from relay.workers.process import StartError, Worker
