@@ -25,23 +25,36 @@ class Compaction:
         self._journal = shard.journaling.journal
         self._compactions = metrics.index("relay_spool_journal_compactions_total")
         self._running: asyncio.Task[None] | None = None
+        self._is_wanted = False
+        """Whether one is to follow the one that is under way."""
         self.is_allowed = False
         """Whether the ledger knows all that the journals say: not while the logs of before the start are read."""
 
     def look(self) -> None:
         """Begins when it is worth it."""
-        if self._journal.wants_compaction:
+        if self._journal.wants_compaction and self._running is None:
             self.begin()
 
     def begin(self) -> None:
-        """Begins now, unless one is under way or not allowed yet."""
-        if self._running is None and self.is_allowed:
-            self._running = asyncio.ensure_future(self._rewrite())
+        """Begins now, or after the one that is under way, which may not hold all that is so now; once it is allowed."""
+        if self._running is not None:
+            self._is_wanted = True
+        elif self.is_allowed:
+            self._running = asyncio.ensure_future(self._run())
 
     def cancel(self) -> None:
         """Gives up one that is under way: the old journal goes on."""
         if self._running is not None:
             self._running.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await self._rewrite()
+            while self._is_wanted:
+                self._is_wanted = False
+                await self._rewrite()
+        finally:
+            self._running = None
 
     async def _rewrite(self) -> None:
         shard = self._shard
@@ -57,5 +70,3 @@ class Compaction:
             shard.sink.event("debug", "journal compacted", seconds=round(time.monotonic() - began, 3))
         except SpoolError as fault:
             shard.sink.event("warning", "journal not compacted", cause=str(fault))
-        finally:
-            self._running = None

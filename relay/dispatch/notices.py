@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Any, Final
 
 from relay import dsn
@@ -141,7 +140,7 @@ class Notices:
     def _compose(self, notice: Notice, message: Message) -> tuple[Envelope, bytes]:
         config = self._config
         original = message.record.envelope
-        now = time.time_ns() // 1000
+        now = now_us()
         queue_id = self._ids.next(now)
         content = returned_content(message)
         common: dict[str, Any] = {
