@@ -2,7 +2,7 @@
 
 Nothing here is on the way of a message but ``JournalMeter.written``, once a batch.
 
-Not here: its log, which smtp workers have, too (relay/workers/spool_log.py); what is counted per outcome (settle.py).
+Not here: its log, which smtp workers have, too (relay/spool/meter.py); what is counted per outcome (settle.py).
 """
 
 from __future__ import annotations

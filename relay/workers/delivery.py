@@ -26,11 +26,12 @@ from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.net.wheel import TimingWheel
 from relay.queue.routing import Router
 from relay.spool import LogWriter, SpoolError
+from relay.spool.meter import SpoolMeter
 from relay.telemetry.sink import LogSink
 from relay.workers.log_sink import make_sink
 from relay.workers.mailboxes import Mailboxes
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
-from relay.workers.spool_log import SpoolMeter, open_log, private_folder
+from relay.workers.spool_log import open_log, private_folder
 
 LOOK_SECONDS: Final = 1.0
 
