@@ -155,11 +155,11 @@ cdef inline int64_t _transfer(Attempt attempt) noexcept:
 
 
 cdef inline int64_t _received_at(Entry entry, object envelope):
-    """To the microsecond as the envelope says, unless the clock was set since: then as the queue says. It may be up to a
+    """To the microsecond from the envelope, unless the clock was set since: then from the queue. It may be up to a
     second ahead of the clock here: each process has one of its own (relay/net/clock.pyi)."""
     cdef int64_t queued = <int64_t>entry.received * 1000000
-    cdef int64_t said = queued if envelope is None else (<tuple>envelope)[RECEIVED_AT]
-    return said if queued <= said < queued + 1000000 else queued
+    cdef int64_t known = queued if envelope is None else (<tuple>envelope)[RECEIVED_AT]
+    return known if queued <= known < queued + 1000000 else queued
 
 
 cdef inline str _key(Entry entry):

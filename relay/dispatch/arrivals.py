@@ -47,7 +47,7 @@ class Arrivals:
         return self._recovery is not None
 
     def read_journals(self) -> None:
-        """Reads what the journals of earlier lives say. Blocking; once, before any record."""
+        """Reads the journals of earlier lives. Blocking; once, before any record."""
         assert self._recovery is not None
         self._recovery.apply(load_journals(self._shard.config.spool_dir))
 
@@ -65,7 +65,7 @@ class Arrivals:
         self._shard.wakeup.changed()
 
     def recovered(self) -> None:
-        """Every log that was there at the start has been read: what the journals said is used up."""
+        """Every log that was there at the start has been read: what was in the journals is used up."""
         recovery, self._recovery = self._recovery, None
         if recovery is not None:
             self._meter.recovered()

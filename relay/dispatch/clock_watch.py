@@ -34,5 +34,5 @@ class ClockWatch:
         direction = "forward" if moved > 0 else "back"
         self._shard.row[self._jumps[direction]] += 1
         self._shard.sink.event("warning", "clock was set", direction=direction, seconds=abs(moved) // 1_000_000)
-        self._compaction.begin()  # the journal says when entries are due
+        self._compaction.begin()  # the journal holds when entries are due
         self._shard.wakeup.changed()

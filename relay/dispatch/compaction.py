@@ -1,6 +1,6 @@
-"""Rewrites the journal when most of what it says is out of date, so that it stays as small as the queue.
+"""Rewrites the journal when most of it is out of date, so that it stays as small as the queue.
 
-Not here: the file (relay/spool/journal.py), what it says of the queue (relay/queue/ledger.py).
+Not here: the file (relay/spool/journal.py), what goes into it (relay/queue/ledger.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Compaction:
         self._is_wanted = False
         """Whether one is to follow the one that is under way."""
         self.is_allowed = False
-        """Whether the ledger knows all that the journals say: not while the logs of before the start are read."""
+        """Whether the ledger knows all that the journals hold: not while the logs of before the start are read."""
 
     def look(self) -> None:
         """Begins when it is worth it."""

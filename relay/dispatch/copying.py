@@ -3,7 +3,7 @@
 The copy is synced before the old entry is finished in the journal; a crash in between leaves both, and the recovery
 drops the old one because it has seen the copy (relay/queue/recovery.py).
 
-Not here: which segments (relay/queue/ledger.py), what a copy says (relay/queue/commands.py).
+Not here: which segments (relay/queue/ledger.py), what a copy carries (relay/queue/commands.py).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What stands between one client session, which pulls, and the scheduler, which decides.
 
-It is on the way of every message, so it is compiled (feed.pxd); it says the same without.
+It is on the hot path, so it is compiled (feed.pxd); it behaves identically uncompiled.
 
 Not here: opening connections (outbound.py), what an outcome changes (settle.py).
 """

@@ -2,8 +2,8 @@
 
 Order (I1): a delivered or deferred outcome is *written* with the next flush, not synced: a crash may repeat an attempt,
 it never loses a message. What was written is synced every ``queue.journal_sync`` in the background (``sync_soon``), so
-that a power failure repeats what was delivered in about that time and no more. What the sender will be told is synced
-before the DSN is made (notices.py).
+that a power failure repeats what was delivered in about that time and no more. What a DSN will report is synced before
+that is made (notices.py).
 
 Not here: the file (relay/spool/journal.py), what the entries mean (relay/queue).
 """

@@ -4,7 +4,7 @@ Order (I1): that a recipient has failed is *synced* to the journal before the DS
 as finished only once the DSN is spooled; a crash in between makes the DSN again.
 
 Theory: the recipients of one message wait in several groups, and fail there one after the other. A DSN about a message
-with more recipients than have failed waits a moment for those of the other groups, so that the sender is told once.
+with more recipients than have failed waits a moment for those of the other groups, so that the sender gets one.
 Recipients that fail later, or belong to another delivery worker, have a DSN of their own.
 
 Not here: the text of a DSN (relay/dsn), when one is owed (relay/queue).
@@ -77,7 +77,7 @@ class Notices:
 
     async def drain(self, seconds: float) -> None:
         """Waits for nothing more; lets those that are being spooled end. What is still owed is made at the next start,
-        as the journal says."""
+        from the journal."""
         self._draining.set()
         await self._tasks.wait(seconds)
 

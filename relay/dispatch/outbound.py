@@ -122,7 +122,7 @@ class Outbound:
             report_failure("connection not opened", fault)
             answer = deferred("4.3.0", f"internal error: {type(fault).__name__}", "connect")
         if isinstance(answer, Outcome):
-            if feed.is_open:  # greeted, and lost before open() returned: closed() has told the scheduler
+            if feed.is_open:  # greeted, and lost before open() returned: closed() has done the rest
                 self._report.lost()
                 return
             self._report.failed(connection.group.key, answer)
@@ -132,7 +132,7 @@ class Outbound:
             self._shard.wakeup.changed()
 
     def _refuse_domains(self, connection: Connection, outcome: Outcome) -> None:
-        """None of the hosts will ever take mail for these domains, they say: their messages fail now."""
+        """All hosts have refused mail for these domains for good: their messages fail now."""
         until = now_us() + REFUSED_SECONDS * 1_000_000
         for domain in list(connection.group.domains):
             self._scheduler.rejected(domain.key, outcome, until)

@@ -157,7 +157,7 @@ class RemoteFeeds:
         return self._scheduler.take(feed.connection, now_us())
 
     def quit(self, feed: _RemoteFeed) -> None:
-        """Carries out Quit: only an idle connection is told to."""
+        """Carries out Quit: only an idle connection is asked to."""
         if not feed.tokens:
             self._end(feed)
 
@@ -243,8 +243,8 @@ class ForeignEntries:
             if asked == (link, token):
                 found = waiting(self._scheduler, entry, now_us())
                 reason = found.reason
-                said = (reason.code, reason.status, reason.text, reason.stage, reason.next_hop) if reason else NOTHING
-                link.send(("how", token, found.waits_for, found.next_at, *said))
+                fields = (reason.code, reason.status, reason.text, reason.stage, reason.next_hop) if reason else NOTHING
+                link.send(("how", token, found.waits_for, found.next_at, *fields))
                 return
 
     def settled(self, settled: Settled) -> None:

@@ -67,7 +67,7 @@ class Settler:
                 recipients, envelope = self._recipients(settled)
             is_over = self._report.settled(settled.entry, envelope, recipients, settled.outcomes, attempt, use, number)
             if is_over and settled.notice is None:
-                self._row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
+                self._row[self._suppressed] += 1  # only a null reverse-path gets no DSN
         if settled.notice is not None:
             self._notices.owed(settled.notice)
 

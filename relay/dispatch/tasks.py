@@ -37,6 +37,6 @@ class Tasks:
 
 
 def report_failure(message: str, fault: BaseException) -> None:
-    """Reports what nobody expected to the loop's exception handler, which logs it. Senders are told nothing of it
-    (I8)."""
+    """Reports what nobody expected to the loop's exception handler, which logs it; no part of it is for
+    senders (I8)."""
     asyncio.get_running_loop().call_exception_handler({"message": message, "exception": fault})

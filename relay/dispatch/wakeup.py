@@ -1,4 +1,4 @@
-"""When the scheduler of a shard is asked what is to be done: soon after each change, and at the instant that it gave.
+"""When the scheduler of a shard is asked what is to be done: soon after each change, and when it wants.
 
 Not here: asking it (pump.py).
 """
