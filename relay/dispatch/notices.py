@@ -7,6 +7,8 @@ Theory: the recipients of one message wait in several groups, and fail there one
 with more recipients than have failed waits a moment for those of the other groups, so that the sender gets one.
 Recipients that fail later, or belong to another delivery worker, have a DSN of their own.
 
+Limit: MAKING are made at once; the others wait in the order in which they were owed, as what the queue knew of them.
+
 Not here: the text of a DSN (relay/dsn), when one is owed (relay/queue).
 """
 
@@ -14,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import deque
 from typing import Any, Final
 
 from relay import dsn
@@ -29,6 +33,9 @@ from relay.telemetry import metrics
 MOMENT_SECONDS: Final = 0.5
 """How long a DSN waits for other recipients of its message."""
 RETRY_SECONDS: Final = 5.0
+"""How long a DSN waits that could not be spooled."""
+MAKING: Final = 500
+"""DSNs that are made at once: they share the syncs of the journal and of the log."""
 RETURN_LIMIT: Final = 1 << 20
 """Octets of a large content that are read for a bounce."""
 
@@ -61,6 +68,10 @@ class Notices:
         self._row = shard.row
         self._ids = shard.ids
         self._gathered: dict[_Key, list[Notice]] = {}
+        """What is owed, by the DSN that it will be in."""
+        self._waiting: deque[tuple[float, _Key]] = deque()
+        """Those of them that nobody makes yet, and until when they wait for others of their message."""
+        self._making = 0
         self._tasks = Tasks()
         self._draining = asyncio.Event()
         self._made = {kind: metrics.index("relay_dsn_messages_total", kind) for kind in ("bounce", "delay")}
@@ -73,7 +84,10 @@ class Notices:
             gathered.append(notice)
             return
         self._gathered[key] = [notice]
-        self._tasks.start(self._pay(key))
+        self._waiting.append((time.monotonic() + MOMENT_SECONDS, key))
+        if self._making < MAKING:
+            self._making += 1
+            self._tasks.start(self._work())
 
     async def drain(self, seconds: float) -> None:
         """Waits for nothing more; lets those that are being spooled end. What is still owed is made at the next start,
@@ -81,8 +95,17 @@ class Notices:
         self._draining.set()
         await self._tasks.wait(seconds)
 
+    async def _work(self) -> None:
+        """Makes one after the other while any wait."""
+        try:
+            while self._waiting:
+                until, key = self._waiting.popleft()
+                await self._gather(key, until)
+                await self._pay(key)
+        finally:
+            self._making -= 1
+
     async def _pay(self, key: _Key) -> None:
-        await self._gather(key)
         notices = self._gathered.pop(key)
         merged = notices[0]
         if len(notices) > 1:
@@ -95,12 +118,13 @@ class Notices:
             self._journaling.add(self._scheduler.notice_spooled(notice, now_us()))
         self._journaling.flush()
 
-    async def _gather(self, key: _Key) -> None:
+    async def _gather(self, key: _Key, until: float) -> None:
+        """Waits for recipients of other groups, if there are any, until ``until``."""
         with contextlib.suppress(MissingRecord, OSError):  # whatever it is, it is met again below
             record = self._reader.load(*key[1:]).record
             failed = sum(len(notice.failures) for notice in self._gathered[key])
             if failed < len(record.envelope.recipients):
-                await self._is_draining_within(MOMENT_SECONDS)
+                await self._is_draining_within(max(0.0, until - time.monotonic()))
 
     async def _is_draining_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
