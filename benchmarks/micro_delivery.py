@@ -14,16 +14,19 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from relay.config.queue import QueueSettings
 from relay.delivery._delivery import Delivery
 from relay.dispatch.feed import Feed
+from relay.dispatch.feeds import Feeds
 from relay.dispatch.journaling import Journaling
 from relay.dispatch.meters import JournalMeter
 from relay.dispatch.remote import ForeignEntries
 from relay.dispatch.settle import Settler
+from relay.dispatch.shard import Place, Shard
+from relay.dispatch.tasks import Tasks
+from relay.dispatch.wakeup import Wakeup
 from relay.mail.envelope import Client, Envelope
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import Outcome
@@ -115,18 +118,22 @@ class Worker:
         self.reader = LogReader(self.spool_dir)
         journal = Journal(self.spool_dir, shard=0, shards=1, generation=1)
         self.journaling = Journaling(journal, self.sink, JournalMeter(row))
-        notices: Any = None  # nothing fails here
-        self.settler = Settler(self.journaling, notices, self.reader, self.sink, row)
-        self.outbound: Any = SimpleNamespace(
+        nothing: Any = None  # no file is written here but the journal, and no loop runs
+        self.shard = Shard(
+            place=Place(0, 1, 1),
+            config=nothing,
             scheduler=self.scheduler,
             reader=self.reader,
-            settler=self.settler,
-            foreign=ForeignEntries(self.scheduler, self.reader, row),
-            feeds=set(),
-            is_draining=False,
-            changed=lambda: None,
-            count_open=lambda _change: None,
+            writer=nothing,
+            ids=nothing,
+            journaling=self.journaling,
+            sink=self.sink,
+            row=row,
+            wakeup=Wakeup(nothing),
+            tasks=Tasks(),
         )
+        self.settler = Settler(self.shard, nothing, ForeignEntries(self.shard))
+        self.feeds = Feeds(row, self.shard.wakeup.changed)
 
     async def fill(self, messages: int) -> list[tuple[int, int]]:
         """Writes the records; returns how far each batch goes, as (segment, end)."""
@@ -167,7 +174,7 @@ class Worker:
             assert isinstance(action, Connect | Wake)
             woken.append(action.connection)
             if isinstance(action, Connect):
-                sessions[action.connection] = (Feed(self.outbound, action.connection), Session())
+                sessions[action.connection] = (Feed(self.shard, self.feeds, self.settler, action.connection), Session())
         self.scheduler.next_wakeup()
         shares.end("asking the scheduler")
         done = 0

@@ -20,9 +20,9 @@ cdef class DeliveryReport:
     cdef list lines
 
     cpdef int tried(self, Attempt attempt, tuple outcomes, Py_ssize_t use) except -1
-    cpdef bint told(self, Entry entry, object envelope, tuple recipients, tuple outcomes, Attempt attempt,
+    cpdef bint settled(self, Entry entry, object envelope, tuple recipients, tuple outcomes, Attempt attempt,
                     Py_ssize_t use, Py_ssize_t number) except -1
     cdef str count(self, tuple outcome, int64_t delay)
-    cdef int tell(self, Entry entry, tuple envelope, tuple recipients, tuple outcome, Attempt attempt,
+    cdef int add_line(self, Entry entry, tuple envelope, tuple recipients, tuple outcome, Attempt attempt,
                   Py_ssize_t use, Py_ssize_t number, int64_t now) except -1
     cpdef bytes take(self)

@@ -13,7 +13,7 @@ class DeliveryReport:
         """An attempt was made here, our own or another delivery worker's; ``use``: messages on the connection so far,
         0 where there is none."""
 
-    def told(
+    def settled(
         self,
         entry: Entry,
         envelope: Envelope | None,

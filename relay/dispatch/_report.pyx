@@ -72,7 +72,7 @@ cdef class DeliveryReport:
             observe(self.row, &self.transfer, _transfer(attempt))
         return 0
 
-    cpdef bint told(self, Entry entry, object envelope, tuple recipients, tuple outcomes, Attempt attempt,
+    cpdef bint settled(self, Entry entry, object envelope, tuple recipients, tuple outcomes, Attempt attempt,
                     Py_ssize_t use, Py_ssize_t number) except -1:
         cdef int64_t now = now_us()
         cdef tuple fields = None
@@ -87,10 +87,10 @@ cdef class DeliveryReport:
             is_over = is_over or kind == FAILED or kind == EXPIRED
             is_one = is_one and (outcome is first or outcome == first)
         if is_one:
-            self.tell(entry, fields, recipients, <tuple>first, attempt, use, number, now)
+            self.add_line(entry, fields, recipients, <tuple>first, attempt, use, number, now)
             return is_over
         for at in range(min(len(recipients), len(outcomes))):
-            self.tell(entry, fields, (recipients[at],), <tuple>outcomes[at], attempt, use, number, now)
+            self.add_line(entry, fields, (recipients[at],), <tuple>outcomes[at], attempt, use, number, now)
         return is_over
 
     cdef str count(self, tuple outcome, int64_t delay):
@@ -105,7 +105,7 @@ cdef class DeliveryReport:
             self.row[<Py_ssize_t>self.replies[code]] += 1
         return kind
 
-    cdef int tell(self, Entry entry, tuple envelope, tuple recipients, tuple outcome, Attempt attempt,
+    cdef int add_line(self, Entry entry, tuple envelope, tuple recipients, tuple outcome, Attempt attempt,
                   Py_ssize_t use, Py_ssize_t number, int64_t now) except -1:
         cdef str key = _key(entry)
         cdef int64_t received_at = min(_received_at(entry, envelope), now)
@@ -155,11 +155,11 @@ cdef inline int64_t _transfer(Attempt attempt) noexcept:
 
 
 cdef inline int64_t _received_at(Entry entry, object envelope):
-    """To the microsecond as the envelope says, unless the clock was set since: then as the queue says. It may be up to a
+    """To the microsecond from the envelope, unless the clock was set since: then from the queue. It may be up to a
     second ahead of the clock here: each process has one of its own (relay/net/clock.pyi)."""
     cdef int64_t queued = <int64_t>entry.received * 1000000
-    cdef int64_t said = queued if envelope is None else (<tuple>envelope)[RECEIVED_AT]
-    return said if queued <= said < queued + 1000000 else queued
+    cdef int64_t known = queued if envelope is None else (<tuple>envelope)[RECEIVED_AT]
+    return known if queued <= known < queued + 1000000 else queued
 
 
 cdef inline str _key(Entry entry):

@@ -3,7 +3,7 @@
 The copy is synced before the old entry is finished in the journal; a crash in between leaves both, and the recovery
 drops the old one because it has seen the copy (relay/queue/recovery.py).
 
-Not here: which segments (relay/queue/ledger.py), what a copy says (relay/queue/commands.py).
+Not here: which segments (relay/queue/ledger.py), what a copy carries (relay/queue/commands.py).
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from relay.dispatch.journaling import Journaling
 from relay.dispatch.notices import Spooled
+from relay.dispatch.shard import Shard
 from relay.net.clock import now_us
 from relay.queue import commands
 from relay.queue.entry import Entry
-from relay.queue.scheduler import Scheduler
-from relay.spool import LargeContent, LogReader, LogWriter, Message, MissingRecord, SpoolError
+from relay.spool import LargeContent, Message, MissingRecord, SpoolError
 from relay.telemetry import metrics
-from relay.telemetry.sink import LogSink
 
 PORTION: Final = 200
 """Copies that wait for a sync at the same time."""
@@ -29,21 +27,13 @@ PORTION: Final = 200
 class Copier:
     """Copies for one shard."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        reader: LogReader,
-        writer: LogWriter,
-        journaling: Journaling,
-        sink: LogSink,
-        row: memoryview[int],
-    ) -> None:
-        self._scheduler = scheduler
-        self._reader = reader
-        self._writer = writer
-        self._journaling = journaling
-        self._sink = sink
-        self._row = row
+    def __init__(self, shard: Shard) -> None:
+        self._scheduler = shard.scheduler
+        self._reader = shard.reader
+        self._writer = shard.writer
+        self._journaling = shard.journaling
+        self._sink = shard.sink
+        self._row = shard.row
         self._copied = metrics.index("relay_spool_copied_records_total")
         self._is_running = False
 

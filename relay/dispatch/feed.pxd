@@ -7,6 +7,7 @@ from relay.queue.group cimport Connection
 from relay.queue.scheduler cimport Scheduler as _Scheduler
 from relay.spool.reader cimport LogReader as _LogReader
 from relay.dispatch._attempt cimport Attempt, new_attempt
+from relay.dispatch.feeds cimport Feeds as _Feeds
 from relay.net.clock cimport now_us
 from relay.dispatch.settle cimport Settler as _Settler
 
@@ -15,7 +16,7 @@ cpdef object load(_LogReader reader, _Entry entry)
 
 
 cdef class Feed:
-    cdef object _outbound
+    cdef _Feeds _feeds
     cdef _LogReader _reader
     cdef _Scheduler _scheduler
     cdef _Settler _settler

@@ -1,6 +1,6 @@
 """What stands between one client session, which pulls, and the scheduler, which decides.
 
-It is on the way of every message, so it is compiled (feed.pxd); it says the same without.
+It is on the hot path, so it is compiled (feed.pxd); it behaves identically uncompiled.
 
 Not here: opening connections (outbound.py), what an outcome changes (settle.py).
 """
@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import time
 from random import random
-from typing import TYPE_CHECKING
 
 from relay.delivery._client import ClientSession
 from relay.delivery._delivery import Delivery
 from relay.dispatch._attempt import Attempt, new_attempt
+from relay.dispatch.feeds import Feeds
+from relay.dispatch.settle import Settler
+from relay.dispatch.shard import Shard
 from relay.mail.outcome import Outcome, deferred, failed
 from relay.net.clock import now_us
-from relay.queue.entry import IS_FOREIGN, Entry
+from relay.queue.entry import Entry
 from relay.queue.group import Connection
 from relay.spool import LogReader, Message, MissingRecord
-
-if TYPE_CHECKING:
-    from relay.dispatch.outbound import Outbound
 
 
 def load(reader: LogReader, entry: Entry) -> Attempt | Outcome:
@@ -43,8 +42,8 @@ class Feed:
 
     __slots__ = (
         "_began",
+        "_feeds",
         "_opened_after",
-        "_outbound",
         "_reader",
         "_scheduler",
         "_settler",
@@ -53,29 +52,28 @@ class Feed:
         "is_open",
     )
 
-    def __init__(self, outbound: Outbound, connection: Connection) -> None:
-        self._outbound = outbound
-        self._scheduler = outbound.scheduler
-        self._reader = outbound.reader
-        self._settler = outbound.settler
+    def __init__(self, shard: Shard, feeds: Feeds, settler: Settler, connection: Connection) -> None:
+        self._scheduler = shard.scheduler
+        self._reader = shard.reader
+        self._settler = settler
+        self._feeds = feeds
         self.connection = connection
         self.client: ClientSession | None = None
         self.is_open = False
         self._began = time.monotonic()
         self._opened_after = -1.0
-        """What opening took, until the first delivery has been told; negative: nothing to tell."""
+        """What opening took, until the first delivery carries it; negative: none does."""
         connection.tag = self
 
     def take(self, client: ClientSession) -> Delivery | None:
-        outbound = self._outbound
         if not self.is_open:
             self._opened(client)
-        while not outbound.is_draining:
+        while not self._feeds.is_draining:
             entry = self._scheduler.take(self.connection, now_us())
             if entry is None:
                 self._opened_after = -1.0
                 self.connection.appetite = client.appetite
-                outbound.changed()
+                self._feeds.changed()
                 return None
             attempt = load(self._reader, entry)
             if isinstance(attempt, Attempt):
@@ -87,20 +85,17 @@ class Feed:
         return None
 
     def finished(self, client: ClientSession, delivery: Delivery, outcomes: list[Outcome]) -> None:
-        outbound = self._outbound
         attempt = delivery
         assert isinstance(attempt, Attempt)
         settled = self._scheduler.done(self.connection, attempt.entry, outcomes, now_us(), random())
         use = client.messages
         self._settler.attempted(attempt, settled.outcomes, use)
-        if not (attempt.entry.flags & IS_FOREIGN and outbound.foreign.settled(settled)):
-            self._settler.settled(settled, attempt, use)
+        self._settler.settled(settled, attempt, use)
         if not self._settler.is_awaited:
             self._settler.is_awaited = True
-            outbound.changed()
+            self._feeds.changed()
 
     def closed(self, client: ClientSession, unsent: list[Delivery], why: Outcome | None) -> None:
-        outbound = self._outbound
         if not self.is_open:
             return
         now = now_us()
@@ -108,9 +103,7 @@ class Feed:
             assert isinstance(attempt, Attempt)
             self._scheduler.put_back(self.connection, attempt.entry, now)
         self._scheduler.connection_closed(self.connection, why, now, random())
-        outbound.feeds.discard(self)
-        outbound.count_open(-1)
-        outbound.changed()
+        self._feeds.session_closed(self)
 
     def wake(self) -> None:
         if self.client is not None:
@@ -132,16 +125,11 @@ class Feed:
             self.client.abort("delivery was stopped here")
 
     def _opened(self, client: ClientSession) -> None:
-        outbound = self._outbound
         self.is_open = True
         self.client = client
         self._opened_after = time.monotonic() - self._began
-        outbound.feeds.add(self)
-        outbound.count_open(1)
+        self._feeds.session_opened(self)
         self._scheduler.connection_opened(self.connection, now_us())
 
     def _settle_unread(self, entry: Entry, outcome: Outcome) -> None:
-        outbound = self._outbound
-        settled = self._scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random())
-        if not outbound.foreign.settled(settled):
-            self._settler.settled(settled)
+        self._settler.settled(self._scheduler.done(self.connection, entry, [outcome] * entry.count, now_us(), random()))

@@ -3,7 +3,8 @@
 
 
 cdef class Journaling:
-    cdef object _journal, _sink, _meter, _syncing
+    cdef readonly object journal
+    cdef object _sink, _meter, _syncing
     cdef list _entries
     cdef bint _is_refusing, _is_unsynced
 

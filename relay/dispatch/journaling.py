@@ -2,8 +2,8 @@
 
 Order (I1): a delivered or deferred outcome is *written* with the next flush, not synced: a crash may repeat an attempt,
 it never loses a message. What was written is synced every ``queue.journal_sync`` in the background (``sync_soon``), so
-that a power failure repeats what was delivered in about that time and no more. What the sender will be told is synced
-before he is told (notices.py).
+that a power failure repeats what was delivered in about that time and no more. What a DSN will report is synced before
+that is made (notices.py).
 
 Not here: the file (relay/spool/journal.py), what the entries mean (relay/queue).
 """
@@ -26,7 +26,7 @@ class Journaling:
     """The one way to this delivery worker's journal."""
 
     def __init__(self, journal: Journal, sink: LogSink, meter: JournalMeter) -> None:
-        self._journal = journal
+        self.journal = journal
         self._sink = sink
         self._meter = meter
         self._entries: list[tuple[Any, ...]] = []
@@ -43,7 +43,7 @@ class Journaling:
         if not self._entries:
             return True
         try:
-            self._journal.append(self._entries)
+            self.journal.append(self._entries)
         except SpoolError as fault:
             if not self._is_refusing:
                 self._is_refusing = True
@@ -57,14 +57,18 @@ class Journaling:
         self._entries = []  # not cleared: a journal that is being compacted keeps the list
         return True
 
+    def look(self) -> None:
+        """Once a second or so, for the metrics."""
+        self._meter.look(self.journal)
+
     def sync_soon(self) -> None:
         """Has what is written synced in the background, when there is anything and no such sync is under way."""
-        if self._syncing is None and self._journal.is_dirty:
+        if self._syncing is None and self.journal.is_dirty:
             self._syncing = asyncio.ensure_future(self._sync())
 
     async def _sync(self) -> None:
         try:
-            await self._journal.sync()
+            await self.journal.sync()
             self._is_unsynced = False
         except SpoolError as fault:  # the journal asks for a compaction then, which repairs it
             if not self._is_unsynced:
@@ -77,4 +81,4 @@ class Journaling:
         """*Synced* when it returns: all that was added before. SpoolError when it is not."""
         if not self.flush():
             raise SpoolError("the journal cannot be written")
-        await self._journal.sync()
+        await self.journal.sync()

@@ -1,8 +1,8 @@
 """Lanes of local mailboxes: takes messages from the scheduler, has them delivered, and hands the outcomes on.
 
 Theory: a ``LocalFeed`` is to a lane what a client session is to a next hop. It takes a batch, has it written by a
-thread, and takes the next. A message is settled as soon as all its deliveries are told, so a slow one holds up nobody
-else.
+thread, and takes the next. A message is settled as soon as all its deliveries have an outcome, so a slow one delays
+only itself.
 
 A delivery that hangs, fails in a way that nobody expected, or was in hand when the worker died, counts against its
 message (hand.py): the message is tried again, apart from others, and after a death alone in the whole worker; the
@@ -18,26 +18,52 @@ import asyncio
 import random
 import time
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from relay.dispatch._attempt import Attempt
 from relay.dispatch.feed import load
+from relay.dispatch.feeds import Feeds
+from relay.dispatch.filtered import FilteredDelivery
+from relay.dispatch.settle import Settler
+from relay.dispatch.shard import Shard
 from relay.mail.outcome import DEFERRED, Outcome, deferred, failed
-from relay.mda.hand import STRIKES, Key, key_of
+from relay.mda.hand import STRIKES, Hand, Key, key_of
 from relay.mda.local import LocalJob, Suspect, shown
+from relay.mda.local_runs import LocalRuns
 from relay.net.clock import now_us
 from relay.queue import commands
 from relay.queue.entry import Entry
 from relay.queue.group import Connection
-
-if TYPE_CHECKING:
-    from relay.dispatch.outbound import Outbound
+from relay.queue.routing import Router
 
 LOCAL_BATCH: Final = 32
 """Messages for one lane that are written and synced together."""
 SLOW_BEHIND: Final = 2
 """Slow deliveries of one feed that go on while it takes more."""
 _DIED: Final = "the delivery worker died during the delivery into the mailbox"
+
+
+class Mailboxes(Protocol):
+    """Which mailboxes there are."""
+
+    def __contains__(self, address: bytes, /) -> bool: ...
+
+
+class Lanes(NamedTuple):
+    """What all lanes of a delivery worker share."""
+
+    router: Router
+    mailboxes: Mailboxes
+    delivery: FilteredDelivery
+    runs: LocalRuns
+
+    @classmethod
+    def open(cls, shard: Shard, router: Router, mailboxes: Mailboxes) -> Lanes:
+        """Those of one shard. Threads belong to the running loop."""
+        config, row, sink = shard.config, shard.row, shard.sink
+        hand = Hand(config.run_dir / f"in-hand-{shard.place.shard}")
+        runs = LocalRuns(row, sink, hand, config.delivery.local_timeout)
+        return cls(router, mailboxes, FilteredDelivery(config, shard.writer, shard.ids, sink, row, runs), runs)
 
 
 class Message:
@@ -49,7 +75,7 @@ class Message:
         self.attempt = attempt
         self.outcomes: list[Outcome | None] = []
         self.missing = 0
-        """Deliveries whose outcome is not told yet."""
+        """Deliveries whose outcome is not known yet."""
         self.is_set_aside = False
 
 
@@ -65,10 +91,14 @@ class Piece(NamedTuple):
 class LocalFeed:
     """A "connection" to a lane of mailboxes: takes a batch, has it written and synced in a thread, and so on."""
 
-    __slots__ = ("_behind", "_outbound", "_quits", "_wake", "connection")
-
-    def __init__(self, outbound: Outbound, connection: Connection) -> None:
-        self._outbound = outbound
+    def __init__(self, shard: Shard, feeds: Feeds, settler: Settler, lanes: Lanes, connection: Connection) -> None:
+        self._scheduler = shard.scheduler
+        self._reader = shard.reader
+        self._feeds = feeds
+        self._settler = settler
+        self._lanes = lanes
+        self._hand = lanes.runs.hand
+        self._tasks = shard.tasks
         self.connection = connection
         self._wake = asyncio.Event()
         self._behind: set[asyncio.Task[None]] = set()
@@ -89,33 +119,31 @@ class LocalFeed:
         """Nothing to cut: a batch that a thread writes now ends by itself and may then be delivered again."""
 
     async def run(self) -> None:
-        """Until told to quit."""
-        outbound = self._outbound
-        outbound.scheduler.connection_opened(self.connection, now_us())
+        """Until ``quit`` is called."""
+        self._feeds.lane_opened(self)
+        self._scheduler.connection_opened(self.connection, now_us())
         try:
-            while not self._quits and not outbound.is_draining:
+            while not self._quits and not self._feeds.is_draining:
                 self._wake.clear()
                 batch = self._take()
                 if batch:
                     await self._deliver(batch)
                 else:
-                    outbound.changed()
+                    self._feeds.changed()
                     await self._wake.wait()
             while self._behind:
                 await asyncio.wait(self._behind)
         finally:
-            outbound.scheduler.connection_closed(self.connection, None, now_us(), random.random())
-            outbound.feeds.discard(self)
-            outbound.changed()
+            self._scheduler.connection_closed(self.connection, None, now_us(), random.random())
+            self._feeds.lane_closed(self)
 
     def _take(self) -> list[Attempt]:
-        outbound = self._outbound
         batch: list[Attempt] = []
         while len(batch) < LOCAL_BATCH:
-            entry = outbound.scheduler.take(self.connection, now_us())
+            entry = self._scheduler.take(self.connection, now_us())
             if entry is None:
                 break
-            attempt = load(outbound.reader, entry)
+            attempt = load(self._reader, entry)
             if isinstance(attempt, Attempt):
                 batch.append(attempt)
             else:
@@ -123,7 +151,7 @@ class LocalFeed:
         return batch
 
     async def _deliver(self, batch: list[Attempt]) -> None:
-        suspects, pieces, apart = self._outbound.hand.suspects, list[Piece](), list[list[Piece]]()
+        suspects, pieces, apart = self._hand.suspects, list[Piece](), list[list[Piece]]()
         for attempt in batch:
             message = Message(attempt)
             these = self._pieces(message)
@@ -140,11 +168,11 @@ class LocalFeed:
 
     def _pieces(self, message: Message) -> list[Piece]:
         """The deliveries of a message; recipients that cannot be delivered to have their outcome already."""
-        outbound, attempt, pieces = self._outbound, message.attempt, list[Piece]()
+        attempt, pieces = message.attempt, list[Piece]()
         number = attempt.entry.number
         for recipient in attempt.recipients:
-            mailbox = outbound.router.route(recipient).mailbox
-            if mailbox in outbound.mailboxes:
+            mailbox = self._lanes.router.route(recipient).mailbox
+            if mailbox in self._lanes.mailboxes:
                 job = LocalJob(attempt, mailbox, recipient, attempt.envelope.queue_id)
                 pieces.append(Piece(message, len(message.outcomes), job, key_of(number, mailbox)))
                 message.outcomes.append(None)
@@ -155,7 +183,7 @@ class LocalFeed:
 
     async def _write_apart(self, pieces: list[Piece]) -> None:
         """A message with a suspected delivery; one that a worker died with twice is not tried again."""
-        hand, left = self._outbound.hand, list[Piece]()
+        hand, left = self._hand, list[Piece]()
         for piece in pieces:
             if hand.suspects.get(piece.key, 0) >= STRIKES:
                 self._set_aside(piece, "died", deferred("4.3.0", _DIED, "store", next_hop=shown(piece.job.mailbox)))
@@ -165,34 +193,32 @@ class LocalFeed:
             await self._write(left, alone=any(piece.key in hand.deadly for piece in left))
 
     async def _write(self, pieces: list[Piece], *, alone: bool = False) -> None:
-        outbound = self._outbound
-
         def tell(number: int, found: Outcome | Suspect) -> None:
             self._told(pieces[number], found)
 
         began = time.monotonic()
         jobs, keys = [piece.job for piece in pieces], [piece.key for piece in pieces]
         try:
-            await outbound.local.deliver(jobs, keys, tell, self._goes_on, alone=alone)
+            await self._lanes.delivery.deliver(jobs, keys, tell, self._goes_on, alone=alone)
         except Exception as fault:  # noqa: BLE001 - unknown failure = temporary
             for piece in pieces:
                 if piece.message.outcomes[piece.place] is None:
                     self._told(piece, deferred("4.3.0", f"internal error: {type(fault).__name__}", "store"))
-        outbound.settler.stored(len(jobs), time.monotonic() - began)
+        self._settler.stored(len(jobs), time.monotonic() - began)
         while len(self._behind) >= SLOW_BEHIND:
             await asyncio.wait(self._behind, return_when=asyncio.FIRST_COMPLETED)
 
     def _goes_on(self, slow: Coroutine[Any, Any, None]) -> None:
-        task = self._outbound.spawn(slow)
+        task = self._tasks.start(slow)
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
     # ---- outcomes ---------------------------------------------------------------------------------------------------
 
     def _told(self, piece: Piece, found: Outcome | Suspect) -> None:
-        hand = self._outbound.hand
+        hand = self._hand
         if isinstance(found, Suspect):
-            self._outbound.settler.suspected(found.cause, piece.job.queue_id, piece.job.mailbox, found.outcome)
+            self._settler.suspected(found.cause, piece.job.queue_id, piece.job.mailbox, found.outcome)
             if hand.strike(piece.key) >= STRIKES:
                 self._set_aside(piece, found.cause, found.outcome)
                 return
@@ -202,9 +228,8 @@ class LocalFeed:
         self._outcome(piece, found)
 
     def _set_aside(self, piece: Piece, cause: str, outcome: Outcome) -> None:
-        outbound = self._outbound
-        outbound.hand.set_aside(piece.key)
-        outbound.settler.set_aside(cause, piece.job.queue_id, piece.job.mailbox)
+        self._hand.set_aside(piece.key)
+        self._settler.set_aside(cause, piece.job.queue_id, piece.job.mailbox)
         piece.message.is_set_aside = True
         text = f"set aside after it happened {STRIKES} times: {outcome.text}"
         self._outcome(piece, deferred(outcome.status, text, outcome.stage, next_hop=outcome.next_hop))
@@ -220,15 +245,14 @@ class LocalFeed:
         outcomes = [outcome for outcome in message.outcomes if outcome is not None]
         entry = message.attempt.entry
         if message.is_set_aside:
-            commands.hold(self._outbound.scheduler, entry, now_us())  # it goes there when the attempt is over
+            commands.hold(self._scheduler, entry, now_us())  # it goes there when the attempt is over
         self._done(entry, outcomes, message.attempt)
         if message.is_set_aside and entry.count:
-            self._outbound.settler.held(entry)
+            self._settler.held(entry)
 
     def _done(self, entry: Entry, outcomes: list[Outcome], attempt: Attempt | None) -> None:
-        outbound = self._outbound
-        settled = outbound.scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
+        settled = self._scheduler.done(self.connection, entry, outcomes, now_us(), random.random())
         if attempt is not None:
-            outbound.settler.attempted(attempt, settled.outcomes, 0)
-        outbound.settler.settled(settled, attempt, 0)
-        outbound.changed()
+            self._settler.attempted(attempt, settled.outcomes, 0)
+        self._settler.settled(settled, attempt, 0)
+        self._feeds.changed()

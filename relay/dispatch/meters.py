@@ -1,8 +1,8 @@
-"""What a delivery worker tells the metrics about its parts: these count, and are looked at once a second or so.
+"""What is counted of the parts of a delivery worker, as it happens or by a look once a second or so.
 
-Nothing here is on the way of a message but ``JournalMeter.written``, once a batch.
+Nothing here is on the hot path but ``JournalMeter.written``, once a batch.
 
-Not here: its log, which smtp workers have, too (relay/workers/spool_log.py); what is counted per outcome (settle.py).
+Not here: its log, which smtp workers have, too (relay/spool/meter.py); what is counted per outcome (settle.py).
 """
 
 from __future__ import annotations

@@ -4,8 +4,10 @@ Order (I1): that a recipient has failed is *synced* to the journal before the DS
 as finished only once the DSN is spooled; a crash in between makes the DSN again.
 
 Theory: the recipients of one message wait in several groups, and fail there one after the other. A DSN about a message
-with more recipients than have failed waits a moment for those of the other groups, so that the sender is told once.
+with more recipients than have failed waits a moment for those of the other groups, so that the sender gets one.
 Recipients that fail later, or belong to another delivery worker, have a DSN of their own.
+
+Limit: MAKING are made at once; the others wait in the order in which they were owed, as what the queue knew of them.
 
 Not here: the text of a DSN (relay/dsn), when one is owed (relay/queue).
 """
@@ -15,24 +17,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from typing import Any, Final
 
 from relay import dsn
-from relay.config.model import Config
-from relay.dispatch.journaling import Journaling
+from relay.dispatch.shard import Shard
+from relay.dispatch.tasks import Tasks
 from relay.mail import envelope as envelopes
 from relay.mail.envelope import Envelope
-from relay.mail.queue_id import QueueIds
 from relay.net.clock import now_us
 from relay.queue.action import Notice
-from relay.queue.scheduler import Scheduler
-from relay.spool import LogReader, LogWriter, Message, MissingRecord, SpoolError
+from relay.spool import Message, MissingRecord, SpoolError
 from relay.telemetry import metrics
-from relay.telemetry.sink import LogSink
 
 MOMENT_SECONDS: Final = 0.5
 """How long a DSN waits for other recipients of its message."""
 RETRY_SECONDS: Final = 5.0
+"""How long a DSN waits that could not be spooled."""
+MAKING: Final = 500
+"""DSNs that are made at once: they share the syncs of the journal and of the log."""
 RETURN_LIMIT: Final = 1 << 20
 """Octets of a large content that are read for a bounce."""
 
@@ -55,27 +58,21 @@ class Spooled:
 class Notices:
     """Makes the DSNs of one delivery worker."""
 
-    def __init__(
-        self,
-        config: Config,
-        scheduler: Scheduler,
-        journaling: Journaling,
-        writer: LogWriter,
-        reader: LogReader,
-        sink: LogSink,
-        row: memoryview[int],
-    ) -> None:
-        self._config = config
-        self._scheduler = scheduler
-        self._journaling = journaling
-        self._writer = writer
-        self._reader = reader
-        self._sink = sink
-        self._row = row
-        self.ids = QueueIds(writer.number)
-        """Of all that this worker spools."""
+    def __init__(self, shard: Shard) -> None:
+        self._config = shard.config
+        self._scheduler = shard.scheduler
+        self._journaling = shard.journaling
+        self._writer = shard.writer
+        self._reader = shard.reader
+        self._sink = shard.sink
+        self._row = shard.row
+        self._ids = shard.ids
         self._gathered: dict[_Key, list[Notice]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        """What is owed, by the DSN that it will be in."""
+        self._waiting: deque[tuple[float, _Key]] = deque()
+        """Those of them that nobody makes yet, and until when they wait for others of their message."""
+        self._making = 0
+        self._tasks = Tasks()
         self._draining = asyncio.Event()
         self._made = {kind: metrics.index("relay_dsn_messages_total", kind) for kind in ("bounce", "delay")}
 
@@ -87,24 +84,28 @@ class Notices:
             gathered.append(notice)
             return
         self._gathered[key] = [notice]
-        task = asyncio.ensure_future(self._pay(key))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        self._waiting.append((time.monotonic() + MOMENT_SECONDS, key))
+        if self._making < MAKING:
+            self._making += 1
+            self._tasks.start(self._work())
 
     async def drain(self, seconds: float) -> None:
         """Waits for nothing more; lets those that are being spooled end. What is still owed is made at the next start,
-        as the journal says."""
+        from the journal."""
         self._draining.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        await self._tasks.wait(seconds)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (fault := task.exception()) is not None:
-            asyncio.get_running_loop().call_exception_handler({"message": "DSN not made", "exception": fault})
+    async def _work(self) -> None:
+        """Makes one after the other while any wait."""
+        try:
+            while self._waiting:
+                until, key = self._waiting.popleft()
+                await self._gather(key, until)
+                await self._pay(key)
+        finally:
+            self._making -= 1
 
     async def _pay(self, key: _Key) -> None:
-        await self._gather(key)
         notices = self._gathered.pop(key)
         merged = notices[0]
         if len(notices) > 1:
@@ -117,12 +118,13 @@ class Notices:
             self._journaling.add(self._scheduler.notice_spooled(notice, now_us()))
         self._journaling.flush()
 
-    async def _gather(self, key: _Key) -> None:
+    async def _gather(self, key: _Key, until: float) -> None:
+        """Waits for recipients of other groups, if there are any, until ``until``."""
         with contextlib.suppress(MissingRecord, OSError):  # whatever it is, it is met again below
             record = self._reader.load(*key[1:]).record
             failed = sum(len(notice.failures) for notice in self._gathered[key])
             if failed < len(record.envelope.recipients):
-                await self._is_draining_within(MOMENT_SECONDS)
+                await self._is_draining_within(max(0.0, until - time.monotonic()))
 
     async def _is_draining_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -162,8 +164,8 @@ class Notices:
     def _compose(self, notice: Notice, message: Message) -> tuple[Envelope, bytes]:
         config = self._config
         original = message.record.envelope
-        now = time.time_ns() // 1000
-        queue_id = self.ids.next(now)
+        now = now_us()
+        queue_id = self._ids.next(now)
         content = returned_content(message)
         common: dict[str, Any] = {
             "hostname": config.hostname, "message_id": f"{queue_id}@{config.hostname}", "now": now,

@@ -14,7 +14,7 @@ the entry, journals the outcome and decides about retries; the worker of the gro
 When the link breaks, home takes back what was asked for, and the other side forgets what it has not begun: what was
 being sent at that moment may be sent twice.
 
-Not here: the links (links.py).
+Not here: the links (log_links.py).
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from relay.dispatch.links import LogLinks
+from relay.dispatch.feeds import Feeds
+from relay.dispatch.log_links import LogLinks
+from relay.dispatch.shard import Shard
 from relay.mail.outcome import Outcome, deferred
 from relay.net.clock import now_us
-from relay.net.frames import FrameProtocol
+from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.queue.action import Settled
 from relay.queue.entry import ACTIVE, IS_FOREIGN, IS_NULL_PATH, Entry, Reason
 from relay.queue.group import Connection
-from relay.queue.scheduler import Scheduler
 from relay.queue.waiting import Waiting, WaitsFor, waiting
-from relay.spool import LogReader, MissingRecord
+from relay.spool import MissingRecord
 from relay.telemetry import metrics
 
 HOW_SECONDS: Final = 1.0
@@ -59,22 +60,16 @@ class RemoteGroup(NamedTuple):
 class RemoteFeeds:
     """Home's side: what stands in for connections to groups that live elsewhere."""
 
-    def __init__(
-        self,
-        scheduler: Scheduler,
-        links: LogLinks,
-        settled: Callable[[Settled], None],
-        changed: Callable[[], None],
-    ) -> None:
-        self._scheduler = scheduler
+    def __init__(self, shard: Shard, feeds: Feeds, links: LogLinks, settled: Callable[[Settled], None]) -> None:
+        self._scheduler = shard.scheduler
+        self._open_feeds = feeds
         self._links = links
         self._settled = settled
-        self._changed = changed
+        self._changed = shard.wakeup.changed
         self._asked: dict[int, tuple[_RemoteFeed, Entry]] = {}
         self._feeds: set[_RemoteFeed] = set()
         self._questions: dict[int, asyncio.Future[Waiting]] = {}
         self._last_token = 0
-        self.is_draining = False
 
     def connect(self, connection: Connection, hop: RemoteGroup) -> None:
         """Carries out Connect."""
@@ -89,14 +84,23 @@ class RemoteFeeds:
         self._scheduler.connection_opened(connection, now_us())
         feed.wake()
 
-    def outcomes(self, token: int, told: tuple[tuple[str, int, str, str, str, str], ...]) -> None:
-        """The other worker's answer."""
+    def received(self, _shard: int, message: Message) -> None:
+        """What another worker answers on the link that we opened."""
+        match message:
+            case ("outcomes", int() as token, outcomes):
+                self._outcomes(token, outcomes)
+            case ("how", int() as token, waits_for, next_at, *reason):
+                self._how(token, waits_for, next_at, tuple(reason))
+            case _:
+                raise FrameError(f"unknown message {message[:1]!r}")
+
+    def _outcomes(self, token: int, fields_of: tuple[tuple[str, int, str, str, str, str], ...]) -> None:
         asked = self._asked.pop(token, None)
         if asked is None:
             return
         feed, entry = asked
         feed.tokens.discard(token)
-        outcomes = [Outcome(*fields) for fields in told]
+        outcomes = [Outcome(*fields) for fields in fields_of]
         if len(outcomes) == 1:
             outcomes *= entry.count
         self._settled(self._scheduler.done(feed.connection, entry, outcomes, now_us(), random.random()))
@@ -119,11 +123,10 @@ class RemoteFeeds:
         finally:
             self._questions.pop(token, None)
 
-    def told_how(self, token: int, waits_for: WaitsFor, next_at: int, said: tuple[int, str, str, str, str]) -> None:
-        """The other worker's answer to that."""
+    def _how(self, token: int, waits_for: WaitsFor, next_at: int, reason_fields: tuple[Any, ...]) -> None:
         question = self._questions.pop(token, None)
         if question is not None and not question.done():
-            code, status, text, stage, next_hop = said
+            code, status, text, stage, next_hop = reason_fields
             reason = Reason(code, status, text, stage, next_hop) if stage or text else None
             question.set_result(Waiting(waits_for, next_at, reason))
 
@@ -136,6 +139,7 @@ class RemoteFeeds:
                 self._scheduler.put_back(feed.connection, entry, now)
             feed.tokens.clear()
             self._end(feed)
+        self._changed()
 
     def ask(self, feed: _RemoteFeed, entry: Entry) -> None:
         """Sends one request."""
@@ -148,12 +152,12 @@ class RemoteFeeds:
 
     def take(self, feed: _RemoteFeed) -> Entry | None:
         """The next entry for ``feed``, while we are not draining and the other side is there."""
-        if self.is_draining or self._links.link(feed.hop.shard) is None:
+        if self._open_feeds.is_draining or self._links.link(feed.hop.shard) is None:
             return None
         return self._scheduler.take(feed.connection, now_us())
 
     def quit(self, feed: _RemoteFeed) -> None:
-        """Carries out Quit: only an idle connection is told to."""
+        """Carries out Quit: only an idle connection is asked to."""
         if not feed.tokens:
             self._end(feed)
 
@@ -187,14 +191,26 @@ class _RemoteFeed:
 class ForeignEntries:
     """The other side: entries of other delivery workers that are tried here."""
 
-    def __init__(self, scheduler: Scheduler, reader: LogReader, row: memoryview[int]) -> None:
-        self._scheduler = scheduler
-        self._reader = reader
-        self._row = row
+    def __init__(self, shard: Shard) -> None:
+        self._scheduler = shard.scheduler
+        self._reader = shard.reader
+        self._row = shard.row
+        self._changed = shard.wakeup.changed
         self._handed_over = metrics.index("relay_queue_added_entries_total", "handed_over")
         self._asked: dict[Entry, tuple[FrameProtocol, int]] = {}
 
-    def deliver(
+    def received(self, link: FrameProtocol, message: Message) -> bool:
+        """What the worker of the domain asks for; False when ``message`` is something else."""
+        match message:
+            case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts):
+                self._deliver(link, token, (log, segment, offset), indexes, key, hosts)
+            case ("how", int() as token):
+                self._how(link, token)
+            case _:
+                return False
+        return True
+
+    def _deliver(
         self,
         link: FrameProtocol,
         token: int,
@@ -203,7 +219,6 @@ class ForeignEntries:
         key: str,
         hosts: tuple[str, ...],
     ) -> None:
-        """Queues what another worker asks for."""
         try:
             record = self._reader.load(*ref).record
         except (MissingRecord, OSError) as fault:
@@ -220,25 +235,24 @@ class ForeignEntries:
         self._asked[entry] = (link, token)
         self._scheduler.add(entry, now)
         self._row[self._handed_over] += 1
+        self._changed()
 
-    def how(self, link: FrameProtocol, token: int) -> None:
+    def _how(self, link: FrameProtocol, token: int) -> None:
         """Answers how things are with what was asked for; not when that is over: then the outcomes are on their way."""
         for entry, asked in self._asked.items():
             if asked == (link, token):
                 found = waiting(self._scheduler, entry, now_us())
                 reason = found.reason
-                said = (reason.code, reason.status, reason.text, reason.stage, reason.next_hop) if reason else NOTHING
-                link.send(("how", token, found.waits_for, found.next_at, *said))
+                fields = (reason.code, reason.status, reason.text, reason.stage, reason.next_hop) if reason else NOTHING
+                link.send(("how", token, found.waits_for, found.next_at, *fields))
                 return
 
-    def settled(self, settled: Settled) -> bool:
-        """Sends the outcomes home when the entry is a foreign one; whether it is."""
+    def settled(self, settled: Settled) -> None:
+        """Sends the outcomes of a foreign entry home."""
         asked = self._asked.pop(settled.entry, None)
-        if asked is None:
-            return False
-        link, token = asked
-        link.send(("outcomes", token, tuple(tuple(outcome) for outcome in settled.outcomes)))
-        return True
+        if asked is not None:
+            link, token = asked
+            link.send(("outcomes", token, tuple(tuple(outcome) for outcome in settled.outcomes)))
 
     def lost(self, link: FrameProtocol) -> None:
         """Home is gone and will ask again: what has not begun is forgotten."""

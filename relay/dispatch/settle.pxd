@@ -9,11 +9,10 @@ from relay.dispatch.journaling cimport Journaling
 
 cdef class Settler:
     cdef Journaling _journaling
-    cdef object _notices, _reader, _sink, _row
+    cdef object _notices, _foreign, _reader, _sink, _row
     cdef public bint is_awaited
     cdef DeliveryReport _report
-    cdef dict _stages
-    cdef object _connect, _greeting, _stored, _store_seconds, _suspects, _set_aside, _suppressed
+    cdef object _stored, _store_seconds, _suspects, _set_aside, _suppressed
 
     cpdef object settled(self, Settled settled, Attempt attempt=*, Py_ssize_t use=*)
     cpdef object attempted(self, Attempt attempt, tuple outcomes, Py_ssize_t use)

@@ -1,47 +1,40 @@
 """What follows from outcomes: the journal, the delivery log, the metrics, and the DSN that is owed.
 
+The outcomes of another worker's entries go home to it instead (remote.py).
+
 Not here: what an outcome means for the queue (relay/queue), what is counted and logged of each (_report.pyx), when
-it is on the disk (journaling.py), DSNs (notices.py).
+it is on the disk (journaling.py), DSNs (notices.py), connections (connection_report.py).
 """
 
 from __future__ import annotations
 
 from relay.dispatch._attempt import Attempt
 from relay.dispatch._report import DeliveryReport
-from relay.dispatch.journaling import Journaling
 from relay.dispatch.notices import Notices
+from relay.dispatch.remote import ForeignEntries
+from relay.dispatch.shard import Shard
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome
 from relay.mail.queue_id import encode
 from relay.queue.action import Settled
-from relay.queue.entry import Entry
-from relay.spool import LogReader, MissingRecord
+from relay.queue.entry import IS_FOREIGN, Entry
+from relay.spool import MissingRecord
 from relay.telemetry import metrics
-from relay.telemetry.sink import LogSink
 
 
 class Settler:
     """Takes what ``Scheduler.done`` and ``Settle`` give."""
 
-    def __init__(
-        self,
-        journaling: Journaling,
-        notices: Notices,
-        reader: LogReader,
-        sink: LogSink,
-        row: memoryview[int],
-    ) -> None:
-        self._journaling = journaling
+    def __init__(self, shard: Shard, notices: Notices, foreign: ForeignEntries) -> None:
+        self._journaling = shard.journaling
         self._notices = notices
-        self._reader = reader
-        self._sink = sink
-        self._row = row
+        self._foreign = foreign
+        self._reader = shard.reader
+        self._sink = shard.sink
+        self._row = row = shard.row
         self.is_awaited = False
-        """Whether the worker has been told that there is something to flush, and has not done so yet."""
+        """Whether ``Wakeup.changed`` was called because there is something to flush, and ``flush`` was not yet."""
         self._report = DeliveryReport(row)
-        self._stages = {stage: metrics.index("relay_delivery_failures_total", stage) for stage in metrics.STAGES}
-        self._connect = metrics.histogram_cells("relay_delivery_stage_seconds", "connect")
-        self._greeting = metrics.histogram_cells("relay_delivery_stage_seconds", "greeting")
         self._stored = metrics.index("relay_delivery_mailbox_messages_total")
         self._store_seconds = metrics.histogram_cells("relay_delivery_mailbox_seconds")
         self._suspects = {cause: metrics.index("relay_delivery_suspects_total", cause) for cause in metrics.SET_ASIDE}
@@ -51,17 +44,20 @@ class Settler:
     # ---- outcomes ---------------------------------------------------------------------------------------------------
 
     def settled(self, settled: Settled, attempt: Attempt | None = None, use: int = 0) -> None:
-        """One of our entries was tried: here (``attempt``; ``use``: messages on the connection so far), by another
-        delivery worker, or in vain because its record cannot be read."""
+        """An entry was tried: here (``attempt``; ``use``: messages on the connection so far), by another delivery
+        worker, or in vain because its record cannot be read."""
         # An entry that goes on has counted this attempt already.
         number = settled.entry.attempts + (0 if settled.entry.count else 1)
         self._follow(settled, attempt, use, number)
 
     def ended(self, settled: Settled) -> None:
-        """One of our entries came to its end, or to its delay notice, without being tried."""
+        """An entry came to its end, or to its delay notice, without being tried."""
         self._follow(settled, None, 0, settled.entry.attempts)
 
     def _follow(self, settled: Settled, attempt: Attempt | None, use: int, number: int) -> None:
+        if settled.entry.flags & IS_FOREIGN:
+            self._foreign.settled(settled)
+            return
         self._journaling.add(settled.journal)
         if settled.outcomes:
             if attempt is not None:
@@ -69,9 +65,9 @@ class Settler:
                 recipients = attempt.recipients
             else:
                 recipients, envelope = self._recipients(settled)
-            is_over = self._report.told(settled.entry, envelope, recipients, settled.outcomes, attempt, use, number)
+            is_over = self._report.settled(settled.entry, envelope, recipients, settled.outcomes, attempt, use, number)
             if is_over and settled.notice is None:
-                self._row[self._suppressed] += 1  # only a null reverse-path has nobody to tell
+                self._row[self._suppressed] += 1  # only a null reverse-path gets no DSN
         if settled.notice is not None:
             self._notices.owed(settled.notice)
 
@@ -85,17 +81,6 @@ class Settler:
         octets = self._report.take()
         if octets:
             self._sink.append(octets)
-
-    def connected(self, connect_seconds: float, greeting_seconds: float) -> None:
-        """A connection was opened in so many seconds, and greeted and answered our EHLO in so many more."""
-        self._connect.observe(self._row, round(connect_seconds * 1_000_000))
-        self._greeting.observe(self._row, round(greeting_seconds * 1_000_000))
-
-    def connect_failed(self, group: str, outcome: Outcome) -> None:
-        """No connection came about; the entries wait without an attempt being counted."""
-        self._row[self._stages.get(outcome.stage, self._stages["connect"])] += 1
-        self._sink.event("warning", "no connection", group=group, stage=outcome.stage, status=outcome.status,
-                         text=outcome.text, next_hop=outcome.next_hop)  # fmt: skip
 
     def stored(self, count: int, seconds: float) -> None:
         """``count`` messages were published in mailboxes in one batch."""

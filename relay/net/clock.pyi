@@ -16,6 +16,10 @@ def now_us() -> int:
 def rebase() -> int:
     """Follows the wall clock; by how many microseconds ``now_us`` was moved for that: whole seconds, mostly 0."""
 
+def pretend(passed: int = 0, wall_set_by: int = 0) -> None:
+    """For tests: as if ``passed`` microseconds had gone by, and the wall clock had been set by ``wall_set_by`` beside.
+    Either may be negative, which takes it back; a rebase() is not seen by that."""
+
 def jump(wall: int, ours: int) -> int:
     """By how much a clock that says ``ours`` has to be moved when the wall clock says ``wall``: 0 while they are less
     than a second apart, else whole seconds."""

@@ -17,6 +17,7 @@ cdef inline int64_t _read(clockid_t which) noexcept:
 
 
 cdef int64_t _offset = _read(CLOCK_REALTIME) - _read(CLOCK_BOOTTIME)
+cdef int64_t _ahead = 0         # what pretend() has added to the wall clock
 
 
 cpdef int64_t now_us() except -1:
@@ -25,9 +26,15 @@ cpdef int64_t now_us() except -1:
 
 def rebase():
     global _offset
-    cdef int64_t moved = jump(_read(CLOCK_REALTIME), now_us())
+    cdef int64_t moved = jump(_read(CLOCK_REALTIME) + _ahead, now_us())
     _offset += moved
     return moved
+
+
+def pretend(int64_t passed=0, int64_t wall_set_by=0):
+    global _offset, _ahead
+    _offset += passed
+    _ahead += passed + wall_set_by
 
 
 cpdef int64_t jump(int64_t wall, int64_t ours) noexcept:

@@ -1,4 +1,4 @@
-"""What the scheduler tells the delivery worker: actions to carry out, and what follows from outcomes."""
+"""What the scheduler hands to dispatch: actions to carry out, and what follows from outcomes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Notice(NamedTuple):
 class Settled:
     """What follows from the outcomes of one entry.
 
-    The worker appends ``journal``. With a bounce ``notice`` it then syncs the journal, reads the record, spools the
+    Dispatch appends ``journal``. With a bounce ``notice`` it then syncs the journal, reads the record, spools the
     DSN, and once that is spooled appends ``Scheduler.notice_spooled(notice)``. A delay notice needs no sync first.
     """
 

@@ -1,7 +1,7 @@
 """What an operator may do to entries, and what the queue does to old ones: hold, release, retry, remove, copy forward.
 
 Finding them: ``Places.find`` by queue id, age or group; by recipient domain the record has to be read, because
-addresses are not kept in memory: ``matching`` then says which recipients are meant.
+addresses are not kept in memory: ``matching`` then finds which recipients are meant.
 
 Each function returns the journal entries to append. An entry that is being attempted cannot be removed nor copied;
 one that is held meanwhile goes to hold when the attempt is over and has not ended it. One that is being copied cannot
@@ -81,7 +81,7 @@ def retry(scheduler: Scheduler, entry: Entry, now: int) -> None:
 
 
 def remove(scheduler: Scheduler, entry: Entry, indexes: Iterable[int] | None, now: int) -> list[JournalEntry] | None:
-    """Discards the recipients ``indexes`` of ``entry`` (None: all it has) without telling anyone.
+    """Discards the recipients ``indexes`` of ``entry`` (None: all it has) without a DSN.
 
     None when it is being attempted or copied: try again later.
     """

@@ -1,13 +1,13 @@
-"""What the journals say about whole records that were deferred, kept small until the records are read.
+"""What the journals hold about whole records that were deferred, kept small until the records are read.
 
-Theory: after a restart nearly everything that journals say is this: all recipients of a record wait until some time for
+Theory: after a restart nearly everything in the journals is this: all recipients of a record wait until some time for
 some reason. As tuples that took 500 octets a record, twice what a queued entry and its record's share of the heap take
 later, and the heap kept it. So it goes into columns, 18 octets a record, one set for each segment, sorted by offset
 at the first question; reasons are kept once.
 
-Invariants: of several deferrals of one record that with the most attempts counts; a record is told about once.
+Invariants: of several deferrals of one record that with the most attempts counts; each record is asked for once.
 
-Not here: everything else that journals say (recovery.py).
+Not here: everything else in the journals (recovery.py).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Why = tuple[int, str, str, str, str]
 Deferral = tuple[int, int, Why]
 """(attempts, due_at, why)."""
 _MOST: Final = 65_534
-"""Attempts that are told apart."""
+"""Attempts that are distinguished."""
 
 
 class Deferrals:
@@ -46,7 +46,7 @@ class Deferrals:
         columns.add(offset, attempts, due_at, number)
 
     def pop(self, log: int, segment: int, offset: int) -> Deferral | None:
-        """What was said last about the record at ``offset``, once."""
+        """The last deferral of the record at ``offset``, once."""
         columns = self._segments.get(log << 32 | segment)
         found = columns.pop(offset) if columns is not None else None
         if found is None:
@@ -69,7 +69,7 @@ class _Columns:
     def __init__(self) -> None:
         self._offsets = array("I")
         self._used = array("H")
-        """One more than the attempts; 0: it has been told."""
+        """One more than the attempts; 0: it was asked for."""
         self._due_at = array("q")
         self._reasons = array("I")
         self._is_sorted = True

@@ -2,7 +2,7 @@
 
 Theory: an entry stands for the recipients of one record that go to one group. It holds a reference to the record, not
 its envelope and not its content, so that a million of them fit into memory; whoever needs the addresses reads the
-record. Reasons are shared: what a thousand messages were told by one host is kept once.
+record. Reasons are shared: what one host answered to a thousand messages is kept once.
 
 Not here: the memory layout (_entry.pyx), who moves entries (scheduler.py).
 """
@@ -98,7 +98,7 @@ class Reasons:
         return len(self._known)
 
     def keep(self, outcome: Outcome) -> Reason:
-        """The shared reason that says what ``outcome`` says; text above 400 characters is cut."""
+        """The shared reason with what ``outcome`` holds; text above 400 characters is cut."""
         text = outcome.text if len(outcome.text) <= _TEXT_LIMIT else outcome.text[:_TEXT_LIMIT]
         key = (outcome.code, outcome.status, text, outcome.stage, outcome.next_hop)
         known = self._known.get(key)

@@ -69,7 +69,7 @@ class Places:
         """Entries that a connection has taken."""
         self._lifetime = policy.lifetime
         self._first_deadline = min(policy.delay_notice_after or policy.lifetime, policy.lifetime)
-        """After so long the sender is told of the delay, when he is told."""
+        """After so long the sender gets a delay notice, if any."""
         self._pool = pool
         self._domains = domains
         self._ledger = ledger
@@ -82,7 +82,7 @@ class Places:
         self.place(entry, now)
 
     def place(self, entry: Entry, now: int) -> None:
-        """Puts an entry that is in no list where its flags and ``due_at`` say."""
+        """Puts an entry that is in no list where its flags and ``due_at`` want it."""
         if entry.flags & IS_HELD:
             self.deadlines.remove(entry)
             entry.state = HELD
@@ -139,7 +139,7 @@ class Places:
         return group.reason if group.failures else None
 
     def rebased(self, delta: int, now: int) -> None:
-        """The clock was moved by ``delta`` (whole seconds, in microseconds) and says ``now``: so is every entry."""
+        """The clock was moved by ``delta`` (whole seconds, in microseconds) and is at ``now``: so is every entry."""
         self.deadlines.rebase(delta, now)
         for entry in self.held:
             entry.rebase(delta)

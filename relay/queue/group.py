@@ -144,7 +144,7 @@ class Group(Target):
         self.window = min(float(self.ceiling), self.window + 1.0 / self.window)
 
     def narrow(self) -> None:
-        """An attempt came to nothing."""
+        """An attempt failed without an answer about the message."""
         self.window = max(1.0, self.window - 1.0)
 
     def wants_connection(self) -> bool:
@@ -208,9 +208,9 @@ class Connection:
         """Entries taken and not given back."""
         self.is_open = False
         self.is_idle = False
-        """take() said None: it waits for Wake."""
+        """take() returned None: it waits for Wake."""
         self.appetite = 1
-        """How many entries it takes at once when it is woken; for its tag to say."""
+        """How many entries it takes at once when it is woken; set by its tag."""
         self.claimed = 0
         """How many of the entries that are ready it is expected to take; 0: it was not woken."""
         self.is_quitting = False

@@ -1,7 +1,7 @@
 """From a record of a spool log to entries of the queue: one for each group its recipients go to.
 
-The one way in, for records just written, for those found at start, and for copies. At start, ``recovery`` says what has
-become of each recipient before; a record about which nothing was said is new.
+The one way in, for records just written, for those found at start, and for copies. At start, ``recovery`` knows what
+has become of each recipient before; a record of which it knows nothing is new.
 
 Instants that cannot be were written when the clock was wrong: a message received in the future counts as received now,
 a next try that is further away than any wait is now.
@@ -54,7 +54,8 @@ class Intake:
         self._longest_wait = scheduler.policy.longest_wait
 
     def rebased(self, now: int) -> None:
-        """The clock was set, and says ``now``: what is new from here on was not received before, whatever it says."""
+        """The clock was set, and is at ``now``: what is new from here on was not received before that, whatever its
+        envelope has."""
         self._not_before = now - 1_000_000
 
     def records(self, records: Sequence[Record], now: int, recovery: Recovery | None = None) -> Taken:

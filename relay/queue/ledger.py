@@ -2,7 +2,7 @@
 
 Counted per segment and not per record: entries that are queued or being attempted, plus bounces that are owed. A
 segment with none outstanding in any delivery worker can be recycled. What was finished is remembered (4 octets a
-record) as long as its segment exists, because a compacted journal has to say it again.
+record) as long as its segment exists, because a compacted journal has to hold it, too.
 
 Not here: reading journals back (recovery.py); the recycling itself (relay/spool).
 """
@@ -82,7 +82,7 @@ class Ledger:
         segment.octets += entry.size
 
     def closed(self, entry: Entry, now: int) -> None:
-        """``entry`` is over. What finished in it is said by ``finished``."""
+        """``entry`` is over. What finished in it comes with ``finished``."""
         self._close(entry.log, entry.segment, entry.size, now)
 
     def _close(self, log: int, number: int, size: int, now: int) -> None:
@@ -114,7 +114,7 @@ class Ledger:
         return frozenset(self._owed)
 
     def finished(self, journal: Iterable[JournalEntry]) -> None:
-        """Remembers what ``journal`` says is finished; other entries are passed over."""
+        """Remembers what is finished by ``journal``; other entries are passed over."""
         for item in journal:
             if item[0] == "finished":
                 segment = self.segment(item[1], item[2])
@@ -159,11 +159,11 @@ class Ledger:
     # checkpoints
 
     def snapshot(self, entries: Iterable[Entry], exists: Callable[[int, int], bool]) -> Iterator[JournalEntry]:
-        """The journal entries that say everything again, for a compacted journal.
+        """The journal entries that hold everything, for a compacted journal.
 
         ``entries`` are all entries of the scheduler; ``exists(log, segment)`` whether a segment is still there: what
         is not is forgotten. Everything is fixed when this returns; the iterator may be consumed in another thread,
-        while the queue goes on: what is journaled meanwhile must go after it. Entries that have nothing to say cost
+        while the queue goes on: what is journaled meanwhile must go after it. Entries that were not tried yet cost
         nothing.
         """
         for key in [k for k, s in self._segments.items() if not s.entries and not exists(k >> 32, k & 0xFFFFFFFF)]:
@@ -175,8 +175,8 @@ class Ledger:
             if segment.finished or segment.partial
         ]
         owed = tuple(self._owed)
-        said = [entry for entry in entries if entry.attempts or entry.flags & (IS_DELAY_NOTIFIED | IS_HELD)]
-        return _say(finished, owed, said)
+        tried = [entry for entry in entries if entry.attempts or entry.flags & (IS_DELAY_NOTIFIED | IS_HELD)]
+        return _journal(finished, owed, tried)
 
     def copy_candidates(self, log: int, tail_segment: int, now: int) -> list[int]:
         """Segments of ``log`` before ``tail_segment`` that hold so little, for so long, that copying it forward
@@ -199,7 +199,7 @@ def _little_endian(offsets: array[int]) -> bytes:
     return offsets.tobytes()
 
 
-def _say(
+def _journal(
     finished: list[tuple[int, int, bytes, tuple[tuple[int, tuple[int, ...]], ...]]],
     owed: tuple[Notice, ...],
     entries: list[Entry],

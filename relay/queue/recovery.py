@@ -1,6 +1,6 @@
-"""What the journals say about records, gathered at start before the logs are read.
+"""What the journals hold about records, gathered at start before the logs are read.
 
-Theory: the state of a recipient is the join of all that was said about it, in whatever order and however often:
+Theory: the state of a recipient is the join of all that was journaled about it, in whatever order and however often:
 finished wins over failed, failed over deferred, and of two deferrals the one with more attempts. So journals of
 several delivery workers, of several lives and half-compacted ones can be read in any order. (Only held and released
 go by order.)
@@ -39,20 +39,20 @@ class RecordState:
         self.notified: set[int] = set()
         self.held: set[int] = set()
 
-    def apply(self, said: JournalEntry, count: int) -> None:
+    def apply(self, entry: JournalEntry, count: int) -> None:
         """Joins one journal entry (its kind, then what follows the reference) of a record with ``count`` recipients."""
-        kind = said[0]
-        indexes: Iterable[int] = range(count) if said[1] is None else said[1]
+        kind = entry[0]
+        indexes: Iterable[int] = range(count) if entry[1] is None else entry[1]
         if kind == "finished":
             self.finished.update(indexes)
         elif kind == "failed":
             for index in indexes:
-                self.failed[index] = _failure(*said[2:8])
+                self.failed[index] = _failure(*entry[2:8])
         elif kind == "deferred":
             for index in indexes:
                 known = self.deferred.get(index)
-                if known is None or known[:2] < said[2:4]:
-                    self.deferred[index] = _deferral(said[2:])
+                if known is None or known[:2] < entry[2:4]:
+                    self.deferred[index] = _deferral(entry[2:])
         elif kind == "notified":
             self.notified.update(indexes)
         elif kind == "held":
@@ -62,15 +62,15 @@ class RecordState:
 
 
 def _failure(code: int, status: str, text: str, stage: str, next_hop: str, kind: str = "") -> Outcome:
-    """What was journaled without its kind tells it by its status: peers' statuses of class 4 were not kept then."""
+    """What was journaled without its kind has it from its status: peers' statuses of class 4 were not kept then."""
     if kind not in {kinds.EXPIRED, kinds.FAILED}:
         kind = kinds.EXPIRED if status.startswith("4") else kinds.FAILED
     return Outcome(kind, code, status, text, stage, next_hop)
 
 
-def _deferral(said: tuple[Any, ...]) -> Deferral:
+def _deferral(fields: tuple[Any, ...]) -> Deferral:
     """(attempts, due_at, status, text), and (code, stage, next_hop) where they were journaled."""
-    attempts, due_at, status, text, *more = said
+    attempts, due_at, status, text, *more = fields
     code, stage, next_hop = more[:3] if len(more) >= 3 else (0, "", "")
     return attempts, due_at, (code, status, text, stage, next_hop)
 
@@ -82,7 +82,7 @@ class Recovery:
         self._ledger = ledger
         self._finished: dict[int, set[int]] = {}
         self._deferrals = Deferrals()
-        self._said: dict[tuple[int, int, int], list[JournalEntry]] = {}
+        self._entries: dict[tuple[int, int, int], list[JournalEntry]] = {}
         self._copies: dict[tuple[int, int, int], set[int]] = {}
 
     def apply(self, journal: Iterable[JournalEntry]) -> None:
@@ -96,7 +96,7 @@ class Recovery:
             elif kind == "deferred" and item[4] is None:
                 self._deferrals.add(item[1], item[2], item[3], _deferral(item[5:]))
             elif kind in ("finished", "failed", "deferred", "notified", "held", "released"):
-                self._said.setdefault((item[1], item[2], item[3]), []).append((kind, *item[4:]))
+                self._entries.setdefault((item[1], item[2], item[3]), []).append((kind, *item[4:]))
 
     def _finish(self, log: int, segment: int, offsets: Iterable[int]) -> None:
         known = self._finished.setdefault(log << 32 | segment, set())
@@ -107,12 +107,12 @@ class Recovery:
                 kept.append(offset)
 
     def state(self, log: int, segment: int, offset: int, count: int) -> RecordState | None:
-        """What is known of a record with ``count`` recipients, once; None when nothing was said, which is the usual
+        """What is known of a record with ``count`` recipients, once; None when nothing is, which is the usual
         case. A finished record has all its recipients finished."""
         whole = offset in self._finished.get(log << 32 | segment, ())
-        said = self._said.pop((log, segment, offset), None)
+        entries = self._entries.pop((log, segment, offset), None)
         deferral = self._deferrals.pop(log, segment, offset)
-        if not whole and said is None and deferral is None:
+        if not whole and entries is None and deferral is None:
             return None
         state = RecordState()
         if whole:
@@ -120,7 +120,7 @@ class Recovery:
             return state
         if deferral is not None:
             state.deferred = dict.fromkeys(range(count), deferral)
-        for item in said or ():
+        for item in entries or ():
             state.apply(item, count)
         if state.finished:
             self._ledger.finished([("finished", log, segment, offset, tuple(sorted(state.finished)))])
@@ -139,7 +139,7 @@ class Recovery:
                 if indexes is not None:
                     journal.extend(remove(scheduler, entry, indexes, now) or ())
         self._finished.clear()
-        self._said.clear()
+        self._entries.clear()
         self._deferrals.clear()
         self._copies.clear()
         return journal

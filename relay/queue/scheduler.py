@@ -127,7 +127,7 @@ class Scheduler:
         self.places.active -= 1
         connection.in_flight -= 1
         if not connection.in_flight and connection.is_open and not connection.claimed:
-            # It may have been told None while this was in flight; if it asks again by itself, that is as well.
+            # take() may have returned None while this was in flight; if it is called again by itself, that is as well.
             self.pool.idle(connection)
             if connection.group.ready:
                 self.pool.consider(connection.group)
@@ -153,7 +153,7 @@ class Scheduler:
         return settled
 
     def _send_home(self, entry: Entry, outcomes: Sequence[Outcome], now: int) -> Settled:
-        """A foreign entry is over here, whatever came of it: its own worker journals, retries and tells."""
+        """A foreign entry is over here, whatever came of it: its own worker journals, retries and sends DSNs."""
         self.places.forget(entry, now)
         return Settled(entry, [], None, tuple(outcomes), entry.indexes)
 
@@ -171,7 +171,7 @@ class Scheduler:
             self.pool.suspend(group, now, draw)
 
     def _follow(self, settled: Settled, now: int) -> None:
-        """Puts the entry where ``settled`` says, and keeps the ledger."""
+        """Puts the entry where ``settled`` wants it, and keeps the ledger."""
         entry = settled.entry
         self.ledger.finished(settled.journal)
         if settled.notice is not None:

@@ -1,13 +1,13 @@
-"""What the outcomes of one attempt mean: what is journaled, what the sender is told, what is tried again.
+"""What the outcomes of one attempt mean: what is journaled, what a DSN reports, what is tried again.
 
 Theory: recipients fall into three lots. Finished ones (delivered, discarded) go to the journal as such. Failed and
 expired ones are journaled with their outcome, because a DSN is owed from then on, whatever crashes; they count as
-finished when that DSN is spooled, or at once when there is nobody to tell (``<>``). The others stay in the entry,
+finished when that DSN is spooled, or at once when nobody is to have one (``<>``). The others stay in the entry,
 which thereby narrows.
 
 Every outcome that is not known is temporary.
 
-Not here: where the entry waits (scheduler.py), what the DSN says (relay/dsn).
+Not here: where the entry waits (scheduler.py), the text of a DSN (relay/dsn).
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from relay.queue.action import JournalEntry, Notice, Settled
 from relay.queue.entry import IS_NULL_PATH, Entry, Reason, Reasons, reason_of
 from relay.queue.retry import RetryPolicy
 
-_OVER = (kinds.DELIVERED, kinds.DISCARDED)
-_TOLD = (kinds.FAILED, kinds.EXPIRED)
+_FINISHED = (kinds.DELIVERED, kinds.DISCARDED)
+_REPORTED = (kinds.FAILED, kinds.EXPIRED)
 
 
 def settle(
     entry: Entry, outcomes: Sequence[Outcome], policy: RetryPolicy, reasons: Reasons, now: int, draw: float
 ) -> Settled:
-    """Applies ``outcomes`` (one per recipient of ``entry``, in order) to ``entry`` and says what follows.
+    """Applies ``outcomes`` (one per recipient of ``entry``, in order) to ``entry``; returns what follows.
 
     Afterwards ``entry.count`` recipients are left in it: 0 when it is over. When not, ``attempts``, ``due_at``
     and ``reason`` are those of the next attempt.
     """
     before = entry.indexes
     over: list[int] = []
-    told: list[tuple[int, Outcome]] = []
+    failures: list[tuple[int, Outcome]] = []
     waiting: list[tuple[int, Outcome]] = []
     for position, outcome in enumerate(outcomes):
         index = before[position] if before is not None else position
-        if outcome.kind in _OVER:
+        if outcome.kind in _FINISHED:
             over.append(index)
-        elif outcome.kind in _TOLD:
-            told.append((index, outcome))
+        elif outcome.kind in _REPORTED:
+            failures.append((index, outcome))
         else:
             waiting.append((index, outcome))
     journal: list[JournalEntry] = []
@@ -49,13 +49,13 @@ def settle(
     if waiting:
         due_at = policy.next(entry.attempts + 1, entry.received_at, now, draw)
         if due_at is None:
-            told = sorted(told + [(index, expired(outcome)) for index, outcome in waiting])
+            failures = sorted(failures + [(index, expired(outcome)) for index, outcome in waiting])
             all_outcomes = _with_expired(all_outcomes)
             waiting = []
         else:
             entry.attempts = min(entry.attempts + 1, 65535)
             entry.due_at = due_at
-    notice = _fail(entry, over, told, policy, journal)
+    notice = _fail(entry, over, failures, policy, journal)
     if waiting:
         _defer(entry, waiting, len(outcomes), reasons, journal)
     else:
@@ -69,12 +69,12 @@ def settle(
 def expired(outcome: Outcome) -> Outcome:
     """``outcome``, the last of a recipient whose lifetime is over, as the end of it (RFC 3463 X.4.7).
 
-    Its text stays what the next hop said, status and all, so that the DSN quotes nothing that was not said; X.0.0
-    stands for a status that was not said (relay/delivery/_replies.pyx).
+    Its text stays the next hop's, status and all, so that the DSN quotes nothing that was not sent; X.0.0 stands for a
+    status that was not sent (relay/delivery/_replies.pyx).
     """
     text = outcome.text
-    is_said = outcome.status and not outcome.status.endswith(".0.0")
-    if outcome.code and is_said and not text.startswith(outcome.status):
+    has_status = outcome.status and not outcome.status.endswith(".0.0")
+    if outcome.code and has_status and not text.startswith(outcome.status):
         text = f"{outcome.status} {text}"
     return Outcome(kinds.EXPIRED, outcome.code, "4.4.7", text, outcome.stage, outcome.next_hop)
 
@@ -96,10 +96,10 @@ def unknown_reason(outcome: Outcome) -> Reason:
 def end(entry: Entry, outcomes: Sequence[Outcome], policy: RetryPolicy) -> Settled:
     """Ends ``entry`` with outcomes that are all failed or expired."""
     indexes = entry.indexes
-    told = [(indexes[i] if indexes is not None else i, outcome) for i, outcome in enumerate(outcomes)]
+    failures = [(indexes[i] if indexes is not None else i, outcome) for i, outcome in enumerate(outcomes)]
     journal: list[JournalEntry] = []
     over: list[int] = []
-    notice = _fail(entry, over, told, policy, journal)
+    notice = _fail(entry, over, failures, policy, journal)
     if over:
         journal.append(("finished", entry.log, entry.segment, entry.offset, indexes))
     entry.count = 0
@@ -130,7 +130,7 @@ def failed_entries(notice: Notice) -> list[JournalEntry]:
 
 
 def deferred_entries(entry: Entry) -> Iterable[JournalEntry]:
-    """The journal entries that say when ``entry`` is due and why it waits: one for each different reason."""
+    """The journal entries about when ``entry`` is due and why it waits: one for each different reason."""
     reason: Reason | tuple[Reason, ...] | None = entry.reason
     head = ("deferred", entry.log, entry.segment, entry.offset)
     if not isinstance(reason, tuple):
@@ -149,16 +149,16 @@ def _why(reason: Reason | None) -> tuple[str, str, int, str, str]:
 
 
 def _fail(
-    entry: Entry, over: list[int], told: list[tuple[int, Outcome]], policy: RetryPolicy, journal: list[JournalEntry]
+    entry: Entry, over: list[int], failures: list[tuple[int, Outcome]], policy: RetryPolicy, journal: list[JournalEntry]
 ) -> Notice | None:
-    if not told:
+    if not failures:
         return None
     if entry.flags & IS_NULL_PATH:
-        over.extend(index for index, _ in told)
+        over.extend(index for index, _ in failures)
         over.sort()
         return None
     expires_at = entry.received_at + policy.lifetime
-    notice = Notice("bounce", entry.log, entry.segment, entry.offset, tuple(told), expires_at)
+    notice = Notice("bounce", entry.log, entry.segment, entry.offset, tuple(failures), expires_at)
     journal.extend(failed_entries(notice))
     return notice
 
@@ -175,5 +175,5 @@ def _defer(
 
 
 def _with_expired(outcomes: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
-    known = (*_OVER, *_TOLD)
+    known = (*_FINISHED, *_REPORTED)
     return tuple(outcome if outcome.kind in known else expired(outcome) for outcome in outcomes)

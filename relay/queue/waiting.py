@@ -1,7 +1,7 @@
 """What an entry waits for, and until when: for people who ask about the queue.
 
 A READY entry is not the connection's yet, which pulls entries at the last instant. To people a message whose next hop
-is being connected to, and says nothing, is being tried: the first entries of a group, as many as it has connections
+is being connected to, and has not answered, is being tried: the first entries of a group, as many as it has connections
 on their way, count as active.
 
 Not here: the words for it (relay/cli), addresses and sizes, which are in the record (relay/control/queue_control.py).
@@ -71,7 +71,7 @@ def waiting(scheduler: Scheduler, entry: Entry, now: int) -> Waiting:
 
 
 def _way(entry: Entry, now: int) -> tuple[Group | None, int]:
-    """Where ``entry`` goes, None while DNS has not said it, and until when nothing goes there (0: nothing is known to
+    """Where ``entry`` goes, None while DNS has not answered, and until when nothing goes there (0: nothing is known to
     stand in the way)."""
     target: Group | Domain = entry.group
     until = 0

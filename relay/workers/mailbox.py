@@ -14,6 +14,7 @@ from typing import Final
 from relay import imap, pop3
 from relay.auth import AccountFile, Authenticator, Client
 from relay.config.model import Listener
+from relay.mailbox import census, upkeep
 from relay.mailbox.defaults import provide, read_defaults
 from relay.mailbox.interfaces import Store
 from relay.mailbox.limits import LimitTable
@@ -27,7 +28,7 @@ from relay.readers.listening import Listening
 from relay.readers.login_policy import LoginPolicy
 from relay.readers.machine import Machine
 from relay.telemetry.sink import LogSink
-from relay.workers import census, managesieve, upkeep
+from relay.workers import managesieve
 from relay.workers.log_sink import make_sink
 from relay.workers.port_hints import directions
 from relay.workers.process import Worker, WorkerContext, run_worker

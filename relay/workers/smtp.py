@@ -1,7 +1,7 @@
 """An smtp worker: sessions on the slot's sockets, into a spool log of its own.
 
 It wires smtp, policy and spool together and decides nothing. What is committed is told to the delivery workers
-(relay/dispatch/links.py). Slot 0 also adopts the logs of processes that are gone.
+(relay/dispatch/log_links.py). Slot 0 also adopts the logs of processes that are gone.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
-from relay.dispatch.links import LogLinks
+from relay.dispatch.adoption import ADOPT_SECONDS, Adopter
+from relay.dispatch.log_links import LogLinks
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from relay.policy.fullness import Fullness
 from relay.policy.policy import Policy
 from relay.smtp import ServerContext, Service, SmtpAcceptor
+from relay.spool.meter import SpoolMeter
 from relay.telemetry.sink import LogSink
 from relay.workers.log_sink import make_sink
 from relay.workers.port_hints import directions
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
-from relay.workers.spool_log import ADOPT_SECONDS, Adopter, SpoolMeter, open_log, private_folder
+from relay.workers.spool_log import open_log, private_folder
 from relay.workers.tls import make_tls
 
 TICK_SECONDS: Final = 1.0

@@ -43,7 +43,7 @@ def entry(key: str = "smtp://h:25", indexes: tuple[int, ...] | None = None) -> E
 
 def tell(report: DeliveryReport, *outcomes: Outcome, **changes: Any) -> bool:
     attempt = Attempt(changes.pop("entry", entry()), RECORD, b"abcd\n")
-    return report.told(attempt.entry, ENVELOPE, attempt.recipients, outcomes, attempt, 2, 1)
+    return report.settled(attempt.entry, ENVELOPE, attempt.recipients, outcomes, attempt, 2, 1)
 
 
 def lines(report: DeliveryReport) -> list[dict[str, Any]]:
@@ -132,7 +132,7 @@ def test_nothing_was_sent_when_nobody_took_it(report: DeliveryReport, row: memor
 def test_a_line_has_the_times_of_its_attempt(report: DeliveryReport) -> None:
     attempt = Attempt(entry(), RECORD, b"")
     attempt.taken_at, attempt.finished_at, attempt.connect_seconds = 10.0, 10.25, 0.125
-    report.told(attempt.entry, ENVELOPE, attempt.recipients, (OK,) * 3, attempt, 1, 1)
+    report.settled(attempt.entry, ENVELOPE, attempt.recipients, (OK,) * 3, attempt, 1, 1)
     (line,) = lines(report)
     assert (line["transfer_seconds"], line["connect_seconds"]) == (0.25, 0.125)
     assert line["queue_seconds"] + line["transfer_seconds"] == pytest.approx(line["delay_seconds"])
@@ -144,14 +144,14 @@ def test_no_time_is_negative_when_the_clock_of_the_door_is_ahead(report: Deliver
     ahead = Entry(7, 3, 64, 300, ID, received, Group("smtp://h:25", object(), Settings()), None, 3)
     attempt = Attempt(ahead, RECORD, b"")
     attempt.taken_at, attempt.finished_at = 10.0, 10.25
-    report.told(ahead, ENVELOPE._replace(received_at=received), attempt.recipients, (OK,) * 3, attempt, 1, 1)
+    report.settled(ahead, ENVELOPE._replace(received_at=received), attempt.recipients, (OK,) * 3, attempt, 1, 1)
     (line,) = lines(report)
     assert (line["queue_seconds"], line["delay_seconds"]) == (0, 0)
     assert row[(cells := metrics.histogram_cells("relay_delivery_delay_seconds")).first + len(cells.bounds) + 1] == 0
 
 
 def test_an_entry_whose_record_is_gone_is_told_without_its_envelope(report: DeliveryReport) -> None:
-    report.told(entry(), None, (b"", b"", b""), (NOBODY,) * 3, None, 0, 1)
+    report.settled(entry(), None, (b"", b"", b""), (NOBODY,) * 3, None, 0, 1)
     (line,) = lines(report)
     assert "size" not in line
     assert "transfer_seconds" not in line

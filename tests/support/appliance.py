@@ -205,8 +205,9 @@ class Appliance:
     def stored(self, account: str) -> list[bytes]:
         """Every message in the account's Maildir."""
         local, _, domain = account.partition("@")
-        folder = self.data / "mail" / domain / local / "new"
-        return [path.read_bytes() for path in sorted(folder.iterdir())] if folder.exists() else []
+        folder = self.data / "mail" / domain / local
+        paths = [path for part in ("cur", "new") for path in (folder / part).glob("*")]
+        return [path.read_bytes() for path in sorted(paths, key=lambda path: path.name)]
 
     def add_account(self, address: str) -> None:
         """Makes an account with some password."""

@@ -1,4 +1,4 @@
-"""The wall clock is set under a running appliance: no retry waits for it, no message is given up by it."""
+"""The wall clock is set under a running appliance (more in tests/dispatch/test_clock.py)."""
 
 from __future__ import annotations
 
@@ -51,20 +51,3 @@ def test_what_waits_and_what_comes_afterwards_is_tried_on_time(tmp_path: Path, w
         assert outcomes <= {"deferred", "delivered"}
         direction = "forward" if ahead > 0 else "back"
         assert relay.metrics()[f'relay_queue_clock_jumps_total{{direction="{direction}"}}'] == 1
-
-
-def test_after_a_restart_with_a_clock_that_was_ahead_nothing_waits_for_that_time(
-    tmp_path: Path, wall: WallClock
-) -> None:
-    door = Closed()
-    wall.set_ahead(20 * DAY)
-    with Sink(answer=door) as sink:
-        relay = Appliance(tmp_path, sink.port, more=SOON, wrap=wall.wrap)
-        with relay:
-            relay.send("b@relay.test")
-            wait_for(lambda: relay.deliveries("b@relay.test"), 10, relay.tail)
-            relay.terminate()
-            wall.set_ahead(0)
-            door.is_open = True
-            relay.start()
-            wait_for(lambda: sink.messages, 15, relay.tail)

@@ -1,4 +1,7 @@
-"""Mail for strangers' domains goes where their MX records say (RFC 5321 5.1), with one and two delivery workers."""
+"""Mail for strangers' domains goes where their MX records say (RFC 5321 5.1), with one and two delivery workers.
+
+More of what two workers do for each other is in tests/dispatch/test_mx.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from relay.queue.routing import shard_of
 from tests.net.dns_server import Zone
 from tests.support.appliance import Appliance, wait_for
 from tests.support.dns import nameserver
-from tests.support.sink import CUT, SILENT, Sink
+from tests.support.sink import SILENT, Sink
 
 GROUP = "mx-set:a.hosts.test,b.hosts.test"
 BOTH = ["10 a.hosts.test.", "20 b.hosts.test."]
@@ -200,10 +203,15 @@ def test_mail_of_either_worker_goes_out_by_the_one_that_has_the_group(tmp_path: 
         wait_for(lambda: not relay.queue(), 5, "an empty queue")
         taken = [recipient for message in two.a.messages for recipient in message.recipients]
         assert len(taken) == len(set(taken)) == 4, "none twice"
+        # The worker of the domain keeps the entry; that of the hosts knows that nobody answers there.
+        relay.send(f"x@{FAR_DEAD}")
+        wait_for(lambda: [e for e in relay.queue() if e["state"] == "deferred"], 10, relay.tail)
+        (entry,) = relay.queue()
+        assert (entry["waits_for"], entry["stage"], entry["status"]) == ("next hop", "connect", "4.4.1")
+        assert "dead.hosts.test" in entry["next_hop"]
 
 
-@pytest.mark.parametrize("which", ["the group's worker", "the domain's worker"])
-def test_a_worker_that_is_killed_meanwhile_loses_nothing(tmp_path: Path, which: str) -> None:
+def test_a_worker_that_is_killed_meanwhile_loses_nothing(tmp_path: Path) -> None:
     """I1. The attempt that was under way is repeated; the others wait for the successor."""
     stuck = threading.Event()
 
@@ -218,8 +226,7 @@ def test_a_worker_that_is_killed_meanwhile_loses_nothing(tmp_path: Path, which: 
         for number in range(20):
             relay.send(f"x{number}@{FAR}")
         wait_for(stuck.is_set, 10, "an attempt under way")
-        slot = HERE if which == "the group's worker" else 1 - HERE
-        (pid,) = [pid for pid, name in relay.workers().items() if name.startswith(f"delivery-{slot}")]
+        (pid,) = [pid for pid, name in relay.workers().items() if name.startswith(f"delivery-{HERE}")]
         os.kill(pid, signal.SIGKILL)
         wait_for(
             lambda: all(arrived(two.a, f"x{number}@{FAR}") for number in range(20)),
@@ -228,30 +235,3 @@ def test_a_worker_that_is_killed_meanwhile_loses_nothing(tmp_path: Path, which: 
         )
         wait_for(lambda: not relay.queue(), 10, lambda: f"an empty queue: {relay.queue()}")
         relay.kill()  # else the drain would wait for the silent connection
-
-
-def test_a_cut_connection_in_the_other_worker_is_repeated(tmp_path: Path) -> None:
-    cuts = [1, 2, 3]
-
-    def answer(stage: str, argument: str) -> str | None:
-        if stage == "content" and cuts:
-            cuts.pop()
-            return CUT
-        return None
-
-    with world(tmp_path, 2, answer) as two:
-        for number in range(10):
-            two.relay.send(f"x{number}@{FAR}")
-        wait_for(lambda: len(two.a.messages) + len(two.b.messages) >= 10, 20, lambda: f"all\n{two.relay.tail()}")
-        wait_for(lambda: not two.relay.queue(), 10, "an empty queue")
-        assert not cuts
-
-
-def test_the_queue_says_why_and_until_when_a_message_waits_in_another_worker(tmp_path: Path) -> None:
-    """The worker of the domain keeps the entry; that of the hosts knows that nobody answers there."""
-    with world(tmp_path, 2, lambda stage, argument: None) as found:
-        found.relay.send(f"x@{FAR_DEAD}")
-        wait_for(lambda: [e for e in found.relay.queue() if e["state"] == "deferred"], 10, found.relay.tail)
-        (entry,) = found.relay.queue()
-        assert (entry["waits_for"], entry["stage"], entry["status"]) == ("next hop", "connect", "4.4.1")
-        assert "dead.hosts.test" in entry["next_hop"]

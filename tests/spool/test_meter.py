@@ -6,9 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from relay.config.queue import SpoolSettings
+from relay.spool.meter import SpoolMeter
 from relay.telemetry import metrics
 from relay.telemetry.page import CountersPage
-from relay.workers.spool_log import SpoolMeter
 
 
 class Events:

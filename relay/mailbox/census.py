@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox.limits import LimitTable
+from relay.mailbox.rounds import Round
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import Quota
 from relay.telemetry import metrics
-from relay.workers.rounds import Round
 
 EVERY_SECONDS: Final = 900.0
 FIRST_AFTER_SECONDS: Final = 10.0

@@ -9,8 +9,8 @@ from array import array
 from relay.config import demo, load
 from relay.config.mailbox import MailboxSettings
 from relay.mailbox.store import FolderStore
+from relay.mailbox.upkeep import Upkeep
 from relay.telemetry import metrics
-from relay.workers.upkeep import Upkeep
 from tests.mailbox.test_contract import put
 
 

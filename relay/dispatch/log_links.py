@@ -1,16 +1,16 @@
 """The links between those who write logs and the delivery workers who tail them.
 
-Every process with a log connects to the socket of every delivery worker (``run/delivery-<shard>.sock``) and tells it
-how far its log is committed. The delivery worker answers with reports of what is not finished. Both are
-level-triggered: a lost message is made good by the next one, and after a reconnect everything is said again.
+Every process with a log connects to the socket of every delivery worker (``run/delivery-<shard>.sock``) and reports
+how far its log is committed. The delivery worker reports what is not finished. Both are level-triggered: a lost message
+is made good by the next one, and after a reconnect everything is sent again.
 
     owner  -> shard   ("upto", log, segment, end, closed)   the segment is committed up to ``end``
-                      ("owner", log, is_adopted)            all of ``log`` has been said once; reports for it come here
+                      ("owner", log, is_adopted)            all of ``log`` has been sent once; reports for it come here
     shard  -> owner   ("report", log, shard, shards, generation, (segment, offset), ((segment, outstanding), ...))
 
-Between delivery workers the same links carry what remote.py says.
+Between delivery workers the same links carry the messages of remote.py.
 
-Not here: reading logs (intake.py), what a report brings about (relay/spool).
+Not here: reading logs (log_tails.py), what a report leads to (relay/spool).
 """
 
 from __future__ import annotations
@@ -48,21 +48,11 @@ def socket_path(run_dir: Path, shard: int) -> Path:
 class LogLinks:
     """The owner's side: one link to each shard, kept up for as long as the process lives."""
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        run_dir: Path,
-        shards: int,
-        sink: LogSink,
-        *,
-        on_other: Callable[[int, Message], None] | None = None,
-        on_lost: Callable[[int], None] | None = None,
-    ) -> None:
-        """``on_other(shard, message)`` gets what is not about logs; ``on_lost(shard)`` hears of a link that broke."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, run_dir: Path, shards: int, sink: LogSink) -> None:
         self._loop = loop
         self._sink = sink
-        self._on_other = on_other
-        self._on_lost = on_lost
+        self._on_other: Callable[[int, Message], None] | None = None
+        self._on_lost: Callable[[int], None] | None = None
         self._paths = [socket_path(run_dir, shard) for shard in range(shards)]
         self._links: list[FrameProtocol | None] = [None] * shards
         self._behind: set[int] = set()
@@ -72,8 +62,20 @@ class LogLinks:
         self._is_closed = False
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
-    def open(self, writer: OwnedLog, snapshot: Callable[[], list[tuple[int, int, bool]]]) -> None:
-        """Begins to link up for ``writer``, whose committed state ``snapshot`` tells."""
+    def open(
+        self,
+        writer: OwnedLog,
+        snapshot: Callable[[], list[tuple[int, int, bool]]],
+        *,
+        on_other: Callable[[int, Message], None] | None = None,
+        on_lost: Callable[[int], None] | None = None,
+    ) -> None:
+        """Begins to link up for ``writer``, whose committed state ``snapshot`` returns.
+
+        ``on_other(shard, message)`` is called with what is not about logs, ``on_lost(shard)`` when a link has broken.
+        """
+        self._on_other = on_other
+        self._on_lost = on_lost
         self._number = writer.number
         self._logs[writer.number] = writer
         self._snapshot = snapshot
@@ -81,14 +83,14 @@ class LogLinks:
             self._connect(shard)
 
     def committed(self, segment: int, start: int, end: int, count: int, closed: bool) -> None:
-        """LogWriter's ``on_committed``: tells every shard."""
+        """LogWriter's ``on_committed``: sends it to every shard."""
         message = ("upto", self._number, segment, end, closed)
         for shard, link in enumerate(self._links):
             if link is None:
                 continue
             if link.is_writable:
                 link.send(message)
-            else:  # it does not read: once it does, it is told where the log stands then
+            else:  # it does not read: once it does, catch_up() sends how far the log is then
                 self._behind.add(shard)
 
     def link(self, shard: int) -> FrameProtocol | None:
@@ -107,15 +109,15 @@ class LogLinks:
         self._logs.pop(number, None)
 
     def catch_up(self) -> None:
-        """Call it now and then: shards that did not read for a while are told where the log stands."""
+        """Call it now and then: sends how far the log is to shards that did not read for a while."""
         for shard in list(self._behind):
             link = self._links[shard]
             if link is not None and link.is_writable:
                 self._behind.discard(shard)
-                self._tell_state(link)
+                self._send_state(link)
 
     def close(self) -> None:
-        """Ends all links once what was said is written."""
+        """Ends all links once what was sent is written."""
         self._is_closed = True
         for timer in self._timers.values():
             timer.cancel()
@@ -146,19 +148,19 @@ class LogLinks:
                 self._timers[shard] = self._loop.call_later(RECONNECT_SECONDS, self._connect, shard)
 
         _, link = await self._loop.create_unix_connection(
-            lambda: FrameProtocol(partial(self._told, shard), closed), sock=connection
+            lambda: FrameProtocol(partial(self._received, shard), closed), sock=connection
         )
         self._links[shard] = link
-        self._tell_state(link)
+        self._send_state(link)
         for number in self._logs:
             link.send(("owner", number, number != self._number))
 
-    def _tell_state(self, link: FrameProtocol) -> None:
+    def _send_state(self, link: FrameProtocol) -> None:
         assert self._snapshot is not None
         for segment, end, closed in self._snapshot():
             link.send(("upto", self._number, segment, end, closed))
 
-    def _told(self, shard: int, link: FrameProtocol, message: Message) -> None:
+    def _received(self, shard: int, link: FrameProtocol, message: Message) -> None:
         match message:
             case (
                 "report",

@@ -1,8 +1,8 @@
-"""Intake: every delivery worker tails every log and takes the recipients that are its own.
+"""The tails of all logs: every delivery worker reads every log and takes the recipients that are its own.
 
-There is one way in. A log with a living owner is read as far as its owner says it is committed; a log whose owner is
+There is one way in. A log with a living owner is read as far as its owner reports it committed; a log whose owner is
 gone is read to its end, and so is one that was adopted. Both go through the same ``Tail`` and the same ``take_in``, at
-start as at any other time; what was done before a restart comes from the journals (relay/queue/recovery.py).
+start as at any other time; what was done before a restart comes from the journals (arrivals.py).
 
 Not here: reading segments (relay/spool), which recipients are ours (relay/queue/intake.py).
 """
@@ -11,48 +11,41 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
-from relay.dispatch.links import report_fault, socket_path
+from relay.dispatch.damage import DamageReport
+from relay.dispatch.log_links import report_fault, socket_path
+from relay.dispatch.shard import Shard
 from relay.net import unix
 from relay.net.frames import FrameProtocol, Message
-from relay.spool import Damage, Record, Tail, is_owned, list_logs
-from relay.telemetry.sink import LogSink
+from relay.spool import Record, Tail, is_owned, list_logs
 
 REPORT_SECONDS: Final = 0.2
 RESCAN_SECONDS: Final = 1.0
 
 
-class Intake:
-    """The logs as one delivery worker sees them, and the socket on which their owners speak to it."""
+class LogTails:
+    """The logs as one delivery worker sees them, and the socket on which their owners report to it."""
 
-    def __init__(  # noqa: PLR0913 - what it is told and whom it tells: every one is another part of the worker
+    def __init__(
         self,
-        spool_dir: Path,
-        run_dir: Path,
-        shard: int,
-        shards: int,
-        generation: int,
-        sink: LogSink,
-        *,
+        shard: Shard,
         take_in: Callable[[list[Record]], None],
-        outstanding: Callable[[int], dict[int, int]],
-        changed_logs: Callable[[], set[int]],
+        *,
         on_other: Callable[[FrameProtocol, Message], None],
         on_link_closed: Callable[[FrameProtocol], None],
-        on_damage: Callable[[Damage], None],
     ) -> None:
-        self._spool_dir = spool_dir
-        self._path = socket_path(run_dir, shard)
-        self._shard, self._shards, self._generation = shard, shards, generation
-        self._sink = sink
+        """``take_in`` is called with the records of one log, in their order; ``on_other`` with what comes on the socket
+        and is not about logs."""
+        self._spool_dir = shard.config.spool_dir
+        self._path = socket_path(shard.config.run_dir, shard.place.shard)
+        self._place = shard.place
+        self._sink = shard.sink
+        self._ledger = shard.scheduler.ledger
+        self._on_damage = DamageReport(shard.sink, shard.row)
         self._take_in = take_in
-        self._outstanding = outstanding
-        self._changed_logs = changed_logs
         self._on_other = on_other
         self._on_link_closed = on_link_closed
-        self._on_damage = on_damage
         self._tails: dict[int, Tail] = {}
         self._owners: dict[int, FrameProtocol] = {}
         self._links: set[FrameProtocol] = set()
@@ -64,12 +57,12 @@ class Intake:
         self._unread: set[int] = set()
 
     async def open(self) -> None:
-        """Reads what dead processes left and begins to listen to living ones."""
+        """Reads what dead processes left and begins to listen for living ones."""
         self._unread = set(list_logs(self._spool_dir))
         loop = asyncio.get_running_loop()
         listener = unix.listening(self._path)
         self._server = await loop.create_unix_server(
-            lambda: FrameProtocol(self._told, self._closed, self._links.add), sock=listener
+            lambda: FrameProtocol(self._received, self._closed, self._links.add), sock=listener
         )
         self.rescan()
 
@@ -107,8 +100,8 @@ class Intake:
         self._unread &= set(there)
 
     def report(self) -> None:
-        """Tells owners what changed since the last report; call it every REPORT_SECONDS."""
-        dirty = (self._dirty | self._changed_logs()) & self._owners.keys()
+        """Reports to owners what changed since the last report; call it every REPORT_SECONDS."""
+        dirty = (self._dirty | self._ledger.changed_logs()) & self._owners.keys()
         self._dirty.clear()
         for log in dirty:
             tail, owner = self._tails.get(log), self._owners[log]
@@ -118,17 +111,17 @@ class Intake:
                 self._dirty.add(log)
                 continue
             segment, offset = tail.position
-            outstanding = self._outstanding(log)
+            outstanding = self._ledger.outstanding(log)
             older = {number: count for number, count in outstanding.items() if number < segment}
             if self._reported.get(log) == (segment, older):
                 continue
             self._reported[log] = (segment, older)
             counts = tuple(outstanding.items())
-            owner.send(("report", log, self._shard, self._shards, self._generation, (segment, offset), counts))
+            owner.send(("report", log, *self._place, (segment, offset), counts))
 
-    # ---- what owners say --------------------------------------------------------------------------------------------
+    # ---- what owners report -----------------------------------------------------------------------------------------
 
-    def _told(self, link: FrameProtocol, message: Message) -> None:
+    def _received(self, link: FrameProtocol, message: Message) -> None:
         match message:
             case ("upto", int() as log, int() as segment, int() as end, bool() as closed):
                 self._advance(log, segment, end, closed)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from array import array
 
 from relay.config.mailbox import MailboxSettings
+from relay.mailbox.census import Census
 from relay.mailbox.limits import LimitTable
 from relay.mailbox.store import FolderStore
 from relay.telemetry import metrics
-from relay.workers.census import Census
 from tests.mailbox.test_contract import put
 
 

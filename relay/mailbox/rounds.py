@@ -1,4 +1,4 @@
-"""What one mailbox worker does for all accounts now and then, one account after the other, in one thread."""
+"""What is done for all accounts now and then, one account after the other, in one thread of one process."""
 
 from __future__ import annotations
 
