@@ -97,7 +97,7 @@ def _of_files(config: Config, config_file: Path | None) -> Iterator[Any]:
 def of_postmaster(config: Config) -> Iterator[Any]:
     """Findings about who gets mail for postmaster (RFC 5321 4.5.1)."""
     from relay.auth import AccountError, AccountFile
-    from relay.policy import postmaster_trouble
+    from relay.directory.directory import postmaster_trouble
     from relay.supervisor.premises import Finding
 
     try:

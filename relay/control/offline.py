@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from relay.auth import AccountError, AccountFile
+from relay.auth import AccountFile
 from relay.config.model import Config
 from relay.control.queue_control import describe, envelope_of
+from relay.directory.directory import Directory
 from relay.net.clock import now_us
 from relay.queue.group import Settings
 from relay.queue.intake import Intake
@@ -27,7 +28,8 @@ def entries(config: Config) -> Iterator[dict[str, Any]]:
     scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now)
     recovery = Recovery(scheduler.ledger)
     recovery.apply(load_journals(config.spool_dir))
-    intake = Intake(scheduler, Router.from_config(config, accounts_of(config)))
+    directory = Directory.of(config, AccountFile.of(config), tolerate=lambda fault: None)  # routes go by domains
+    intake = Intake(scheduler, Router.from_config(config, directory))
     for log in list_logs(config.spool_dir):
         tail = Tail(config.spool_dir, log, lambda damage: None, is_readonly=True)
         for records in tail.rest():
@@ -41,11 +43,3 @@ def entries(config: Config) -> Iterator[dict[str, Any]]:
             yield describe(scheduler, entry, envelope_of(reader, entry))
     finally:
         reader.close()
-
-
-def accounts_of(config: Config) -> frozenset[bytes]:
-    """The accounts, or none when their file cannot be read: only the routes of sub-addresses depend on it."""
-    try:
-        return AccountFile(config.accounts_path).addresses()
-    except (AccountError, OSError):
-        return frozenset()

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from relay.dispatch._attempt import Attempt
 from relay.dispatch.feed import load
-from relay.mail.outcome import DEFERRED, Outcome, deferred, failed
+from relay.mail.outcome import DEFERRED, Outcome, deferred
+from relay.mda.addressee import account_of
 from relay.mda.hand import STRIKES, Key, key_of
 from relay.mda.local import LocalJob, Suspect, shown
 from relay.net.clock import now_us
@@ -126,7 +127,7 @@ class LocalFeed:
         suspects, pieces, apart = self._outbound.hand.suspects, list[Piece](), list[list[Piece]]()
         for attempt in batch:
             message = Message(attempt)
-            these = self._pieces(message)
+            these = await self._pieces(message)
             if not message.missing:
                 self._finish(message)
             elif suspects and any(piece.key in suspects for piece in these):
@@ -138,19 +139,19 @@ class LocalFeed:
         for these in apart:
             await self._write_apart(these)
 
-    def _pieces(self, message: Message) -> list[Piece]:
+    async def _pieces(self, message: Message) -> list[Piece]:
         """The deliveries of a message; recipients that cannot be delivered to have their outcome already."""
-        outbound, attempt, pieces = self._outbound, message.attempt, list[Piece]()
+        attempt, pieces = message.attempt, list[Piece]()
         number = attempt.entry.number
         for recipient in attempt.recipients:
-            mailbox = outbound.router.route(recipient).mailbox
-            if mailbox in outbound.mailboxes:
+            mailbox = await account_of(self._outbound.directory, recipient)
+            if isinstance(mailbox, bytes):
                 job = LocalJob(attempt, mailbox, recipient, attempt.envelope.queue_id)
                 pieces.append(Piece(message, len(message.outcomes), job, key_of(number, mailbox)))
                 message.outcomes.append(None)
                 message.missing += 1
             else:
-                message.outcomes.append(failed("5.1.1", "no such mailbox here", "store", code=550))
+                message.outcomes.append(mailbox)
         return pieces
 
     async def _write_apart(self, pieces: list[Piece]) -> None:

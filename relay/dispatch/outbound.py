@@ -10,9 +10,10 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from relay.delivery.connect import Connector
+from relay.directory.directory import Directory
 from relay.dispatch.feed import Feed
 from relay.dispatch.filtered import FilteredDelivery
 from relay.dispatch.lanes import LocalFeed
@@ -23,7 +24,6 @@ from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.mda.local_runs import LocalRuns
 from relay.net.clock import now_us
 from relay.queue.group import Connection
-from relay.queue.routing import Router
 from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader
 from relay.telemetry import metrics
@@ -32,12 +32,6 @@ DRAIN_PATIENCE: Final = 5.0
 """Seconds that a drain waits for next hops which have no content to answer for."""
 REFUSED_SECONDS: Final = 60
 """How long a permanent refusal by all hosts of a domain counts for further messages."""
-
-
-class Mailboxes(Protocol):
-    """What tells whether a mailbox exists."""
-
-    def __contains__(self, address: bytes, /) -> bool: ...
 
 
 class Outbound:
@@ -51,8 +45,7 @@ class Outbound:
         settler: Settler,
         foreign: ForeignEntries,
         remote: RemoteFeeds,
-        router: Router,
-        mailboxes: Mailboxes,
+        directory: Directory,
         local: FilteredDelivery,
         runs: LocalRuns,
         row: memoryview[int],
@@ -64,8 +57,7 @@ class Outbound:
         self.settler = settler
         self.foreign = foreign
         self.remote = remote
-        self.router = router
-        self.mailboxes = mailboxes
+        self.directory = directory
         self.local = local
         self.hand = runs.hand
         self._runs = runs

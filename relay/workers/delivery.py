@@ -11,10 +11,11 @@ import random
 import time
 from typing import Any, Final
 
-from relay.auth import AccountFile
+from relay.auth import AccountError, AccountFile
 from relay.control.queue_control import QueueControl
 from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
+from relay.directory.directory import Directory
 from relay.dispatch.copying import Copier
 from relay.dispatch.filtered import FilteredDelivery
 from relay.dispatch.intake import REPORT_SECONDS, RESCAN_SECONDS, Intake
@@ -45,7 +46,6 @@ from relay.spool import Damage, Journal, LogReader, Record, SpoolError, all_segm
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from relay.workers.log_sink import make_sink
-from relay.workers.mailboxes import Mailboxes
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
 from relay.workers.spool_log import SpoolMeter, open_log, private_folder
 
@@ -97,8 +97,7 @@ class DeliveryWorker:
             worker.loop, config.run_dir, self._shards, sink, on_other=self._heard, on_lost=self._link_lost
         )
         self._writer = open_log(worker, sink, self._meter, self._links.committed)
-        self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)
-        router = Router.from_config(config, self._mailboxes, self._mailboxes.first)
+        self._directory = Directory.of(config, AccountFile(config.accounts_path), self._not_read)
         self._reader = LogReader(config.spool_dir, on_damage=self._damaged)
         self._journal = self._open_journal()
         self._recovery: Recovery | None = Recovery(self._scheduler.ledger)
@@ -138,13 +137,13 @@ class DeliveryWorker:
             self._settler,
             self._foreign,
             self._remote,
-            router,
-            self._mailboxes,
+            self._directory,
             FilteredDelivery(config, self._writer, self._notices.ids, sink, row, runs),
             runs,
             row,
             self._changed,
         )
+        router = Router.from_config(config, self._directory)
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
         self._control = QueueControl(
             self._scheduler, self._reader, self._journaling, self._settler, self._remote, sink, self._changed
@@ -399,13 +398,23 @@ class DeliveryWorker:
         self._intake.rescan()
         self._reader.let_go()
         self._meter.look(self._writer)
-        self._mailboxes.look()
+        self._look_at_accounts()
         self._queue_meter.look(now_us())
         self._journal_meter.look(self._journal)
         self._dns_meter.look(self._resolver)
         self._links.catch_up()
         if self._recovery is not None and self._is_pumping and self._intake.has_caught_up:
             self._recovery_over()
+
+    def _look_at_accounts(self) -> None:
+        try:
+            self._directory.look()
+        except (AccountError, OSError) as fault:
+            self._not_read(fault)
+
+    def _not_read(self, fault: Exception) -> None:
+        """Delivery goes on with what is known."""
+        self._sink.event("warning", "accounts not read", cause=str(fault))
 
     def _expire(self) -> None:
         now = self._worker.loop.time()
