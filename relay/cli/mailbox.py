@@ -283,7 +283,7 @@ def _opened(config: Config, address: str, *, make: bool = False) -> Iterator[Fol
 
 
 def _require_account(config: Config, address: str) -> None:
-    from relay.auth.accounts import AccountError, AccountFile
+    from relay.auth import AccountError, AccountFile
 
     try:
         if address.lower().encode() not in AccountFile(config.accounts_path).addresses():

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from relay.auth import AccountError
+from relay.auth import AccountError, AccountList
 from relay.config.model import Config
 from relay.directory.asking import DEADLINE, Asked, OnFault, Source, or_else
 from relay.directory.resolution import (
@@ -32,7 +32,7 @@ from relay.directory.resolution import (
     Becomes,
     Resolution,
 )
-from relay.directory.tables import AccountList, AccountTable, RecipientTable, Table, recipients_of
+from relay.directory.tables import AccountTable, RecipientTable, Table, recipients_of
 from relay.mail.address import ascii_octets, base_address, is_role
 
 

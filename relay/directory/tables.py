@@ -7,20 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
 
+from relay.auth import AccountList
 from relay.config.model import RelayDomain
 from relay.directory.resolution import LISTED, AtAccount, Resolution
-
-
-class AccountList(Protocol):
-    """What is asked of the accounts (relay/auth)."""
-
-    def addresses(self) -> frozenset[bytes]:
-        """All accounts. Raises AccountError or OSError when they cannot be read."""
-
-    def changed(self) -> bool:
-        """Whether there are others than those last read."""
 
 
 class Table:
