@@ -159,14 +159,13 @@ def _rcpt(recipient: bytes) -> Run:
     stand = Stand(max_commands=100_000_000, max_recipients=100_000)
     session = Session(stand.service)
     session.open("192.0.2.1", 1, stand.now)
-    session.receive(b"EHLO client.example\r\nMAIL FROM:<a@elsewhere.example>\r\n", stand.now)
     command = b"RCPT TO:<%b>\r\n" % recipient
 
-    def rcpt() -> None:
-        session.receive(command, stand.now)
-        session.take_output()
-
-    return repeat(rcpt)
+    session.take_output()
+    session.receive(b"EHLO client.example\r\n", stand.now)
+    session.receive(b"MAIL FROM:<a@elsewhere.example>\r\n", stand.now)
+    assert session.receive(command, stand.now).startswith(b"250 ")
+    return repeat(lambda: session.receive(command, stand.now))
 
 
 def rcpt_of_an_account() -> Run:

@@ -104,10 +104,10 @@ class AccountFile:
             self._decoy = self._hasher.hash(secrets.token_urlsafe())
         password_hash = self._decoy if account is None else account.password_hash
         try:
-            fits = self._hasher.verify(password_hash, normal(password))
+            self._hasher.verify(password_hash, normal(password))
         except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
             return False
-        return fits and account is not None
+        return account is not None
 
     def needs_keys(self, account: Account) -> bool:
         """Whether the account's SCRAM keys are missing, or have another number of iterations than is wanted."""

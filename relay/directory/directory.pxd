@@ -31,9 +31,9 @@ cdef class Directory:
     cdef bint _lacks_account(self, bytes address) except -1
     @cython.locals(place=Domain, table=Table)
     cdef object _find(self, bytes address, bint may_ask)
-    cdef object _missed(self, Domain place, bytes address, bytes local_part, bint may_ask)
+    cdef object _missed(self, Domain place, bytes address, bint may_ask)
     @cython.locals(table=Table)
     cdef object _in_tables(self, Domain place, bytes address)
     cpdef Resolution without_source(self, Domain place, bytes local_part)
-    cdef object _at_other(self, bytes local_part, bytes at, bytes domain, bint may_ask)
+    cdef object _at_other(self, bytes address, bint may_ask)
     cdef Domain _place(self, bytes domain)

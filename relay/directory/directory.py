@@ -197,20 +197,21 @@ class Directory:
     # ---- finding ----------------------------------------------------------------------------------------------------
 
     def _find(self, address: bytes, may_ask: bool) -> Answer | None:
-        local_part, at, domain = address.rpartition(b"@")
+        _, at, domain = address.rpartition(b"@")
         place = self._domains.get(domain)
         if place is None or not at:
-            return self._at_other(local_part, at, domain, may_ask)
+            return self._at_other(address, may_ask)
         for table in place.tables:
             found = table.find(address)
             if found is not None:
                 return found
         if not place.tables and place.asked is None:
             return place.otherwise
-        return self._missed(place, address, local_part, may_ask)
+        return self._missed(place, address, may_ask)
 
-    def _missed(self, place: Domain, address: bytes, local_part: bytes, may_ask: bool) -> Answer | None:
+    def _missed(self, place: Domain, address: bytes, may_ask: bool) -> Answer | None:
         """Tables do not have ``address`` as it is written."""
+        local_part = address.rpartition(b"@")[0]
         address = address.lower()
         found = self._in_tables(place, address)
         if found is not None:
@@ -250,8 +251,9 @@ class Directory:
             return self._postmaster if is_role(local_part, self._delimiter) else place.otherwise
         return LISTED if local_part.lower() == b"postmaster" else place.otherwise
 
-    def _at_other(self, local_part: bytes, at: bytes, domain: bytes, may_ask: bool) -> Answer | None:
+    def _at_other(self, address: bytes, may_ask: bool) -> Answer | None:
         """An address without domain, at our hostname, at a domain of ours in another spelling, or elsewhere."""
+        local_part, at, domain = address.rpartition(b"@")
         if not at:
             return self._postmaster if is_role(domain, self._delimiter) else UNKNOWN
         bare = ascii_octets(domain.rstrip(b"."))

@@ -94,8 +94,10 @@ class Policy:
             # Without the dot of the root (RFC 1034 3.1) it is known by its address.
             return Verdict(ANNOTATE, recipient=recipient[:-1]) if recipient.endswith(b".") else None
         if isinstance(found, Elsewhere):
-            may_send = session.is_trusted or session.account or found.is_listed
-            return None if may_send or (found.is_relayed and not _routes_on(recipient)) else _no_relaying(recipient)
+            elsewhere = found
+            if elsewhere.is_listed or (elsewhere.is_relayed and not _routes_on(recipient)):
+                return None
+            return None if session.is_trusted or session.account else _no_relaying(recipient)
         if isinstance(found, Becomes):
             return Verdict(ANNOTATE, recipient=found.addresses[0])
         if isinstance(found, NotKnownNow):
@@ -194,7 +196,12 @@ def _header_section(content: list[bytes]) -> bytes:
 
 def _routes_on(recipient: bytes) -> bool:
     """Whether some servers would route it on: a quoted ``"user@elsewhere"``, the %-hack, bang paths."""
-    return b"%" in recipient or b"!" in recipient or recipient.count(b"@") > 1
+    ats = 0
+    for octet in recipient:
+        if octet in {0x25, 0x21}:
+            return True
+        ats += octet == 0x40
+    return ats > 1
 
 
 def _no_relaying(recipient: bytes) -> Verdict:

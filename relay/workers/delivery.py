@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from relay.auth import AccountError, AccountFile
 from relay.control.queue_control import QueueControl
+from relay.control.server import answer
 from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
 from relay.directory.directory import Directory
@@ -146,7 +147,7 @@ class DeliveryWorker:
         router = Router.from_config(config, self._directory)
         self._queue_intake = QueueIntake(self._scheduler, router, self._shard, self._shards)
         self._control = QueueControl(
-            self._scheduler, self._reader, self._journaling, self._settler, self._remote, sink, self._changed
+            self._scheduler, self._reader, self._journaling, self._settler, self._remote, self._changed
         )
         self._copier = Copier(self._scheduler, self._reader, self._writer, self._journaling, sink, row)
         self._queue_meter = QueueMeter(self._scheduler, self._queue_intake, row)
@@ -353,8 +354,8 @@ class DeliveryWorker:
     def _asked(self, link: FrameProtocol, message: Message) -> None:
         """What comes on our socket and is not about logs."""
         match message:
-            case ("queue", str() as operation, dict() as selection):
-                self._spawn(self._control.answer(link, operation, selection))
+            case ("command", *_):
+                self._spawn(answer(link, message, self._control, self._sink))
             case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts):
                 self._foreign.deliver(link, token, (log, segment, offset), indexes, key, hosts)
                 self._changed()

@@ -312,7 +312,7 @@ class Elsewhere:
     """A source of accounts that answers later, as a directory server does, and checks passwords itself."""
 
     def __init__(self):
-        self.answers = {"alice@demo.test": Account("alice@demo.test", "")}
+        self.answers: dict[str, Account | AccountError] = {"alice@demo.test": Account("alice@demo.test", "")}
         self.verified = []
 
     def addresses(self):

@@ -5,12 +5,15 @@ Not here: printing (relay/cli).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 from relay.auth import AccountFile
 from relay.config.model import Config
 from relay.control.queue_control import describe, envelope_of
+from relay.control.registry import Command, Part, Request
+from relay.control.vocabulary import QueueEntry, Selection
 from relay.directory.directory import Directory
 from relay.net.clock import now_us
 from relay.queue.group import Settings
@@ -22,8 +25,20 @@ from relay.queue.scheduler import Scheduler
 from relay.spool import LogReader, Tail, list_logs, load_journals
 
 
-def entries(config: Config) -> Iterator[dict[str, Any]]:
-    """Every entry as ``relay queue list`` shows it, by queue id."""
+def read(config: Config, command: Command[Request, Part], request: Request) -> Iterator[Part]:
+    """What ``command``, one that reads stopped appliances, answers. Raises OSError, SpoolError or MissingRecord."""
+    if not command.reads_stopped:
+        raise ValueError(f"{command.name} needs a running appliance")
+    return cast("Iterator[Part]", _selected(config, cast("Any", request)))
+
+
+def _selected(config: Config, selection: Selection) -> Iterator[QueueEntry]:
+    now = time.time()
+    return (_at_rest(entry) for entry in entries(config) if selection.matches(entry, now))
+
+
+def entries(config: Config) -> Iterator[QueueEntry]:
+    """Every entry as a delivery worker that has just started would give it, by queue id."""
     now = now_us()
     scheduler = Scheduler(Settings.from_config(config), RetryPolicy(config.queue), now)
     recovery = Recovery(scheduler.ledger)
@@ -43,3 +58,11 @@ def entries(config: Config) -> Iterator[dict[str, Any]]:
             yield describe(scheduler, entry, envelope_of(reader, entry))
     finally:
         reader.close()
+
+
+def _at_rest(entry: QueueEntry) -> QueueEntry:
+    """``entry`` of an appliance in which nothing goes on: what waits for something else than its time, or for an
+    operator, waits for the start."""
+    if entry.state in ("incoming", "active") or entry.waits_for == "next hop":
+        return entry._replace(state="incoming", waits_for="start")
+    return entry
