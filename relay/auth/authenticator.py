@@ -104,8 +104,8 @@ class Authenticator:
         return await asyncio.shield(task)
 
     def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None = None) -> Login:
-        """Counts an exchange that ended before there was anything to check; one that had ``begun`` is told in the log,
-        and charged like a failure when the client had said who it wants to be."""
+        """Counts an exchange that ended before there was anything to check; one that had ``begun`` is logged, and
+        charged like a failure when the client had named an account."""
         self._meter.counted(client.protocol, trouble)
         if begun is None:
             return Login("", trouble)
@@ -182,7 +182,7 @@ class Authenticator:
 
     async def _renew_keys(self, account: Account, password: str) -> None:
         """Makes the account's SCRAM keys those that the configuration wants, now that its password is known. The client
-        waits for it, so that they are durable when it is told that it is in."""
+        waits for it, so that they are durable when it gets its reply."""
         if find_app_password(account.app_passwords, password, *PROTOCOLS):
             return
         loop = asyncio.get_running_loop()
@@ -254,7 +254,7 @@ class _Meter:
 
 
 def _line_of(account: Account, protocol: str) -> str:
-    """What the file says of the passwords of ``account`` for ``protocol``: a change makes it another."""
+    """What is kept of the passwords of ``account`` for ``protocol``: a change makes it another."""
     digests = (each.digest for each in account.app_passwords if protocol in each.protocols)
     return " ".join((account.address, protocol, account.password_hash, *digests))
 

@@ -103,7 +103,7 @@ def of_postmaster(config: Config) -> Iterator[Any]:
     try:
         trouble, is_error = postmaster_trouble(config, AccountFile(config.accounts_path))
     except (OSError, ValueError, AccountError):
-        return  # told at the files themselves
+        return  # reported with the files themselves
     if trouble:
         yield Finding(is_error, ("postmaster",), trouble.removeprefix("postmaster: "))
 

@@ -1,4 +1,4 @@
-"""Queue entries as text for people. What peers said is made safe to print: it must not steer a terminal."""
+"""Queue entries as text for people. What peers sent is made safe to print: it must not steer a terminal."""
 
 from __future__ import annotations
 

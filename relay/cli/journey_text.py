@@ -1,6 +1,6 @@
 """A message's journey as text for people: each step with who said what, and what it means.
 
-What peers said is made safe to print. The meanings are for operators: which setting or which side decides.
+What peers sent is made safe to print. The meanings are for operators: which setting or which side decides.
 
 Not here: where the journey comes from (relay/telemetry/journey.py), what replies mean (meanings.py).
 """
@@ -83,7 +83,7 @@ _OUTCOMES: Final = {"delivered": "delivered to", "discarded": "thrown away for"}
 _WIDTH: Final = 110
 
 
-def tell(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
+def story(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
     """The whole story, ending in a line break. ``entries``: what the queue says of the message now."""
     first = journey.steps[0]
     lines = [_head(journey, first, entries)]
@@ -92,7 +92,7 @@ def tell(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
     if journey.left_out:
         lines.append(f"  ... and {journey.left_out} more steps")
     for entry in entries:
-        lines += _now(entry, _is_told(entry, journey))
+        lines += _now(entry, _is_in_log(entry, journey))
     return "\n".join(lines) + "\n"
 
 
@@ -183,17 +183,17 @@ def _delivery(fields: Fields) -> list[str]:
     return lines + _meaning(meanings.of_outcome(fields))
 
 
-def _is_told(entry: QueueEntry, journey: Journey) -> bool:
+def _is_in_log(entry: QueueEntry, journey: Journey) -> bool:
     """Whether the log's last word about its recipients is what the queue has."""
     last = next((each for each in reversed(journey.steps) if set(entry.recipients) & {*each.get("recipients", ())}), {})
     return bool(entry.text) and (last.get("status"), last.get("text")) == (entry.status, entry.text)
 
 
-def _now(entry: QueueEntry, is_told: bool) -> list[str]:
-    """How it stands with recipients that wait, from the queue itself; the reason only when the log has not told it."""
+def _now(entry: QueueEntry, is_in_log: bool) -> list[str]:
+    """How it stands with recipients that wait, from the queue itself; the reason only where the log lacks it."""
     recipients = ", ".join(_text(each) for each in entry.recipients)
     where = f" ({_text(entry.next_hop)})" if entry.next_hop else ""
-    said = "" if is_told else _said(entry._asdict())
+    said = "" if is_in_log else _said(entry._asdict())
     waits = WAITS.get(entry.waits_for, "in the queue") + ("" if said else where)
     lines = [f"  {'now':<18}  {entry.state}: {recipients}; {waits}"]
     if said:

@@ -14,7 +14,7 @@ import click
 
 from relay.cli import configuration, exits
 from relay.cli.entry_text import as_json as entry_as_json
-from relay.cli.journey_text import is_open, state_of, tell
+from relay.cli.journey_text import is_open, state_of, story
 from relay.config import Config, ConfigErrors
 from relay.config.units import parse_duration
 from relay.control import journeys
@@ -74,10 +74,10 @@ def command(
         entries = waiting.get(journey.key, [])
         if as_json:
             queue = [entry_as_json(entry) for entry in entries]
-            told = {"id": journey.key, "state": state_of(journey, entries), "steps": journey.steps, "queue": queue}
-            click.echo(json.dumps(told))
+            fields = {"id": journey.key, "state": state_of(journey, entries), "steps": journey.steps, "queue": queue}
+            click.echo(json.dumps(fields))
         else:
-            click.echo(tell(journey, entries))
+            click.echo(story(journey, entries))
     if search.passed_over:
         click.echo(f"{search.passed_over} older ones left out (--limit).", err=True)
     if not found:

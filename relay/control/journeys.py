@@ -1,4 +1,4 @@
-"""What became of messages: found in the log's files, with what the queue says of those that wait.
+"""What became of messages: found in the log's files, with what the queue has of those that wait.
 
 The log is files, and reading them needs no worker; the queue is asked, running or stopped.
 
@@ -69,7 +69,7 @@ def in_queue(config: Config, queue_ids: Iterable[str]) -> tuple[dict[str, list[Q
         look(config, SHOW, selections, take)
     except UnreachableError as fault:
         return found, str(fault)
-    except UnreadableError:  # of an appliance that has never run, or is another account's: the log is told all the same
+    except UnreadableError:  # what the log has is shown all the same
         pass
     return found, ""
 

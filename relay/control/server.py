@@ -20,7 +20,7 @@ from relay.net.frames import FrameError, FrameProtocol, Message
 PATIENCE: Final = 60.0
 """Seconds that whoever asks may take to read more; a command line that was stopped with ^Z must not be waited for."""
 GOING: Final = 2.0
-"""Seconds without a part after which the asker is told that the command goes on."""
+"""Seconds without a part after which a frame says that the command goes on."""
 
 
 class Performer(Protocol):

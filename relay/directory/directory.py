@@ -7,7 +7,7 @@ tables know is answered without a coroutine; it is asked for with every RCPT, so
 
 Invariants:
     - the answer depends on the address alone, never on who asks;
-    - an account that was made a moment ago is known: before an address at a local domain is said to be unknown, the
+    - an account that was made a moment ago is known: before an address at a local domain is called unknown, the
       account file is looked at (one stat);
     - a domain with a dot at its end is the domain without (RFC 1034 3.1), and U-labels are their A-labels (RFC 5890).
 
@@ -185,7 +185,7 @@ class Directory:
         return True
 
     def _lacks_account(self, address: bytes) -> bool:
-        """Whether ``address`` should be known here and is not; what a source says of it is not waited for."""
+        """Whether ``address`` should be known here and is not; a source is not asked."""
         domain = address.rpartition(b"@")[2]
         place = self._domains.get(domain)
         if place is None:

@@ -1,7 +1,7 @@
 """What an address means here: the typed results of ``Directory.resolve``.
 
 Results that carry nothing of the address are made once (``UNKNOWN``, ``FOREIGN``, ...), so that most answers cost no
-object. Not here: what a client is told (relay/policy), where mail goes (relay/queue/routing.py).
+object. Not here: the verdict (relay/policy), where mail goes (relay/queue/routing.py).
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class Unknown(Resolution):
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
-        """What a client is told, without the address (5yz)."""
+        """For the client, without the address (5yz)."""
 
 
 class NotKnownNow(Resolution):
-    """Its domain is ours, and what becomes of it cannot be said at present."""
+    """Its domain is ours, and what it means cannot be found out at present."""
 
     __slots__ = ("reply",)
 
     def __init__(self, reply: Reply) -> None:
         self.reply = reply
-        """What a client is told, without the address (4yz)."""
+        """For the client, without the address (4yz)."""
 
 
 Answer = Resolution | Awaitable[Resolution]

@@ -5,7 +5,7 @@ Recipients that share a key share connections, concurrency, rate and suspension.
     local     ``local:<lane>``                 a few lanes, so that mailboxes spread over delivery workers and one
                                                message to many mailboxes stays one entry per lane
     smtp/lmtp ``smtp://host:port`` and so on   the next hop as text: domains with one next hop share one group
-    mx        ``mx:<domain>``                  until DNS has said which hosts that is (see Scheduler.resolved)
+    mx        ``mx:<domain>``                  until DNS has answered which hosts that is (see Scheduler.resolved)
 
 Order of decision: what the directory says is here, a relay domain's next hop, an address literal (RFC 5321 4.1.3), the
 smarthost, MX.
@@ -34,7 +34,7 @@ _CACHE_LIMIT: Final = 65_536
 
 
 class Route:
-    """What the router says about one recipient."""
+    """Where one recipient goes."""
 
     __slots__ = ("domain", "key", "kind", "next_hop")
 
