@@ -152,6 +152,32 @@ def session_lock_step() -> Run:
     return _session(WAYS["lock-step"])
 
 
+def _rcpt(recipient: bytes) -> Run:
+    from relay.smtp import Session
+    from tests.smtp.stand import Stand
+
+    stand = Stand(max_commands=100_000_000, max_recipients=100_000)
+    session = Session(stand.service)
+    session.open("192.0.2.1", 1, stand.now)
+    command = b"RCPT TO:<%b>\r\n" % recipient
+
+    session.take_output()
+    session.receive(b"EHLO client.example\r\n", stand.now)
+    session.receive(b"MAIL FROM:<a@elsewhere.example>\r\n", stand.now)
+    assert session.receive(command, stand.now).startswith(b"250 ")
+    return repeat(lambda: session.receive(command, stand.now))
+
+
+def rcpt_of_an_account() -> Run:
+    """RCPT for an account, through the server session."""
+    return _rcpt(b"anna@local.test")
+
+
+def rcpt_of_a_relay_domain() -> Run:
+    """RCPT for an address at a relay domain, which the next hop knows."""
+    return _rcpt(b"anyone@relay.test")
+
+
 def client_session() -> Run:
     """One message through the client session, pipelined."""
     from benchmarks import micro_client
@@ -186,6 +212,8 @@ CASES: Final[dict[str, tuple[Callable[[], Run], int]]] = {
     "scheduler step": (scheduler_step, 2000),
     "server session, pipelined": (session_pipelined, 1000),
     "server session, lock-step": (session_lock_step, 1000),
+    "RCPT of an account": (rcpt_of_an_account, 3000),
+    "RCPT of a relay domain": (rcpt_of_a_relay_domain, 3000),
     "client session": (client_session, 2000),
     "log line": (log_line, 2000),
 }

@@ -41,6 +41,7 @@ from relay.queue.scheduler import Scheduler
 from relay.spool import Journal, LogReader, LogWriter, Tail, lock_data_dir
 from relay.telemetry.page import CountersPage
 from relay.telemetry.sink import LogSink
+from tests.support.directories import local_directory
 
 CONTENT = b"Received: " + b"r" * 140 + b"\r\n" + b"x" * 1022 + b"\r\n"
 CONNECTIONS = 20
@@ -113,7 +114,7 @@ class Worker:
         self.scheduler = Scheduler(
             Settings(initial=CONNECTIONS, turn_messages=10**9), RetryPolicy(QueueSettings()), now_us()
         )
-        router = Router([], {"relay.test": NextHop("smtp", "mx.relay.test", 25)})
+        router = Router(local_directory(), {"relay.test": NextHop("smtp", "mx.relay.test", 25)})
         self.intake = Intake(self.scheduler, router)
         self.reader = LogReader(self.spool_dir)
         journal = Journal(self.spool_dir, shard=0, shards=1, generation=1)

@@ -95,7 +95,9 @@ def lock_step(messages: int = 100_000) -> None:
 def taking_in(messages: int = 200_000) -> None:
     """From an unpacked envelope to a queued entry."""
     queue = scheduler()
-    intake = Intake(queue, Router(["demo.test"], {"relay.test": NextHop("smtp", "h", 25)}))
+    from tests.support.directories import local_directory
+
+    intake = Intake(queue, Router(local_directory("demo.test"), {"relay.test": NextHop("smtp", "h", 25)}))
     envelope = Envelope(encode(1 << 62), NOW, b"a@example.org", (b"user@relay.test",), 0, 1000)
     began = perf_counter()
     for n in range(messages):

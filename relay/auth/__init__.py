@@ -18,13 +18,15 @@ An exchange that is Refused before there was a check, or whose client goes away 
 (``Trouble.ABANDONED``), is counted with ``authenticator.came_to_nothing(trouble, client, exchange)``.
 
 The parts, each on top of the ones before: ``saslprep``, ``steps``, ``scram``, ``plain``, ``exchange`` (pure);
-``entries``, ``accounts`` (the file); ``throttle``, ``login_cache`` (pure); ``authenticator``.
+``entries``, ``sources`` (the interface), ``accounts`` (the file); ``throttle``, ``login_cache`` (pure);
+``authenticator``.
 """
 
-from relay.auth.accounts import AccountError, AccountFile
+from relay.auth.accounts import AccountFile
 from relay.auth.authenticator import Authenticator, Client
 from relay.auth.entries import Account, AppPassword
 from relay.auth.exchange import LONGEST_LINE, Exchange, offered
+from relay.auth.sources import AccountError, AccountList, AccountSource
 from relay.auth.steps import (
     TEMPORARY,
     Accepted,
@@ -45,6 +47,8 @@ __all__ = [
     "Account",
     "AccountError",
     "AccountFile",
+    "AccountList",
+    "AccountSource",
     "AppPassword",
     "Authenticator",
     "Challenge",

@@ -22,13 +22,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple, Protocol
 
-import argon2
-
 from relay.auth import exchange, plain
-from relay.auth.accounts import AccountError, AccountFile, normal
 from relay.auth.entries import PROTOCOLS, Account, find_app_password
 from relay.auth.exchange import Exchange
 from relay.auth.login_cache import Remembered
+from relay.auth.sources import AccountError, AccountSource
 from relay.auth.steps import TEMPORARY, Check, CheckPassword, Login, Refused, Trouble
 from relay.auth.throttle import Admission, Throttle
 from relay.config.auth import AuthSettings
@@ -62,7 +60,7 @@ class Authenticator:
 
     def __init__(
         self,
-        accounts: AccountFile,
+        accounts: AccountSource,
         settings: AuthSettings,
         log: Events,
         row: memoryview[int],
@@ -77,7 +75,6 @@ class Authenticator:
         self._throttle = Throttle(settings.failure_window, settings.max_failures, settings.longest_delay)
         self._remembered = Remembered(secrets.token_bytes(32), settings.remember, settings.remember_limit)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="password")
-        self._decoy = accounts.hasher.hash(secrets.token_urlsafe())
         self._queued = 0
         self._is_told = False
         self._meter = _Meter(row)
@@ -107,8 +104,8 @@ class Authenticator:
         return await asyncio.shield(task)
 
     def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None = None) -> Login:
-        """Counts an exchange that ended before there was anything to check; one that had ``begun`` is told in the log,
-        and charged like a failure when the client had said who it wants to be."""
+        """Counts an exchange that ended before there was anything to check; one that had ``begun`` is logged, and
+        charged like a failure when the client had named an account."""
         self._meter.counted(client.protocol, trouble)
         if begun is None:
             return Login("", trouble)
@@ -136,7 +133,8 @@ class Authenticator:
         if self._throttle.is_shut_out(network, now):
             return self._refused(check, client, Trouble.THROTTLED)
         try:
-            account = self._accounts.find(check.name)
+            found = self._accounts.find(check.name)
+            account = found if found is None or isinstance(found, Account) else await found
         except AccountError as fault:
             self._log.event("error", "accounts not read", cause=str(fault))
             return self._refused(check, client, Trouble.BUSY)
@@ -184,7 +182,7 @@ class Authenticator:
 
     async def _renew_keys(self, account: Account, password: str) -> None:
         """Makes the account's SCRAM keys those that the configuration wants, now that its password is known. The client
-        waits for it, so that they are durable when it is told that it is in."""
+        waits for it, so that they are durable when it gets its reply."""
         if find_app_password(account.app_passwords, password, *PROTOCOLS):
             return
         loop = asyncio.get_running_loop()
@@ -203,14 +201,12 @@ class Authenticator:
             return None
         self._queued += 1
         self._meter.queued(self._queued)
-        password_hash = account.password_hash if account is not None else self._decoy
         loop = asyncio.get_running_loop()
         try:
-            fits = await loop.run_in_executor(self._threads, _verify, self._accounts.hasher, password_hash, password)
+            return await loop.run_in_executor(self._threads, self._accounts.verify, account, password)
         finally:
             self._queued -= 1
             self._meter.queued(self._queued)
-        return fits and account is not None
 
     def _refused(self, check: Check, client: Client, trouble: Trouble) -> Login:
         self._meter.counted(client.protocol, trouble)
@@ -257,16 +253,8 @@ class _Meter:
         self._row[self._remembered] = remembered
 
 
-def _verify(hasher: argon2.PasswordHasher, password_hash: str, password: str) -> bool:
-    """Tens of milliseconds and 64 MiB: for a thread."""
-    try:
-        return hasher.verify(password_hash, normal(password))
-    except (argon2.exceptions.VerificationError, argon2.exceptions.InvalidHashError):
-        return False
-
-
 def _line_of(account: Account, protocol: str) -> str:
-    """What the file says of the passwords of ``account`` for ``protocol``: a change makes it another."""
+    """What is kept of the passwords of ``account`` for ``protocol``: a change makes it another."""
     digests = (each.digest for each in account.app_passwords if protocol in each.protocols)
     return " ".join((account.address, protocol, account.password_hash, *digests))
 

@@ -108,7 +108,7 @@ def list_accounts(as_json: bool, config_path: Path | None) -> None:
     except AccountError as error:
         exits.stop(exits.PROBLEM, str(error))
     for account in accounts:
-        click.echo(json.dumps(_told(account, config)) if as_json else account.address)
+        click.echo(json.dumps(_public(account, config)) if as_json else account.address)
 
 
 @command.command("show")
@@ -118,20 +118,20 @@ def list_accounts(as_json: bool, config_path: Path | None) -> None:
 def show(address: str, as_json: bool, config_path: Path | None) -> None:
     """Print what is known of the account ADDRESS: its mailbox, how it can log in, its app passwords."""
     config = configuration.load_or_stop(config_path)
-    told = _told(_found(config, address), config)
+    facts = _public(_found(config, address), config)
     if as_json:
-        click.echo(json.dumps(told))
+        click.echo(json.dumps(facts))
         return
-    click.echo(f"address        {told['address']}")
+    click.echo(f"address        {facts['address']}")
     click.echo(
-        f"mailbox        {told['mailbox']}{'' if told['has_mailbox'] else ' (made with the first mail or login)'}"
+        f"mailbox        {facts['mailbox']}{'' if facts['has_mailbox'] else ' (made with the first mail or login)'}"
     )
-    click.echo(f"logs in with   {', '.join(told['mechanisms'])}")
-    for each in told["app_passwords"]:
+    click.echo(f"logs in with   {', '.join(facts['mechanisms'])}")
+    for each in facts["app_passwords"]:
         click.echo(f"app password   {each['name']} for {', '.join(each['protocols'])}, made on {each['made_on']}")
 
 
-def _told(account: Account, config: Config) -> dict[str, Any]:
+def _public(account: Account, config: Config) -> dict[str, Any]:
     """What may be shown of an account: no hashes and no keys."""
     folder = folder_of(config.mail_dir, account.address.encode())
     return {
@@ -139,7 +139,7 @@ def _told(account: Account, config: Config) -> dict[str, Any]:
         "mailbox": str(folder),
         "has_mailbox": folder.is_dir(),
         "mechanisms": ["PLAIN", "LOGIN", *(["SCRAM-SHA-256"] if account.scram else [])],
-        "app_passwords": [app_password.told(each) for each in account.app_passwords],
+        "app_passwords": [app_password.public(each) for each in account.app_passwords],
     }
 
 

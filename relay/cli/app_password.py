@@ -61,10 +61,10 @@ def list_passwords(address: str, as_json: bool, config_path: Path | None) -> Non
         exits.stop(exits.PROBLEM, f"there is no account {address}")
     for each in account.app_passwords:
         text = f"{each.name}\t{','.join(each.protocols)}\t{each.made_on}"
-        click.echo(json.dumps(told(each)) if as_json else text)
+        click.echo(json.dumps(public(each)) if as_json else text)
 
 
-def told(password: AppPassword) -> dict[str, Any]:
+def public(password: AppPassword) -> dict[str, Any]:
     """What may be shown of an app password."""
     return {"name": password.name, "protocols": list(password.protocols), "made_on": password.made_on}
 

@@ -102,13 +102,13 @@ def _of_files(loaded: Loaded) -> Iterator[Any]:
 def of_postmaster(config: Config) -> Iterator[Any]:
     """Findings about who gets mail for postmaster (RFC 5321 4.5.1)."""
     from relay.auth import AccountError, AccountFile
-    from relay.policy import postmaster_trouble
+    from relay.directory.directory import postmaster_trouble
     from relay.supervisor.premises import Finding
 
     try:
         trouble, is_error = postmaster_trouble(config, AccountFile(config.accounts_path))
     except (OSError, ValueError, AccountError):
-        return  # told at the files themselves
+        return  # reported with the files themselves
     if trouble:
         yield Finding(is_error, ("postmaster",), trouble.removeprefix("postmaster: "))
 

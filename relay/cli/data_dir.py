@@ -1,5 +1,6 @@
-"""The data directory as commands find it: made when one needs it before the appliance has been started; told of when it
-is somebody else's or not there, because a queue that cannot be seen is not an empty one."""
+"""The data directory as commands find it: made when one needs it before the appliance has been started.
+
+One that is somebody else's, or not there, is reported, because a queue that cannot be seen is not an empty one."""
 
 from __future__ import annotations
 

@@ -36,10 +36,10 @@ def command(domain: str, as_json: bool, config_path: Path | None) -> None:
     if wanted not in config.domains.local and all(wanted != each.domain for each in config.relay_domains):
         exits.stop(exits.PROBLEM, f"{wanted} is neither in domains.local nor a relay domain")
     for line in records(config, wanted):
-        click.echo(json.dumps(as_told(line)) if as_json else line)
+        click.echo(json.dumps(as_table(line)) if as_json else line)
 
 
-def as_told(line: str) -> dict[str, str]:
+def as_table(line: str) -> dict[str, str]:
     """A line of the zone for programs."""
     if line.startswith(";"):
         return {"comment": line.lstrip("; ")}

@@ -1,9 +1,11 @@
-"""Queue entries as text for people. What peers said is made safe to print: it must not steer a terminal."""
+"""Queue entries as text for people. What peers sent is made safe to print: it must not steer a terminal."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any, Final
+
+from relay.control.vocabulary import QueueEntry
 
 _SHOWN_RECIPIENTS: Final = 3
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -24,35 +26,33 @@ WAITS: Final = {
 _TIMES: Final = ("received_at", "due_at")
 """Microseconds since the epoch."""
 
-Entry = dict[str, Any]
 
-
-def summary(entry: Entry, now: float) -> str:
+def summary(entry: QueueEntry, now: float) -> str:
     """One line, and one more for the reason when there is one. ``now`` in seconds since the epoch."""
-    recipients = [printable(recipient) for recipient in entry["recipients"]]
+    recipients = [printable(recipient) for recipient in entry.recipients]
     more = len(recipients) - _SHOWN_RECIPIENTS
     named = ", ".join(recipients[:_SHOWN_RECIPIENTS]) + (f" and {more} more" if more > 0 else "")
-    addresses = f"<{printable(entry['reverse_path'])}> to {named}" if named else "(its envelope cannot be read)"
+    addresses = f"<{printable(entry.reverse_path)}> to {named}" if named else "(its envelope cannot be read)"
     line = (
-        f"{entry['queue_id']}  {entry['state']:<8}  {show_size(entry['size']):>8}  "
-        f"{show_age(now - entry['received_at'] / 1e6):>4}  {addresses}"
+        f"{entry.queue_id}  {entry.state:<8}  {show_size(entry.size):>8}  "
+        f"{show_age(now - entry.received_at / 1e6):>4}  {addresses}"
     )
     return f"{line}\n{'':15}{reason}" if (reason := _reason(entry, now)) else line
 
 
-def details(entry: Entry, now: float) -> str:
+def details(entry: QueueEntry, now: float) -> str:
     """Everything about an entry, a fact a line."""
     facts = [
-        ("queue id", entry["queue_id"]),
-        ("state", entry["state"]),
-        ("received", f"{show_moment(entry['received_at'])} ({show_age(now - entry['received_at'] / 1e6)} ago)"),
-        ("size", f"{entry['size']} octets" if entry["recipients"] else ""),
-        ("reverse-path", f"<{printable(entry['reverse_path'])}>" if entry["recipients"] else ""),
-        *(("recipient", printable(recipient)) for recipient in entry["recipients"]),
-        ("waits for", WAITS.get(entry.get("waits_for", ""), "")),
-        ("attempts", str(entry.get("attempts", 0))),
-        ("next try", show_moment(entry["due_at"]) if entry.get("due_at") else ""),
-        ("next hop", printable(entry.get("next_hop") or "")),
+        ("queue id", entry.queue_id),
+        ("state", entry.state),
+        ("received", f"{show_moment(entry.received_at)} ({show_age(now - entry.received_at / 1e6)} ago)"),
+        ("size", f"{entry.size} octets" if entry.recipients else ""),
+        ("reverse-path", f"<{printable(entry.reverse_path)}>" if entry.recipients else ""),
+        *(("recipient", printable(recipient)) for recipient in entry.recipients),
+        ("waits for", WAITS.get(entry.waits_for, "")),
+        ("attempts", str(entry.attempts)),
+        ("next try", show_moment(entry.due_at) if entry.due_at else ""),
+        ("next hop", printable(entry.next_hop)),
         ("last result", _result(entry)),
     ]
     return "\n".join(f"{name:<13} {value}" for name, value in facts if value) + "\n"
@@ -63,10 +63,10 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
-def as_told(entry: Entry) -> Entry:
+def as_json(entry: QueueEntry) -> dict[str, Any]:
     """``entry`` for programs: times in RFC 3339, in UTC; without those that are not known."""
-    told = {name: value for name, value in entry.items() if name not in _TIMES or value}
-    return {name: rfc3339(value) if name in _TIMES else value for name, value in told.items()}
+    known = {name: value for name, value in entry._asdict().items() if name not in _TIMES or value}
+    return {name: rfc3339(value) if name in _TIMES else value for name, value in known.items()}
 
 
 def rfc3339(microseconds: int) -> str:
@@ -91,21 +91,20 @@ def show_size(octets: int) -> str:
     return f"{octets}B"
 
 
-def _reason(entry: Entry, now: float) -> str:
-    parts = [_result(entry) or WAITS.get(entry.get("waits_for", ""), "")]
-    if entry.get("attempts"):
-        parts.append(f"{entry['attempts']} {'attempt' if entry['attempts'] == 1 else 'attempts'}")
-    if entry.get("due_at") and entry["state"] != "active":
-        wait = entry["due_at"] / 1e6 - now
+def _reason(entry: QueueEntry, now: float) -> str:
+    parts = [_result(entry) or WAITS.get(entry.waits_for, "")]
+    if entry.attempts:
+        parts.append(f"{entry.attempts} {'attempt' if entry.attempts == 1 else 'attempts'}")
+    if entry.due_at and entry.state != "active":
+        wait = entry.due_at / 1e6 - now
         parts.append(f"next in {show_age(wait)}" if wait > 0 else "next now")
     return "; ".join(part for part in parts if part)
 
 
-def _result(entry: Entry) -> str:
-    code, status = entry.get("code"), str(entry.get("status") or "")
-    # X.0.0 stands for a status that a peer did not say; where it did, the text has it.
-    parts = (code, "" if code and status.endswith(".0.0") else status, entry.get("text"))
-    return printable(" ".join(str(each) for each in parts if each))
+def _result(entry: QueueEntry) -> str:
+    # X.0.0 stands for a status that a peer did not give; where it did, the text has it.
+    status = "" if entry.code and entry.status.endswith(".0.0") else entry.status
+    return printable(" ".join(str(each) for each in (entry.code, status, entry.text) if each))
 
 
 def show_moment(microseconds: int) -> str:

@@ -1,6 +1,6 @@
 """A message's journey as text for people: each step with who said what, and what it means.
 
-What peers said is made safe to print. The meanings are for operators: which setting or which side decides.
+What peers sent is made safe to print. The meanings are for operators: which setting or which side decides.
 
 Not here: where the journey comes from (relay/telemetry/journey.py), what replies mean (meanings.py).
 """
@@ -12,7 +12,8 @@ from textwrap import wrap
 from typing import Any, Final
 
 from relay.cli import meanings
-from relay.cli.entry_text import WAITS, Entry, printable, show_moment, show_size
+from relay.cli.entry_text import WAITS, printable, show_moment, show_size
+from relay.control.vocabulary import QueueEntry
 from relay.telemetry.journey import Fields, Journey
 
 _STAGES: Final = {
@@ -82,7 +83,7 @@ _OUTCOMES: Final = {"delivered": "delivered to", "discarded": "thrown away for"}
 _WIDTH: Final = 110
 
 
-def tell(journey: Journey, entries: Sequence[Entry] = ()) -> str:
+def story(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
     """The whole story, ending in a line break. ``entries``: what the queue says of the message now."""
     first = journey.steps[0]
     lines = [_head(journey, first, entries)]
@@ -91,11 +92,11 @@ def tell(journey: Journey, entries: Sequence[Entry] = ()) -> str:
     if journey.left_out:
         lines.append(f"  ... and {journey.left_out} more steps")
     for entry in entries:
-        lines += _now(entry, _is_told(entry, journey))
+        lines += _now(entry, _is_in_log(entry, journey))
     return "\n".join(lines) + "\n"
 
 
-def state_of(journey: Journey, entries: Sequence[Entry] = ()) -> str:
+def state_of(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
     """How it stands, in a word or two: what the last outcome of each recipient comes to, and what the queue says of
     those that have none."""
     last: dict[str, str] = {}
@@ -103,7 +104,7 @@ def state_of(journey: Journey, entries: Sequence[Entry] = ()) -> str:
         if fields["kind"] == "delivery":
             last.update(dict.fromkeys(map(str, fields.get("recipients", ())), str(fields.get("outcome", ""))))
     for entry in entries:
-        last.update(dict.fromkeys(entry["recipients"], "held" if entry["state"] == "hold" else entry["state"]))
+        last.update(dict.fromkeys(entry.recipients, "held" if entry.state == "hold" else entry.state))
     if last:
         return ", ".join(sorted(set(last.values())))
     first = journey.steps[0]
@@ -122,7 +123,7 @@ def is_open(journey: Journey) -> bool:
     return bool(waiting)
 
 
-def _head(journey: Journey, first: Fields, entries: Sequence[Entry]) -> str:
+def _head(journey: Journey, first: Fields, entries: Sequence[QueueEntry]) -> str:
     name = f"message {journey.key}" if first.get("queue_id") else "never a message"
     reverse_path = f"<{_text(first.get('reverse_path', ''))}>" if "reverse_path" in first else "no sender"
     return f"{_text(first['time'])}  {name}  from {reverse_path}: {state_of(journey, entries)}"
@@ -182,27 +183,25 @@ def _delivery(fields: Fields) -> list[str]:
     return lines + _meaning(meanings.of_outcome(fields))
 
 
-def _is_told(entry: Entry, journey: Journey) -> bool:
+def _is_in_log(entry: QueueEntry, journey: Journey) -> bool:
     """Whether the log's last word about its recipients is what the queue has."""
-    last = next(
-        (each for each in reversed(journey.steps) if set(entry["recipients"]) & {*each.get("recipients", ())}), {}
-    )
-    return bool(entry["text"]) and (last.get("status"), last.get("text")) == (entry["status"], entry["text"])
+    last = next((each for each in reversed(journey.steps) if set(entry.recipients) & {*each.get("recipients", ())}), {})
+    return bool(entry.text) and (last.get("status"), last.get("text")) == (entry.status, entry.text)
 
 
-def _now(entry: Entry, is_told: bool) -> list[str]:
-    """How it stands with recipients that wait, from the queue itself; the reason only when the log has not told it."""
-    recipients = ", ".join(_text(each) for each in entry["recipients"])
-    where = f" ({_text(entry['next_hop'])})" if entry.get("next_hop") else ""
-    said = "" if is_told else _said(entry)
-    waits = WAITS.get(entry.get("waits_for", ""), "in the queue") + ("" if said else where)
-    lines = [f"  {'now':<18}  {entry['state']}: {recipients}; {waits}"]
+def _now(entry: QueueEntry, is_in_log: bool) -> list[str]:
+    """How it stands with recipients that wait, from the queue itself; the reason only where the log lacks it."""
+    recipients = ", ".join(_text(each) for each in entry.recipients)
+    where = f" ({_text(entry.next_hop)})" if entry.next_hop else ""
+    said = "" if is_in_log else _said(entry._asdict())
+    waits = WAITS.get(entry.waits_for, "in the queue") + ("" if said else where)
+    lines = [f"  {'now':<18}  {entry.state}: {recipients}; {waits}"]
     if said:
-        lines.append(_inner("they said" if entry.get("code") else "because", f"{said}{where}"))
-    if entry.get("due_at"):
-        attempts = f", after attempt {entry['attempts']}" if entry.get("attempts") else ""
-        lines.append(_inner("next try", f"{show_moment(entry['due_at'])}{attempts}"))
-    return lines + (_meaning(meanings.of_outcome(entry)) if said else [])
+        lines.append(_inner("they said" if entry.code else "because", f"{said}{where}"))
+    if entry.due_at:
+        attempts = f", after attempt {entry.attempts}" if entry.attempts else ""
+        lines.append(_inner("next try", f"{show_moment(entry.due_at)}{attempts}"))
+    return lines + (_meaning(meanings.of_outcome(entry._asdict())) if said else [])
 
 
 def _said(fields: Fields) -> str:

@@ -156,7 +156,7 @@ def purge(address: str, older_than: str | None, config_path: Path | None) -> Non
 
     config = configuration.load_or_stop(config_path)
     retention = config.mailbox.deleted_retention if older_than is None else _seconds(older_than)
-    with _faults_told(), _opened(config, address) as store:
+    with _disk_faults(), _opened(config, address) as store:
         done = keep_up(store, config.mailbox, retention)
     click.echo(f"{done.expired} expired, {done.purged} removed for good")
 
@@ -175,7 +175,7 @@ def export(address: str, name: str, kind: str, output: str, config_path: Path | 
     """
     from relay.mailbox.exporting import export_mbox, export_tar
 
-    with _faults_told(), _written(output) as out, _store(config_path, address) as store:
+    with _disk_faults(), _written(output) as out, _store(config_path, address) as store:
         view = store.open(name, read_only=True)
         if os.path.isfile(output):
             out.truncate(0)
@@ -203,7 +203,7 @@ def import_messages(address: str, name: str, source: str, config_path: Path | No
     taken = left = 0
     try:
         with ExitStack() as stack:
-            stack.enter_context(_faults_told())
+            stack.enter_context(_disk_faults())
             file = None if Path(source).is_dir() else stack.enter_context(_read(source))
             store = stack.enter_context(_store(config_path, address, make=True))
             if name.upper() != INBOX and name not in store.names():
@@ -244,12 +244,12 @@ def _written(output: str) -> Iterator[IO[bytes]]:
 
 @contextmanager
 def _store(config_path: Path | None, address: str, *, make: bool = False) -> Iterator[FolderStore]:
-    with _faults_told(), _opened(configuration.load_or_stop(config_path), address, make=make) as store:
+    with _disk_faults(), _opened(configuration.load_or_stop(config_path), address, make=make) as store:
         yield store
 
 
 @contextmanager
-def _faults_told() -> Iterator[None]:
+def _disk_faults() -> Iterator[None]:
     """What the disk refuses ends the command."""
     try:
         yield
@@ -260,45 +260,20 @@ def _faults_told() -> Iterator[None]:
 @contextmanager
 def _opened(config: Config, address: str, *, make: bool = False) -> Iterator[FolderStore]:
     """The account's store; what it refuses ends the command. ``make``: an account that has no mailbox yet gets one."""
-    from relay.mailbox.limits import LimitTable
-    from relay.mailbox.maildir import folder_of
-    from relay.mailbox.store import FolderStore
+    from relay.auth import AccountError
+    from relay.control.account_files import NotAnAddressError, NothingThereError, open_store
     from relay.mailbox.vocabulary import Refused
 
     enter_or_stop(config)
     try:
-        folder = folder_of(config.mail_dir, address.lower().encode())
-    except ValueError:
+        yield open_store(config, address, make=make)
+    except NotAnAddressError:
         raise click.UsageError(f"not an address: {address}") from None
-    if not folder.is_dir():
-        _require_account(config, address)
-        if not make:
-            exits.stop(exits.PROBLEM, f"{address} has no mailbox yet")
-    _become_owner(next(each for each in (folder, *folder.parents) if each.is_dir()))
-    try:
-        yield FolderStore(folder, LimitTable(config.mailbox, config.mailbox_limits).of(folder))
+    except (NothingThereError, AccountError) as fault:
+        exits.stop(exits.PROBLEM, str(fault))
     except Refused as refused:
         exits.stop(exits.PROBLEM, refused.text)
     sys.stdout.flush()
-
-
-def _require_account(config: Config, address: str) -> None:
-    from relay.auth.accounts import AccountError, AccountFile
-
-    try:
-        if address.lower().encode() not in AccountFile(config.accounts_path).addresses():
-            exits.stop(exits.PROBLEM, f"there is no account {address}")
-    except AccountError as fault:
-        exits.stop(exits.PROBLEM, str(fault))
-
-
-def _become_owner(folder: Path) -> None:
-    """As root: works under the account that the mailboxes belong to, so that it can read what is written here."""
-    if os.geteuid() == 0:
-        owner = folder.stat()
-        os.setgroups([])
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
 
 
 def _seconds(text: str) -> float:

@@ -5,33 +5,27 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from relay.cli import configuration, exits
+from relay.cli.content_text import printable_lines
 from relay.cli.data_dir import enter_or_stop, spool_or_stop
-from relay.cli.entry_content import ContentGoneError, header_section, portions, printable_lines
-from relay.cli.entry_text import as_told, details, summary
+from relay.cli.entry_text import as_json as entry_as_json
+from relay.cli.entry_text import details, summary
 from relay.config import Config
 from relay.config.kinds import Domain
 from relay.config.units import parse_duration
-from relay.control.queue_client import (
-    Entry,
-    QueueUnreachableError,
-    Selection,
-    ask,
-    checked_queue_id,
-    give,
-    is_running,
-    read_stopped,
-)
+from relay.control.client import UnreachableError, UnreadableError, ask, checked_queue_id, look
+from relay.control.content import ContentGoneError, header_section, portions
+from relay.control.registry import HOLD, LIST, RELEASE, REMOVE, RETRY, SHOW, Command
+from relay.control.vocabulary import QueueEntry, Selection
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 NOTHING: Final = "Nothing matches."
-_DONE: Final = {"retry": "tried again", "hold": "held", "release": "released", "remove": "removed"}
 
 
 @click.group("queue")
@@ -84,7 +78,7 @@ def list_entries(
 ) -> None:
     """List what waits: state, size, age, next try, sender, recipients, and the reason for the wait."""
     config = _config(config_path)
-    shown = _look(config, "list", _selections(queue_ids, domain, older_than), _printer(as_json, summary))
+    shown = _look(config, LIST, _selections(queue_ids, domain, older_than), _printer(as_json))
     is_all = not (queue_ids or domain or older_than)
     if not shown and not is_all:
         exits.stop(exits.PROBLEM, NOTHING)
@@ -118,7 +112,7 @@ def show(
     config = _config(config_path)
     selections = _chosen(queue_ids, domain, older_than, everything=False)
     shown = Shown(config.spool_dir, as_json=as_json, part=part or "")
-    _look(config, "show", selections, shown.take)
+    _look(config, SHOW, selections, shown.take)
     if missing := [queue_id for queue_id in queue_ids if queue_id not in shown.seen]:
         exits.stop(exits.PROBLEM, f"Not in the queue: {', '.join(missing)}")
     if not shown.seen:
@@ -138,13 +132,13 @@ class Shown:
         self.has_failed = False
         """A content could not be read."""
 
-    def take(self, entry: Entry) -> None:
-        is_first = entry["queue_id"] not in self.seen
-        self.seen.add(entry["queue_id"])
+    def take(self, entry: QueueEntry) -> None:
+        is_first = entry.queue_id not in self.seen
+        self.seen.add(entry.queue_id)
         try:
             if self._as_json:
                 headers = {"headers": "".join(self._text(entry))} if self._part else {}
-                click.echo(json.dumps(as_told(entry) | headers))
+                click.echo(json.dumps(entry_as_json(entry) | headers))
             elif self._part == "raw":
                 if is_first:
                     _write_octets(portions(self._spool_dir, entry))
@@ -156,11 +150,11 @@ class Shown:
             self.has_failed = True
             click.echo(f"Warning: {fault}", err=True)
 
-    def _text(self, entry: Entry) -> Iterator[str]:
+    def _text(self, entry: QueueEntry) -> Iterator[str]:
         content = portions(self._spool_dir, entry)
         return printable_lines(header_section(content) if self._part == "headers" else content)
 
-    def _print_text(self, entry: Entry) -> None:
+    def _print_text(self, entry: QueueEntry) -> None:
         for text in self._text(entry):
             click.echo(text, nl=False)
         click.echo()
@@ -171,13 +165,13 @@ def _write_octets(content: Iterator[bytes]) -> None:
         sys.stdout.buffer.write(octets)
 
 
-def _action(operation: str, help_text: str) -> None:
-    """Defines the command for an operation that changes entries."""
+def _action(act: Command[Selection, QueueEntry], done: str, help_text: str) -> None:
+    """Defines the command line's command for one that changes entries; ``done`` says what is done to them."""
 
-    @command.command(operation, help=help_text)
+    @command.command(act.name.rpartition(" ")[2], help=help_text)
     @_selection_options
     @click.option("--all", "everything", is_flag=True, help="Everything in the queue.")
-    def act(
+    def run(
         queue_ids: tuple[str, ...],
         domain: str,
         older_than: float,
@@ -187,13 +181,15 @@ def _action(operation: str, help_text: str) -> None:
     ) -> None:
         config = _config(config_path)
         selections = _chosen(queue_ids, domain, older_than, everything=everything)
-        _act(config, operation, selections, as_json=as_json)
+        _act(config, act, selections, done, as_json=as_json)
 
 
-_action("retry", "Try the chosen entries now, without waiting for their next try.")
-_action("hold", "Keep the chosen entries and do not try them until they are released. They do not expire meanwhile.")
-_action("release", "Let held entries go on.")
-_action("remove", "Throw the chosen entries away. Nobody is told: no bounce is sent.")
+_action(RETRY, "tried again", "Try the chosen entries now, without waiting for their next try.")
+_action(
+    HOLD, "held", "Keep the chosen entries and do not try them until they are released. They do not expire meanwhile."
+)
+_action(RELEASE, "released", "Let held entries go on.")
+_action(REMOVE, "removed", "Throw the chosen entries away. Nobody is told: no bounce is sent.")
 
 
 def _config(config_path: Path | None) -> Config:
@@ -213,60 +209,52 @@ def _chosen(queue_ids: tuple[str, ...], domain: str, older_than: float, *, every
     return _selections(queue_ids, domain, older_than)
 
 
-def _printer(as_json: bool, text_of: Callable[[Entry, float], str]) -> Callable[[Entry], None]:
-    def show_entry(entry: Entry) -> None:
-        click.echo(json.dumps(as_told(entry)) if as_json else text_of(entry, time.time()))
+def _printer(as_json: bool) -> Callable[[QueueEntry], None]:
+    def show_entry(entry: QueueEntry) -> None:
+        click.echo(json.dumps(entry_as_json(entry)) if as_json else summary(entry, time.time()))
 
     return show_entry
 
 
-def _look(config: Config, operation: str, selections: list[Selection], on_entry: Callable[[Entry], None]) -> int:
+def _look(
+    config: Config,
+    command: Command[Selection, QueueEntry],
+    selections: list[Selection],
+    on_entry: Callable[[QueueEntry], None],
+) -> int:
     """Shows the selected entries of the running or the stopped appliance; how many there were."""
-    problems: set[str] = set()
-    count = 0
+
+    def on_stopped() -> None:
+        spool_or_stop(config)
+        click.echo(f"Not running; read from {config.spool_dir}.", err=True)
+
     try:
-        for selection in selections:
-            reply = ask(config, operation, selection, on_entry)
-            count += reply.count
-            problems.update(reply.problems)
-    except QueueUnreachableError as fault:
-        if is_running(config.data_dir):
-            exits.stop(exits.NOT_RUNNING, f"The appliance runs, but no delivery worker answers: {fault}")
-        return _look_at_stopped(config, selections, on_entry)
-    _warn(problems)
-    if problems:
+        reply = look(config, command, selections, on_entry, on_stopped)
+    except UnreachableError as fault:
+        exits.stop(exits.NOT_RUNNING, f"The appliance runs, but no delivery worker answers: {fault}")
+    except UnreadableError as fault:
+        exits.stop(exits.PROBLEM, str(fault))
+    _warn(reply.problems)
+    if reply.problems:
         raise SystemExit(exits.PROBLEM)
-    return count
+    return reply.parts
 
 
-def _look_at_stopped(config: Config, selections: list[Selection], on_entry: Callable[[Entry], None]) -> int:
-    from relay.spool import MissingRecord, SpoolError
-
-    spool_or_stop(config)
-    click.echo(f"Not running; read from {config.spool_dir}.", err=True)
-    count = 0
+def _act(
+    config: Config,
+    command: Command[Selection, QueueEntry],
+    selections: list[Selection],
+    done: str,
+    *,
+    as_json: bool,
+) -> None:
     try:
-        for selection in selections:
-            for entry in read_stopped(config, selection):
-                give(on_entry, entry)
-                count += 1
-    except (OSError, SpoolError, MissingRecord) as fault:
-        exits.stop(exits.PROBLEM, f"{config.spool_dir} cannot be read: {fault}")
-    return count
-
-
-def _act(config: Config, operation: str, selections: list[Selection], *, as_json: bool) -> None:
-    problems: set[str] = set()
-    count = 0
-    try:
-        for selection in selections:
-            reply = ask(config, operation, selection, lambda _entry: None)
-            count += reply.count
-            problems.update(reply.problems)
-    except QueueUnreachableError as fault:
+        count, problems = ask(config, command, selections, lambda _entry: None)
+    except UnreachableError as fault:
         exits.stop(exits.NOT_RUNNING, f"The appliance must be running for this: {fault}")
     if count or as_json:
-        click.echo(json.dumps({"operation": operation, "count": count}) if as_json else f"{count} {_DONE[operation]}")
+        operation = command.name.rpartition(" ")[2]
+        click.echo(json.dumps({"operation": operation, "count": count}) if as_json else f"{count} {done}")
     _warn(problems)
     if not count:
         exits.stop(exits.PROBLEM, NOTHING)
@@ -274,6 +262,6 @@ def _act(config: Config, operation: str, selections: list[Selection], *, as_json
         raise SystemExit(exits.PROBLEM)
 
 
-def _warn(problems: set[str]) -> None:
-    for problem in sorted(problems):
+def _warn(problems: Iterable[str]) -> None:
+    for problem in problems:
         click.echo(f"Warning: {problem}", err=True)

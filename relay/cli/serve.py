@@ -60,7 +60,7 @@ def command(config_path: Path | None) -> None:
         except (OSError, AccountError) as fault:
             exits.stop(exits.CANNOT_START, f"{config.data_dir} cannot be used: {fault}")
 
-    examination.tell(of_postmaster(config))
+    examination.print_or_stop(of_postmaster(config))
 
     def on_ready(serving: Config, bound: Bound) -> None:
         text = banner(serving, bound, str(source), is_demo=source.path is None, surroundings=surroundings_of(serving))
@@ -93,7 +93,7 @@ class Examination:
         if faults := self._errors(premises.account(config)):
             exits.stop(exits.CANNOT_START, "\n".join(["relay: cannot start:", *(f"  {fault}" for fault in faults)]))
 
-    def tell(self, findings: Iterable[Finding]) -> None:
+    def print_or_stop(self, findings: Iterable[Finding]) -> None:
         """Prints findings about the settings on standard error; ends the command when there is an error among them."""
         assert self._loaded is not None
         found = list(findings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,12 +12,11 @@ from typing import TypeVar
 
 import click
 
-from relay.auth import AccountError, AccountFile
+from relay.auth import AccountError
 from relay.cli import configuration, exits
 from relay.cli.data_dir import enter_or_stop
-from relay.config import Config
-from relay.mailbox.maildir import folder_of
-from relay.mailbox.scripts import Quota, ScriptRefused, Scripts
+from relay.control.account_files import NotAnAddressError, NothingThereError, open_scripts
+from relay.mailbox.scripts import ScriptRefused, Scripts
 from relay.sieve import Environment, MessageView, Result, RunError, Script, ScriptError, compile_script, evaluate
 from relay.sieve.actions import Keep
 from relay.sieve.errors import Problem
@@ -73,7 +71,7 @@ def test(file: Path, message: Path, reverse_path: str | None, recipient: str, as
         recipient=recipient or delivered_to,
         mailbox_exists=lambda _name: True,
         load=lambda location, name: _included(file, location, name),
-        trace=lambda line, text: steps.append({"line": line, "text": text}) if as_json else _say_step(line, text),
+        trace=lambda line, text: steps.append({"line": line, "text": text}) if as_json else _print_step(line, text),
     )
     try:
         result = evaluate(script, view, environment)
@@ -86,7 +84,7 @@ def test(file: Path, message: Path, reverse_path: str | None, recipient: str, as
         click.echo(line)
 
 
-def _say_step(line: int, text: str) -> None:
+def _print_step(line: int, text: str) -> None:
     click.echo(f"line {line}: {text}")
 
 
@@ -149,29 +147,11 @@ def _do(address: str, config_path: Path | None, work: Callable[[Scripts], _T]) -
     config = configuration.load_or_stop(config_path)
     enter_or_stop(config)
     try:
-        scripts = _scripts(config, address)
-        _become_owner(config.data_dir)
-        return work(scripts)
+        return work(open_scripts(config, address))
     except OSError as fault:
         exits.stop(exits.PROBLEM, f"{fault.filename or config.data_dir}: {fault.strerror or fault}")
-    except (ScriptRefused, AccountError, ValueError) as fault:
+    except (ScriptRefused, NotAnAddressError, NothingThereError, AccountError, ValueError) as fault:
         exits.stop(exits.PROBLEM, str(fault))
-
-
-def _become_owner(data_dir: Path) -> None:
-    """Root writes scripts as the account that Relay runs as: the data directory's owner."""
-    owner = os.stat(data_dir)
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.setegid(owner.st_gid)
-        os.seteuid(owner.st_uid)
-
-
-def _scripts(config: Config, address: str) -> Scripts:
-    if address.encode() not in AccountFile(config.accounts_path).addresses():
-        raise ValueError(f"there is no account {address}")
-    return Scripts(
-        folder_of(config.mail_dir, address.encode()), Quota(config.sieve.max_scripts, config.sieve.max_script_size)
-    )
 
 
 def _compile(octets: bytes, name: str) -> Script:
@@ -206,16 +186,16 @@ def _read(file: Path) -> bytes:
 
 
 def _done(result: Result) -> list[str]:
-    said: list[str] = []
+    done: list[str] = []
     for store in result.stores:
         name = "INBOX" if isinstance(store, Keep) else store.mailbox
         flags = f" with the flags {' '.join(store.flags)}" if store.flags else ""
-        said.append(f"stores it in {name}{flags}{' with an edited header' if store.header is not None else ''}")
-    said += [f"redirects it to {each.address}" for each in result.redirects]
+        done.append(f"stores it in {name}{flags}{' with an edited header' if store.header is not None else ''}")
+    done += [f"redirects it to {each.address}" for each in result.redirects]
     if result.reject is not None:
-        said.append(f"rejects it: {result.reject.reason}")
+        done.append(f"rejects it: {result.reject.reason}")
     if result.vacation is not None:
-        said.append("answers the sender (vacation), unless the sender is a program or was answered before")
+        done.append("answers the sender (vacation), unless the sender is a program or was answered before")
     if result.is_discarded:
-        said.append("discards it")
-    return said
+        done.append("discards it")
+    return done

@@ -11,7 +11,7 @@ from rich.console import Console
 from relay.cli import configuration, exits
 from relay.cli.data_dir import spool_or_stop
 from relay.cli.entry_text import rfc3339
-from relay.control.queue_client import is_running
+from relay.control.client import is_running
 
 
 @click.group("spool")

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import click
 
 from relay.cli import configuration, exits
-from relay.cli.entry_text import Entry, as_told
-from relay.cli.journey_text import is_open, state_of, tell
+from relay.cli.entry_text import as_json as entry_as_json
+from relay.cli.journey_text import is_open, state_of, story
 from relay.config import Config, ConfigErrors
 from relay.config.units import parse_duration
-from relay.control.queue_client import QueueUnreachableError, Selection, ask, is_running, read_stopped
-from relay.spool import MissingRecord, SpoolError
-from relay.telemetry.journey import LONGEST_LINE, Journey, Search
+from relay.control import journeys
+from relay.telemetry.journey import Search
 
 _LIMIT: Final = 20
-_ASKED_SINGLY: Final = 100
-"""Messages that the queue is asked about one by one; for more, it is read as a whole."""
-_IN_MEMORY: Final = 16 << 20
 
 
 def _age(_context: click.Context, _parameter: click.Parameter, value: str | None) -> float:
@@ -62,31 +55,32 @@ def command(
     search = Search(words, since=_moment(since), limit=limit, delimiters=delimiters)
     try:
         with ExitStack() as stack:
-            files = _files(stack, log_path, config, since)
-            for reading in (search.see, search.gather):
-                for file in files:
-                    file.seek(0)
-                    for line in _lines(file):
-                        reading(line)
+            if log_path == "-":
+                files = [journeys.kept(stack, sys.stdin.buffer)]
+            else:
+                path = Path(log_path) if log_path else _configured(config)
+                files = journeys.open_logs(stack, path, time.time() - since if since else 0.0)
+            found = journeys.find(search, files)
     except OSError as fault:
         where = f"{fault.filename}: " if fault.filename else ""
         hint = "; ask as root" if isinstance(fault, PermissionError) else ""
         exits.stop(exits.PROBLEM, f"The log cannot be read: {where}{fault.strerror or fault}{hint}")
     except EOFError as fault:  # a compressed file that is cut off
         exits.stop(exits.PROBLEM, f"The log cannot be read: {fault}")
-    journeys = search.journeys()
-    waiting = _in_queue(config, [each for each in journeys if is_open(each)])
-    for journey in journeys:
+    waiting, problem = journeys.in_queue(config, (each.key for each in found if is_open(each))) if config else ({}, "")
+    if problem:
+        click.echo(f"What waits is not known: {problem}", err=True)
+    for journey in found:
         entries = waiting.get(journey.key, [])
         if as_json:
-            queue = [as_told(entry) for entry in entries]
-            told = {"id": journey.key, "state": state_of(journey, entries), "steps": journey.steps, "queue": queue}
-            click.echo(json.dumps(told))
+            queue = [entry_as_json(entry) for entry in entries]
+            fields = {"id": journey.key, "state": state_of(journey, entries), "steps": journey.steps, "queue": queue}
+            click.echo(json.dumps(fields))
         else:
-            click.echo(tell(journey, entries))
+            click.echo(story(journey, entries))
     if search.passed_over:
         click.echo(f"{search.passed_over} older ones left out (--limit).", err=True)
-    if not journeys:
+    if not found:
         exits.stop(exits.PROBLEM, "Nothing in the log fits.")
 
 
@@ -107,54 +101,8 @@ def _config(config_path: Path | None, *, is_needed: bool) -> Config | None:
         return None
 
 
-def _in_queue(config: Config | None, journeys: list[Journey]) -> dict[str, list[Entry]]:
-    """What the queue, running or stopped, says of these messages now, by queue id; nothing when it cannot be asked: the
-    story in the log is told all the same."""
-    found: dict[str, list[Entry]] = {}
-    if config is None or not journeys:
-        return found
-    wanted = {journey.key for journey in journeys}
-
-    def take(entry: Entry) -> None:
-        if entry["queue_id"] in wanted:
-            found.setdefault(entry["queue_id"], []).append(entry)
-
-    selections = [Selection(key) for key in sorted(wanted)] if len(wanted) <= _ASKED_SINGLY else [Selection()]
-    try:
-        for selection in selections:
-            ask(config, "show", selection, take)
-    except QueueUnreachableError as fault:
-        if is_running(config.data_dir):
-            click.echo(f"What waits is not known: {fault}", err=True)
-        elif config.spool_dir.is_dir():
-            with suppress(OSError, SpoolError, MissingRecord):
-                for entry in read_stopped(config, Selection()):
-                    take(entry)
-    return found
-
-
-def _files(stack: ExitStack, log_path: str | None, config: Config | None, since: float) -> list[IO[bytes]]:
-    """What is read, oldest first; every file can be read twice."""
-    if log_path == "-":
-        return [_kept(stack)]
-    if log_path:
-        path = Path(log_path)
-    else:
-        assert config is not None
-        path = _configured(config)
-    earliest = time.time() - since if since else 0.0
-    return [stack.enter_context(_open(each)) for each in _rotated(path, earliest)]
-
-
-def _kept(stack: ExitStack) -> IO[bytes]:
-    """Standard input, kept aside so that it can be read twice."""
-    kept = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115 - the stack closes it
-    for line in _lines(sys.stdin.buffer):
-        kept.write(line)
-    return kept
-
-
-def _configured(config: Config) -> Path:
+def _configured(config: Config | None) -> Path:
+    assert config is not None  # it was needed
     destination = config.log.destination
     if destination in ("stdout", "stderr"):
         exits.stop(
@@ -163,21 +111,3 @@ def _configured(config: Config) -> Path:
             "  journalctl -u relay -o cat | relay trace --log - WORD...      or      relay trace --log FILE WORD...",
         )
     return Path(destination)
-
-
-def _rotated(path: Path, earliest: float) -> list[Path]:
-    """``path`` and those that logrotate made of it (``.1``, ``.2.gz``, ``-20260101``), without those older than
-    ``earliest``, oldest first."""
-    beside = [each for each in path.parent.glob(f"{path.name}[.-]*") if each.is_file()]
-    dated = [(each.stat().st_mtime, each) for each in beside]
-    return [each for changed, each in sorted(dated) if changed >= earliest] + [path]
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _lines(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines; one without an end is cut into pieces, which are no lines of ours."""
-    while line := file.readline(LONGEST_LINE):
-        yield line

@@ -1,21 +1,20 @@
-"""``relay queue`` on a running appliance: what the command line asks of one delivery worker.
+"""What the ``queue`` commands do in one delivery worker.
 
-    request   ("queue", operation, {"id": ..., "domain": ..., "older_than": seconds})   all keys optional
-    answer    ("entry", {...}) for each (``describe``), then ("end", {"count": entries}), or ("error", text)
+Entries are carried out by queue id, in portions: the entries that match are found in one pass, sorted run by run, and
+merged as they are needed, so that the loop turns meanwhile. One that is over when its turn comes is passed over.
 
-Operations: list, show, retry, hold, release, remove. The loop turns between portions, so that a command over a million
-entries holds up no delivery.
-
-Not here: the words of the command line (relay/cli), what an operation does (relay/queue/commands.py).
+Not here: requests and answers on the wire (server.py), what an operation does to an entry (relay/queue/commands.py).
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Mapping
+import heapq
+from collections.abc import AsyncIterator, Callable, Iterator
+from operator import attrgetter
 from typing import Any, Final
 
+from relay.control.registry import HOLD, LIST, RELEASE, REMOVE, RETRY, SHOW, Command
+from relay.control.vocabulary import QueueEntry, Selection
 from relay.dispatch.journaling import Journaling
 from relay.dispatch.remote import RemoteFeeds
 from relay.dispatch.settle import Settler
@@ -23,24 +22,22 @@ from relay.mail.envelope import Envelope
 from relay.mail.outcome import discarded
 from relay.mail.queue_id import made_at_us
 from relay.net.clock import now_us
-from relay.net.frames import FrameProtocol
 from relay.queue import commands
 from relay.queue.action import Settled
 from relay.queue.entry import ACTIVE, DEFERRED, GONE, IS_FOREIGN, Entry, queue_number, reason_of
 from relay.queue.scheduler import Scheduler
 from relay.queue.waiting import Waiting, waiting
 from relay.spool import LogReader, MissingRecord
-from relay.telemetry.sink import LogSink
 
-OPERATIONS: Final = ("list", "show", "retry", "hold", "release", "remove")
-LOOKS: Final = ("list", "show")
 PORTION: Final = 100
-PATIENCE: Final = 60.0
-"""Seconds that a command line may take to read more; one that was stopped with ^Z must not be waited for."""
+"""Entries that are dealt with before the loop turns."""
+RUN: Final = 10_000
+"""Entries that are sorted before the loop turns: some milliseconds."""
+_LOOKS: Final = (LIST, SHOW)
 
 
 class QueueControl:
-    """Answers for one shard."""
+    """The queue of one shard, for operators."""
 
     def __init__(
         self,
@@ -49,7 +46,6 @@ class QueueControl:
         journaling: Journaling,
         settler: Settler,
         remote: RemoteFeeds,
-        sink: LogSink,
         changed: Callable[[], None],
     ) -> None:
         self._scheduler = scheduler
@@ -57,77 +53,62 @@ class QueueControl:
         self._journaling = journaling
         self._settler = settler
         self._remote = remote
-        self._sink = sink
         self._changed = changed
 
-    async def answer(self, link: FrameProtocol, operation: str, selection: Mapping[str, Any]) -> None:
-        """Carries out one request and sends the answer."""
-        if operation not in OPERATIONS:
-            link.send(("error", f"no such operation: {operation}"))
-            return
+    async def perform(self, command: Command[Any, Any], request: Selection) -> AsyncIterator[QueueEntry | None]:
+        """Carries ``command`` out on the entries that are meant, and gives each as it is then (a removed one as it
+        was); None between portions. Raises ValueError."""
+        number = queue_number(request.queue_id) if request.queue_id else 0
+        before = now_us() - round(request.older_than * 1_000_000) if request.older_than else 0
+        found = self._scheduler.places.find(number, before)
+        runs = []
+        for start in range(0, len(found), RUN):
+            runs.append(_sorted_run(found[start : start + RUN]))
+            yield None
+        del found
         try:
-            count = await self._answer(link, operation, selection)
-        except ValueError as fault:
-            link.send(("error", str(fault)))
-            return
-        if operation not in ("list", "show") and count:
-            self._sink.event("info", "queue command", operation=operation, entries=count, **selection)
-        link.send(("end", {"count": count}))
+            for count, entry in enumerate(_merged(runs)):
+                if count % PORTION == PORTION - 1:
+                    yield None
+                # One that another worker tries is active here, whatever its next hop is there.
+                is_asked = entry.state == ACTIVE and command in _LOOKS
+                elsewhere = await self._remote.how(entry) if is_asked else None
+                described = self._one(command, entry, request.domain.encode(), elsewhere)
+                if described is not None:
+                    yield described
+        finally:
+            if command.changes:
+                self._journaling.flush()
+                self._changed()
 
-    async def _answer(self, link: FrameProtocol, operation: str, selection: Mapping[str, Any]) -> int:
-        domain = str(selection.get("domain", "")).encode()
-        count = 0
-        for number, entry in enumerate(self._select(selection)):
-            if number % PORTION == PORTION - 1:
-                await asyncio.sleep(0)
-                if not await _may_write(link):
-                    return count
-            # One that another worker tries is active here, whatever its next hop is there.
-            elsewhere = await self._remote.how(entry) if entry.state == ACTIVE and operation in LOOKS else None
-            count += self._one(link, operation, entry, domain, elsewhere)
-        self._journaling.flush()
-        self._changed()
-        return count
-
-    def _one(self, link: FrameProtocol, operation: str, entry: Entry, domain: bytes, elsewhere: Waiting | None) -> bool:
-        """Carries ``operation`` out on one entry and reports it; whether it was chosen and could be done."""
+    def _one(
+        self, command: Command[Any, Any], entry: Entry, domain: bytes, elsewhere: Waiting | None
+    ) -> QueueEntry | None:
+        """Carries ``command`` out on one entry; None when it is not meant, or nothing could be done."""
         if entry.state == GONE:
-            return False
+            return None
         envelope = envelope_of(self._reader, entry)
         indexes = None
         if domain:
             indexes = commands.matching(entry, envelope.recipients, domain) if envelope else ()
             if not indexes:
-                return False
+                return None
         before = describe(self._scheduler, entry, envelope, elsewhere if entry.state == ACTIVE else None)
-        if not self._do(operation, entry, indexes):
-            return False
-        is_as_before = operation in ("list", "show", "remove")
-        link.send(("entry", before if is_as_before else describe(self._scheduler, entry, envelope)))
-        return True
+        if not self._do(command, entry, indexes):
+            return None
+        return before if command in (*_LOOKS, REMOVE) else describe(self._scheduler, entry, envelope)
 
-    def _select(self, selection: Mapping[str, Any]) -> list[Entry]:
-        number = queue_number(selection["id"]) if selection.get("id") else 0
-        older_than = float(selection.get("older_than", 0.0))
-        before = now_us() - round(older_than * 1_000_000) if older_than else 0
-        found = self._scheduler.places.find(number, before)
-        return sorted((each for each in found if not each.flags & IS_FOREIGN), key=lambda each: each.number)
-
-    def _do(self, operation: str, entry: Entry, indexes: tuple[int, ...] | None) -> bool:
+    def _do(self, command: Command[Any, Any], entry: Entry, indexes: tuple[int, ...] | None) -> bool:
         scheduler, now = self._scheduler, now_us()
-        if operation in ("list", "show"):
-            return True
-        if operation == "retry":
+        if command is RETRY:
             commands.retry(scheduler, entry, now)
-            return True
-        if operation == "remove":
+        elif command is REMOVE:
             return self._remove(entry, indexes, now)
-        if operation == "hold":
-            journal = commands.hold(scheduler, entry, now)
-        else:
-            journal = commands.release(scheduler, entry, now)
-        self._journaling.add(journal)
-        return bool(journal)
+        elif command in (HOLD, RELEASE):
+            journal = (commands.hold if command is HOLD else commands.release)(scheduler, entry, now)
+            self._journaling.add(journal)
+            return bool(journal)
+        return True
 
     def _remove(self, entry: Entry, indexes: tuple[int, ...] | None, now: int) -> bool:
         count = entry.count if indexes is None else len(indexes)
@@ -139,15 +120,16 @@ class QueueControl:
         return True
 
 
-async def _may_write(link: FrameProtocol) -> bool:
-    """Waits until there is room for more; False when there is nobody any more, or nobody who reads."""
-    until = time.monotonic() + PATIENCE
-    while not link.is_writable and link.is_connected:  # a rare and short wait
-        if time.monotonic() > until:
-            link.close()
-            return False
-        await asyncio.sleep(0.01)
-    return link.is_connected
+_by_number: Final = attrgetter("number")
+
+
+def _sorted_run(entries: list[Entry]) -> list[Entry]:
+    """By queue id; those that other workers have asked us to try are theirs."""
+    return sorted((each for each in entries if not each.flags & IS_FOREIGN), key=_by_number)
+
+
+def _merged(runs: list[list[Entry]]) -> Iterator[Entry]:
+    return iter(runs[0]) if len(runs) == 1 else heapq.merge(*runs, key=_by_number)
 
 
 def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:
@@ -160,58 +142,52 @@ def envelope_of(reader: LogReader, entry: Entry) -> Envelope | None:
 
 def describe(
     scheduler: Scheduler, entry: Entry, envelope: Envelope | None, elsewhere: Waiting | None = None
-) -> dict[str, Any]:
-    """One entry for the command line; without its envelope where the record on disk is damaged.
-
-    ``state`` and ``waits_for`` as in relay/queue/waiting.py; ``due_at``: the next try, microseconds since the epoch,
-    also when that is the next probe of a suspended next hop; 0 when it is now or not known. ``code`` (0: no reply),
-    ``status``, ``text``, ``stage`` and ``next_hop``: why it was not delivered so far, empty when nothing went wrong.
-    ``record``: log, segment and offset of the record in the spool, where the content is.
-    ``elsewhere``: how things are in the delivery worker that tries it.
-    """
+) -> QueueEntry:
+    """One entry for people; without its envelope where the record on disk is damaged. ``elsewhere``: how things are in
+    the delivery worker that tries it."""
     if envelope is None:
         return _described_damage(entry)
     indexes = entry.indexes if entry.indexes is not None else range(len(envelope.recipients))
     how = elsewhere or waiting(scheduler, entry, now_us())
     reason = how.reason or reason_of(entry, 0)
-    return {
-        "queue_id": entry.queue_id,
-        "state": how.state,
-        "waits_for": how.waits_for,
-        "reverse_path": shown(envelope.reverse_path),
-        "recipients": [shown(envelope.recipients[index]) for index in indexes],
-        "size": envelope.size,
-        "received_at": envelope.received_at,
-        "due_at": how.next_at,
-        "attempts": entry.attempts,
-        "code": reason.code if reason else 0,
-        "status": reason.status if reason else "",
-        "text": reason.text if reason else "",
-        "stage": reason.stage if reason else "",
-        "next_hop": (reason.next_hop if reason else "") or entry.group.key,
-        "record": (entry.log, entry.segment, entry.offset),
-    }
+    return QueueEntry(
+        queue_id=entry.queue_id,
+        state=how.state,
+        waits_for=how.waits_for,
+        reverse_path=shown(envelope.reverse_path),
+        recipients=tuple([shown(envelope.recipients[index]) for index in indexes]),
+        size=envelope.size,
+        received_at=envelope.received_at,
+        due_at=how.next_at,
+        attempts=entry.attempts,
+        code=reason.code if reason else 0,
+        status=reason.status if reason else "",
+        text=reason.text if reason else "",
+        stage=reason.stage if reason else "",
+        next_hop=(reason.next_hop if reason else "") or entry.group.key,
+        record=(entry.log, entry.segment, entry.offset),
+    )
 
 
-def _described_damage(entry: Entry) -> dict[str, Any]:
-    return {
-        "queue_id": entry.queue_id,
-        "state": "corrupt",
-        "waits_for": "",
-        "reverse_path": "",
-        "recipients": [],
-        "size": 0,
-        "received_at": made_at_us(entry.queue_id),
-        "due_at": entry.due_at if entry.state == DEFERRED else 0,
-        "attempts": entry.attempts,
-        "code": 0,
-        "stage": "",
-        "status": "5.3.0",
-        "text": f"its record on our disk is damaged (log {entry.log}, segment {entry.segment}, offset {entry.offset}); "
+def _described_damage(entry: Entry) -> QueueEntry:
+    return QueueEntry(
+        queue_id=entry.queue_id,
+        state="corrupt",
+        waits_for="",
+        reverse_path="",
+        recipients=(),
+        size=0,
+        received_at=made_at_us(entry.queue_id),
+        due_at=entry.due_at if entry.state == DEFERRED else 0,
+        attempts=entry.attempts,
+        code=0,
+        status="5.3.0",
+        text=f"its record on our disk is damaged (log {entry.log}, segment {entry.segment}, offset {entry.offset}); "
         "what can be read of it is in corrupt/",
-        "next_hop": entry.group.key,
-        "record": (entry.log, entry.segment, entry.offset),
-    }
+        stage="",
+        next_hop=entry.group.key,
+        record=(entry.log, entry.segment, entry.offset),
+    )
 
 
 def shown(address: bytes) -> str:

@@ -19,8 +19,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from relay.delivery._client import ClientSession
-from relay.delivery.mx import leads_back, literal_address, mx_hosts, no_addresses
+from relay.delivery.mx import leads_back, mx_hosts, no_addresses
 from relay.delivery.owner import Limits, Owner
+from relay.mail.address import literal_address
 from relay.mail.outcome import FAILED, Outcome, deferred, failed
 from relay.net.dns import FOUND, Addresses, Resolver
 
@@ -108,7 +109,7 @@ class Connector:
 
     async def exchangers(self, domain: str) -> tuple[str, ...] | Outcome:
         """The hosts that take mail for ``domain`` (a domain name or an address literal), best first, or why not."""
-        if literal_address(domain) is not None:
+        if literal_address(domain):
             return (domain,)
         if domain.startswith("["):
             return failed("5.1.2", f"{domain} is not an address literal", "dns")

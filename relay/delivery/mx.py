@@ -1,7 +1,7 @@
 """What a domain's MX answer means: the hosts to try, in order, or the outcome that ends the matter.
 
 Pure: the answer and the randomness come in. RFC 5321 5.1 (order, fallback to address records, own name), RFC 7505
-(null MX), RFC 5321 4.1.3 (address literals).
+(null MX).
 
 Not here: asking (relay/net/dns.py), the addresses of a host and connecting to them (connect.py).
 """
@@ -70,16 +70,3 @@ def leads_back(address: str) -> bool:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
         ip = ip.ipv4_mapped
     return ip.is_loopback or ip.is_unspecified or ip.is_multicast or ip.is_link_local
-
-
-def literal_address(domain: str) -> str | None:
-    """The IP address in ``[192.0.2.1]`` or ``[IPv6:2001:db8::1]``, or None when ``domain`` is neither."""
-    if not (domain.startswith("[") and domain.endswith("]")):
-        return None
-    inner = domain[1:-1]
-    try:
-        if inner[:5].lower() == "ipv6:":
-            return str(ipaddress.IPv6Address(inner[5:]))
-        return str(ipaddress.IPv4Address(inner))
-    except ValueError:
-        return None

@@ -18,15 +18,17 @@ import asyncio
 import random
 import time
 from collections.abc import Coroutine
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
+from relay.directory.directory import Directory
 from relay.dispatch._attempt import Attempt
 from relay.dispatch.feed import load
 from relay.dispatch.feeds import Feeds
 from relay.dispatch.filtered import FilteredDelivery
 from relay.dispatch.settle import Settler
 from relay.dispatch.shard import Shard
-from relay.mail.outcome import DEFERRED, Outcome, deferred, failed
+from relay.mail.outcome import DEFERRED, Outcome, deferred
+from relay.mda.addressee import account_of
 from relay.mda.hand import STRIKES, Hand, Key, key_of
 from relay.mda.local import LocalJob, Suspect, shown
 from relay.mda.local_runs import LocalRuns
@@ -43,27 +45,21 @@ SLOW_BEHIND: Final = 2
 _DIED: Final = "the delivery worker died during the delivery into the mailbox"
 
 
-class Mailboxes(Protocol):
-    """Which mailboxes there are."""
-
-    def __contains__(self, address: bytes, /) -> bool: ...
-
-
 class Lanes(NamedTuple):
     """What all lanes of a delivery worker share."""
 
     router: Router
-    mailboxes: Mailboxes
+    directory: Directory
     delivery: FilteredDelivery
     runs: LocalRuns
 
     @classmethod
-    def open(cls, shard: Shard, router: Router, mailboxes: Mailboxes) -> Lanes:
+    def open(cls, shard: Shard, router: Router, directory: Directory) -> Lanes:
         """Those of one shard. Threads belong to the running loop."""
         config, row, sink = shard.config, shard.row, shard.sink
         hand = Hand(config.run_dir / f"in-hand-{shard.place.shard}")
         runs = LocalRuns(row, sink, hand, config.delivery.local_timeout)
-        return cls(router, mailboxes, FilteredDelivery(config, shard.writer, shard.ids, sink, row, runs), runs)
+        return cls(router, directory, FilteredDelivery(config, shard.writer, shard.ids, sink, row, runs), runs)
 
 
 class Message:
@@ -154,7 +150,7 @@ class LocalFeed:
         suspects, pieces, apart = self._hand.suspects, list[Piece](), list[list[Piece]]()
         for attempt in batch:
             message = Message(attempt)
-            these = self._pieces(message)
+            these = await self._pieces(message)
             if not message.missing:
                 self._finish(message)
             elif suspects and any(piece.key in suspects for piece in these):
@@ -166,19 +162,19 @@ class LocalFeed:
         for these in apart:
             await self._write_apart(these)
 
-    def _pieces(self, message: Message) -> list[Piece]:
+    async def _pieces(self, message: Message) -> list[Piece]:
         """The deliveries of a message; recipients that cannot be delivered to have their outcome already."""
         attempt, pieces = message.attempt, list[Piece]()
         number = attempt.entry.number
         for recipient in attempt.recipients:
-            mailbox = self._lanes.router.route(recipient).mailbox
-            if mailbox in self._lanes.mailboxes:
+            mailbox = await account_of(self._lanes.directory, recipient)
+            if isinstance(mailbox, bytes):
                 job = LocalJob(attempt, mailbox, recipient, attempt.envelope.queue_id)
                 pieces.append(Piece(message, len(message.outcomes), job, key_of(number, mailbox)))
                 message.outcomes.append(None)
                 message.missing += 1
             else:
-                message.outcomes.append(failed("5.1.1", "no such mailbox here", "store", code=550))
+                message.outcomes.append(mailbox)
         return pieces
 
     async def _write_apart(self, pieces: list[Piece]) -> None:

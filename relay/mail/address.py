@@ -11,6 +11,7 @@ Not here: paths with brackets and source routes (_paths), who may use an address
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Final
 
 import idna
@@ -104,6 +105,16 @@ def ascii_domain(domain: bytes) -> bytes:
         raise AddressError(0, f"the domain has no ASCII form: {fault}") from fault
 
 
+def ascii_octets(domain: bytes) -> bytes:
+    """``domain`` with its U-labels as A-labels (RFC 5890), for comparison; as it is when it has none or bad ones."""
+    if domain.isascii():
+        return domain
+    try:
+        return ascii_domain(domain)
+    except AddressError:
+        return domain
+
+
 def ascii_form(address: bytes) -> bytes | None:
     """``address`` with its domain as A-labels, the form that needs no SMTPUTF8 (RFC 6531 3.2); None when its local part
     is not ASCII, or the domain has no A-labels."""
@@ -127,3 +138,16 @@ def shown_domain(domain: bytes) -> str:
         return idna.decode(domain)
     except (idna.IDNAError, UnicodeError):
         return text
+
+
+def literal_address(domain: str) -> str:
+    """The IP address in ``[192.0.2.1]`` or ``[IPv6:2001:db8::1]`` (RFC 5321 4.1.3); empty when there is none."""
+    if not (domain.startswith("[") and domain.endswith("]")):
+        return ""
+    inner = domain[1:-1]
+    try:
+        if inner[:5].lower() == "ipv6:":
+            return str(ipaddress.IPv6Address(inner[5:]))
+        return str(ipaddress.IPv4Address(inner))
+    except ValueError:
+        return ""

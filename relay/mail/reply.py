@@ -118,6 +118,7 @@ TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients in one tra
 NO_SUCH_RECIPIENT: Final = Reply(550, "5.1.1", "No such address here")
 MAILBOX_FULL: Final = Reply(552, "5.2.2", "The mailbox is full")
 NO_POSTMASTER: Final = Reply(450, "4.3.5", "No mailbox is set up for postmaster here yet, try again later")
+ADDRESS_NOT_KNOWN_NOW: Final = Reply(451, "4.4.3", "This address cannot be looked up now, try again later")
 RELAYING_DENIED: Final = Reply(550, "5.7.1", "Relaying denied")
 
 # Content.

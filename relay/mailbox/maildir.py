@@ -14,7 +14,7 @@ Names are those of cr.yp.to/proto/maildir.html: seconds, a part that is unique o
 count, random), host name; then the size on disk and the size with CRLF (``,S=`` of Maildir++, ``,W=`` of Dovecot), so
 that quota and RFC822.SIZE need not open the file.
 
-Not here: which mailbox an address has (relay/policy, relay/queue/routing.py), the header fields added on delivery
+Not here: which mailbox an address has (relay/directory), the header fields added on delivery
 (relay/mda/local.py), UIDs and flags.
 """
 

@@ -11,7 +11,7 @@ that deliveries share syncs the more, the more there are; several threads gain o
 is run in the same thread (filtering.py). Where it sends new messages the job comes back as ``Sending``: when they are
 spooled, the job is handed in again with its plan.
 
-Not here: choosing the mailbox (relay/queue/routing.py), the file itself (relay/mailbox/maildir.py), what a script
+Not here: choosing the mailbox (addressee.py), the file itself (relay/mailbox/maildir.py), what a script
 means (filtering.py), spooling (relay/dispatch/filtered.py).
 """
 

@@ -4,7 +4,7 @@
 - ``policy``   who may send where, from tables in memory
 """
 
-from relay.policy.policy import Policy, postmaster_trouble
+from relay.policy.policy import Policy
 from relay.policy.verdict import ANNOTATE, DEFER, REJECT, Answer, SessionView, Verdict, defer, reject
 
 __all__ = [
@@ -16,6 +16,5 @@ __all__ = [
     "SessionView",
     "Verdict",
     "defer",
-    "postmaster_trouble",
     "reject",
 ]

@@ -1,25 +1,27 @@
 # cython: language_level=3
 """C declarations of relay/policy/policy.py."""
 
+cimport cython
+
+from relay.directory.directory cimport Directory
+from relay.directory.resolution cimport AtAccount, Becomes, Elsewhere, NotKnownNow, Resolution, Unknown
+
 
 cdef class Policy:
-    cdef readonly object _accounts, _mailboxes
-    cdef str _delimiter
-    cdef frozenset _local, _addresses
-    cdef dict _relay
-    cdef str _senders
+    cdef Directory _directory
+    cdef readonly object _mailboxes
+    cdef str _delimiter, _senders
     cdef bint _checks_senders
     cdef _Networks _networks
-    cdef bytes _hostname, _configured_postmaster, _postmaster
 
-    cdef object _at_local_domain(self, bytes local, bytes recipient)
-    cdef object _at_relay_domain(self, bytes local, bytes domain, bytes recipient, object trusts)
+    @cython.locals(elsewhere=Elsewhere)
+    cdef object _judge(self, object session, bytes recipient, Resolution found)
     cdef object _judge_submission(self, object session, list content)
     cdef object _judge_room(self, object session)
-    cdef bytes _account_of(self, bytes recipient)
-    cdef object _at_root(self, object session, bytes recipient, bytes domain)
-    cdef object _to_postmaster(self, bytes recipient)
-    cdef bint _lacks_account(self, bytes address) except -1
+
+
+@cython.locals(octet=cython.uchar, ats=cython.Py_ssize_t)
+cdef bint _routes_on(bytes recipient) except -1
 
 
 cdef class _Networks:

@@ -1,17 +1,15 @@
 """Who may send where: the built-in policy, decided from tables in memory.
 
-Theory: a recipient is taken in when its domain is ours (and the address exists), when it is one we relay for, or when
-the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.9). The tables are sets built once
-from the configuration and the account file, so that every answer is a few look-ups and never waits. It is asked three
-times for each message, so it is compiled (policy.pxd); it says the same without.
+Theory: a recipient is taken in when the directory (relay/directory) knows it here, when its domain is one we relay for,
+or when the client may send anywhere; all else is refused with 550 5.7.1 (RFC 5321 3.6.2, 7.9). What is decided from
+tables in memory never waits; only where the directory has to ask, the answer is awaitable. It is asked three times for
+each message, so it is compiled (policy.pxd); it says the same without.
 
 Invariants:
     - a recipient at a domain that is none of ours is never accepted from a client that is neither trusted nor
       authenticated, however its local part is written;
     - source routes have been dropped by the parser (RFC 5321 3.6.1, appendix C), and a local part that could make
-      the next hop route further (``a%b``, ``b!a``, ``"a@b"``) is not relayed for strangers;
-    - postmaster (RFC 5321 4.5.1) and MAILER-DAEMON, as whom we write, are postmaster's at every domain of ours and at
-      ``hostname``. Where there is nobody who could read it, it is refused for the time being.
+      the next hop route further (``a%b``, ``b!a``, ``"a@b"``) is not relayed for strangers.
 
 Not here: limits on connections and errors (the session's), reputation, SPF, greylisting.
 """
@@ -20,12 +18,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Iterable, Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
-from relay.config.model import Config, RelayDomain
-from relay.mail.address import base_address, is_role
-from relay.mail.reply import NO_POSTMASTER, NO_SUCH_RECIPIENT, RELAYING_DENIED, Reply
+from relay.config.model import Config
+from relay.directory.directory import Directory
+from relay.directory.resolution import AtAccount, Becomes, Elsewhere, NotKnownNow, Resolution, Unknown
+from relay.mail.reply import RELAYING_DENIED, Reply
 from relay.policy.authors import responsible
 from relay.policy.senders import ANY, foreign_author, is_own
 from relay.policy.verdict import ANNOTATE, DEFER, Answer, SessionView, Verdict, reject
@@ -40,16 +38,6 @@ _KNOWN_CLIENTS: Final = 1024
 """Addresses of clients about which it is remembered whether they are trusted: parsing one costs 5 us."""
 
 
-class Accounts(Protocol):
-    """What is asked of the account file (relay/auth)."""
-
-    def addresses(self) -> frozenset[bytes]:
-        """All accounts, in lower case."""
-
-    def changed(self) -> bool:
-        """Whether the file has changed since it was read."""
-
-
 class Mailboxes(Protocol):
     """What is known of the room in mailboxes (relay/policy/fullness.py)."""
 
@@ -60,34 +48,14 @@ class Mailboxes(Protocol):
 class Policy:
     """The tables of one worker; see the module's text for the rules."""
 
-    def __init__(self, config: Config, accounts: Accounts, mailboxes: Mailboxes | None = None) -> None:
-        """``mailboxes`` is asked about room where it is given. Raises OSError or ValueError when a ``recipients_file``
-        cannot be read."""
+    def __init__(self, config: Config, directory: Directory, mailboxes: Mailboxes | None = None) -> None:
+        """``mailboxes`` is asked about room where it is given."""
+        self._directory = directory
         self._mailboxes = mailboxes
-        self._accounts = accounts
         self._delimiter = config.smtp.recipient_delimiter
-        self._local = frozenset(domain.encode() for domain in config.domains.local)
-        self._relay = {domain.domain.encode(): _recipients_of(domain) for domain in config.relay_domains}
         self._senders = config.auth.senders
         self._checks_senders = self._senders != ANY
         self._networks = _Networks(config.trusted_networks)
-        self._hostname = config.hostname.encode()
-        self._configured_postmaster = config.postmaster.encode()
-        self._postmaster = b""
-        self._addresses: frozenset[bytes] = frozenset()
-        self.reload_accounts()
-
-    def reload_accounts(self) -> None:
-        """Reads the account list again; cheap enough for once a second when ``accounts.changed()``."""
-        self._addresses = frozenset(address.lower() for address in self._accounts.addresses())
-        self._postmaster = self._configured_postmaster or min(self._addresses, default=b"")
-        if self._lacks_account(self._postmaster):
-            self._postmaster = b""
-
-    @property
-    def has_postmaster(self) -> bool:
-        """Whether anybody gets mail for postmaster."""
-        return bool(self._postmaster)
 
     def connect(self, session: SessionView) -> Answer:
         """Calls clients in the trusted networks trusted."""
@@ -108,31 +76,34 @@ class Policy:
 
     def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
         """Judges one recipient, ``local@domain`` with the domain in lower case, or ``postmaster`` alone."""
-        local, _, domain = recipient.rpartition(b"@")
-        if domain in self._local:
-            answer = self._at_local_domain(local, recipient)
-            if answer is None and self._mailboxes is not None:
-                return self._mailboxes.judge((self._account_of(recipient),), session.octets)
-            return answer
-        if not local:
-            return self._to_postmaster(recipient)
-        may_send_anywhere = session.is_trusted or session.account
-        if domain in self._relay:
-            return self._at_relay_domain(local, domain, recipient, may_send_anywhere)
-        if domain == self._hostname and is_role(local, self._delimiter):
-            return self._to_postmaster(recipient)
-        if domain.endswith(b"."):
-            return self._at_root(session, recipient, domain)
-        if may_send_anywhere:
-            return None
-        return _no_relaying(recipient)
+        found = self._directory.resolve(recipient)
+        if isinstance(found, Resolution):
+            return self._judge(session, recipient, found)
+        return self._judge_late(session, recipient, found)
 
-    def _at_root(self, session: SessionView, recipient: bytes, domain: bytes) -> Answer:
-        """A domain with a dot at its end is the domain without (RFC 1034 3.1). For mail that goes on the recipient
-        stays as it was written; one of ours is known by its address."""
-        bare = recipient[:-1]
-        answer = self.rcpt(session, bare)
-        return Verdict(ANNOTATE, recipient=bare) if answer is None and domain[:-1] in self._local else answer
+    async def _judge_late(self, session: SessionView, recipient: bytes, found: Awaitable[Resolution]) -> Verdict | None:
+        answer = self._judge(session, recipient, await found)
+        return answer if answer is None or isinstance(answer, Verdict) else await answer
+
+    def _judge(self, session: SessionView, recipient: bytes, found: Resolution) -> Answer:
+        if isinstance(found, AtAccount):
+            if self._mailboxes is not None:
+                answer = self._mailboxes.judge((found.account,), session.octets)
+                if answer is not None:
+                    return answer
+            # Without the dot of the root (RFC 1034 3.1) it is known by its address.
+            return Verdict(ANNOTATE, recipient=recipient[:-1]) if recipient.endswith(b".") else None
+        if isinstance(found, Elsewhere):
+            elsewhere = found
+            if elsewhere.is_listed or (elsewhere.is_relayed and not _routes_on(recipient)):
+                return None
+            return None if session.is_trusted or session.account else _no_relaying(recipient)
+        if isinstance(found, Becomes):
+            return Verdict(ANNOTATE, recipient=found.addresses[0])
+        if isinstance(found, NotKnownNow):
+            return Verdict(DEFER, _about(found.reply, recipient.rstrip(b".")))
+        assert isinstance(found, Unknown)
+        return reject(_about(found.reply, recipient.rstrip(b".")))
 
     def data(self, session: SessionView, content: list[bytes]) -> Answer:
         """Judges the author of a submission (RFC 6409 8), then whether there is room for the message; what the RFCs
@@ -165,73 +136,15 @@ class Policy:
         assert self._mailboxes is not None
         accounts = []
         for recipient in session.recipients:
-            if recipient.rpartition(b"@")[2] not in self._local:
+            found = self._directory.known(recipient)
+            if not isinstance(found, AtAccount):
                 return None
-            accounts.append(self._account_of(recipient))
+            accounts.append(found.account)
         return self._mailboxes.judge(accounts, session.octets)
-
-    def _account_of(self, recipient: bytes) -> bytes:
-        """The account of an accepted recipient at a local domain."""
-        if recipient in self._addresses:
-            return recipient
-        address = recipient.lower()
-        return address if address in self._addresses else base_address(address, self._delimiter)
-
-    def _at_local_domain(self, local: bytes, recipient: bytes) -> Answer:
-        if recipient in self._addresses:
-            return None
-        address = recipient.lower()
-        if address in self._addresses:
-            return None
-        if self._delimiter and base_address(address, self._delimiter) in self._addresses:
-            return None
-        if is_role(local, self._delimiter):
-            return self._to_postmaster(recipient)
-        return _unknown(recipient)
-
-    def _at_relay_domain(self, local: bytes, domain: bytes, recipient: bytes, trusts: bool | str) -> Answer:
-        known = self._relay[domain]
-        if known is None:
-            # These ask some servers to route on: a quoted ``"user@elsewhere"``, the %-hack, bang paths.
-            if trusts or not (b"@" in local or b"%" in local or b"!" in local):
-                return None
-            return _no_relaying(recipient)
-        address = recipient.lower()
-        if address in known or local.lower() == b"postmaster":
-            return None
-        if self._delimiter and base_address(address, self._delimiter) in known:
-            return None
-        return _unknown(recipient)
-
-    def _to_postmaster(self, recipient: bytes) -> Answer:
-        """Postmaster without an account of its own goes to the configured address, or the first account."""
-        if self._postmaster:
-            return Verdict(ANNOTATE, recipient=self._postmaster)
-        return Verdict(DEFER, _about(NO_POSTMASTER, recipient))
-
-    def _lacks_account(self, address: bytes) -> bool:
-        """Whether ``address`` should be an account and is none."""
-        _, _, domain = address.rpartition(b"@")
-        if domain not in self._local and domain != self._hostname:
-            return False
-        return not {address.lower(), base_address(address.lower(), self._delimiter)} & self._addresses
 
 
 async def _either(asked: Awaitable[Verdict | None], otherwise: Verdict) -> Verdict:
     return await asked or otherwise
-
-
-def postmaster_trouble(config: Config, accounts: Accounts) -> tuple[str, bool]:
-    """What is wrong with who gets mail for postmaster, and whether that is an error; ``("", False)`` when all is
-    well."""
-    if Policy(config, accounts).has_postmaster:
-        return "", False
-    if config.postmaster:
-        return f'postmaster: "{config.postmaster}" names no account: relay account add {config.postmaster}', True
-    return (
-        "there is no account, so mail for postmaster is answered 450 4.3.5: relay account add, or set postmaster",
-        False,
-    )
 
 
 class _Networks:
@@ -272,29 +185,6 @@ class _Networks:
         return any(first <= number <= last for first, last in self._ranges[parsed.version])
 
 
-def _recipients_of(domain: RelayDomain) -> frozenset[bytes] | None:
-    """All addresses that exist at a relay domain, in lower case; None when the next hop is to decide."""
-    if domain.recipients is None and domain.recipients_file is None:
-        return None
-    listed = {address.lower().encode() for address in domain.recipients or ()}
-    if domain.recipients_file is not None:
-        listed |= read_recipients(domain.recipients_file)
-    return frozenset(listed)
-
-
-def read_recipients(path: Path) -> set[bytes]:
-    """The addresses in ``path``, one a line, in lower case; ``#`` begins a comment. Raises OSError, and ValueError
-    naming file and line for one that has no ``@``."""
-    found = set()
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        address = line.partition(b"#")[0].strip().lower()
-        if address and b"@" not in address:
-            raise ValueError(f"{path}:{number}: not an address: {address.decode(errors='replace')}")
-        if address:
-            found.add(address)
-    return found
-
-
 def _header_section(content: list[bytes]) -> bytes:
     """The header section, which the session keeps whole in the first piece."""
     first = content[0] if content else b""
@@ -304,14 +194,20 @@ def _header_section(content: list[bytes]) -> bytes:
     return first if end < 0 else first[: end + 2]
 
 
-def _unknown(recipient: bytes) -> Verdict:
-    return reject(_about(NO_SUCH_RECIPIENT, recipient))
+def _routes_on(recipient: bytes) -> bool:
+    """Whether some servers would route it on: a quoted ``"user@elsewhere"``, the %-hack, bang paths."""
+    ats = 0
+    for octet in recipient:
+        if octet in {0x25, 0x21}:
+            return True
+        ats += octet == 0x40
+    return ats > 1
 
 
 def _no_relaying(recipient: bytes) -> Verdict:
-    return reject(_about(RELAYING_DENIED, recipient))
+    return reject(_about(RELAYING_DENIED, recipient.rstrip(b".")))
 
 
 def _about(reply: Reply, recipient: bytes) -> Reply:
-    """``reply`` naming the recipient that it is about."""
+    """``reply`` naming the address that it is about."""
     return reply._replace(text=f"{reply.text}: <{recipient.decode(errors='backslashreplace')}>")

@@ -9,10 +9,12 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from relay.auth import AccountFile
+from relay.auth import AccountError, AccountFile
 from relay.control.queue_control import QueueControl
+from relay.control.server import answer
 from relay.delivery.chunking import Chunking
 from relay.delivery.connect import Connector, ConnectSettings
+from relay.directory.directory import Directory
 from relay.dispatch.connection_report import ConnectionReport
 from relay.dispatch.dispatcher import TICK_SECONDS, Dispatcher
 from relay.dispatch.lanes import Lanes
@@ -29,7 +31,6 @@ from relay.spool import LogWriter, SpoolError
 from relay.spool.meter import SpoolMeter
 from relay.telemetry.sink import LogSink
 from relay.workers.log_sink import make_sink
-from relay.workers.mailboxes import Mailboxes
 from relay.workers.process import StartError, Worker, WorkerContext, run_worker
 from relay.workers.spool_log import open_log, private_folder
 
@@ -56,16 +57,17 @@ class DeliveryWorker:
 
     def __init__(self, worker: Worker, sink: LogSink) -> None:
         self._worker = worker
+        self._sink = sink
         config = worker.config
         self._spool_meter = SpoolMeter(worker.context.row, config.spool, sink)
         links = LogLinks(worker.loop, config.run_dir, config.workers.delivery, sink)
         writer = open_log(worker, sink, self._spool_meter, links.committed)
         self._shard = shard = open_shard_of(worker, writer, sink)
-        self._mailboxes = Mailboxes(AccountFile(config.accounts_path), sink)
-        router = Router.from_config(config, self._mailboxes, self._mailboxes.first)
+        self._directory = Directory.of(config, AccountFile(config.accounts_path), self._not_read)
+        router = Router.from_config(config, self._directory)
         report = ConnectionReport(sink, shard.row)
         self._network = Network(worker, report)
-        lanes = Lanes.open(shard, router, self._mailboxes)
+        lanes = Lanes.open(shard, router, self._directory)
         self._dispatcher = Dispatcher(shard, Ways(self._network.connector, report, links, lanes), self._requested)
         self._control = QueueControl(
             shard.scheduler,
@@ -73,7 +75,6 @@ class DeliveryWorker:
             shard.journaling,
             self._dispatcher.settler,
             self._dispatcher.remote,
-            sink,
             shard.wakeup.changed,
         )
 
@@ -93,14 +94,24 @@ class DeliveryWorker:
 
     def _look(self) -> None:
         self._spool_meter.look(self._shard.writer)
-        self._mailboxes.look()
+        self._look_at_accounts()
         self._network.look()
+
+    def _look_at_accounts(self) -> None:
+        try:
+            self._directory.look()
+        except (AccountError, OSError) as fault:
+            self._not_read(fault)
+
+    def _not_read(self, fault: Exception) -> None:
+        """Delivery goes on with what is known."""
+        self._sink.event("warning", "accounts not read", cause=str(fault))
 
     def _requested(self, link: FrameProtocol, message: Message) -> None:
         """What is asked of the running appliance."""
         match message:
-            case ("queue", str() as operation, dict() as selection):
-                self._shard.tasks.start(self._control.answer(link, operation, selection))
+            case ("command", *_):
+                self._shard.tasks.start(answer(link, message, self._control, self._sink))
             case _:
                 raise FrameError(f"unknown message {message[:1]!r}")
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
+from relay.directory.directory import Directory
 from relay.dispatch.adoption import ADOPT_SECONDS, Adopter
 from relay.dispatch.log_links import LogLinks
 from relay.net._poll import Poll
@@ -36,9 +37,8 @@ async def main(worker: Worker) -> None:
     """Runs until drained; the skeleton is in process.py."""
     config = worker.config
     sink = make_sink(worker)
-    accounts = AccountFile.of(config)
+    directory = make_directory(worker, sink)
     fullness = Fullness.of(config)
-    policy = make_policy(worker, accounts, fullness, sink)
     meter = SpoolMeter(worker.context.row, config.spool, sink)
     links = LogLinks(worker.loop, private_folder(config.run_dir), config.workers.delivery, sink)
     writer = open_log(worker, sink, meter, links.committed)
@@ -46,7 +46,7 @@ async def main(worker: Worker) -> None:
     wheel: TimingWheel = TimingWheel(0.5, 1024, time.monotonic())
     context = ServerContext(
         config,
-        policy=policy,
+        policy=Policy(config, directory, fullness),
         spool=writer,
         log=sink,
         wheel=wheel,
@@ -58,7 +58,7 @@ async def main(worker: Worker) -> None:
         context.tick(time.monotonic_ns() // 1000, time.time_ns() // 1000)
         meter.look(writer)
         links.catch_up()
-        refresh_accounts(accounts, policy, sink)
+        look_at_accounts(directory, sink)
 
     tick()
     worker.repeat(TICK_SECONDS, tick)
@@ -145,29 +145,29 @@ class Acceptors:
             acceptor.resume()
 
 
-def make_policy(worker: Worker, accounts: AccountFile, fullness: Fullness | None, sink: LogSink) -> Policy:
-    """The tables; a file that cannot be read refuses this configuration."""
+def make_directory(worker: Worker, sink: LogSink) -> Directory:
+    """Who exists here; a file that cannot be read refuses this configuration."""
     try:
-        policy = Policy(worker.config, accounts, fullness)
+        directory = Directory.of(worker.config, AccountFile.of(worker.config))
     except (OSError, ValueError, AccountError) as fault:
         raise StartError(str(fault)) from fault
-    warn_of_postmaster(policy, sink)
-    return policy
+    directory.look()
+    warn_of_postmaster(directory, sink)
+    return directory
 
 
-def warn_of_postmaster(policy: Policy, sink: LogSink) -> None:
+def warn_of_postmaster(directory: Directory, sink: LogSink) -> None:
     """Mail that nobody could read is refused, and somebody has to know."""
-    if not policy.has_postmaster:
+    if not directory.has_postmaster:
         sink.event("warning", "no postmaster", cause="postmaster names no account, or there is none")
 
 
-def refresh_accounts(accounts: AccountFile, policy: Policy, sink: LogSink) -> None:
-    """Takes over a changed account file; a broken one is reported and the old tables stay."""
+def look_at_accounts(directory: Directory, sink: LogSink) -> None:
+    """Takes over a changed account file; a broken one is reported and what was known stays."""
     try:
-        if accounts.changed():
-            policy.reload_accounts()
+        if directory.look():
             sink.event("info", "accounts read again")
-            warn_of_postmaster(policy, sink)
+            warn_of_postmaster(directory, sink)
     except (AccountError, OSError) as fault:
         sink.event("warning", "accounts not read", cause=str(fault))
 

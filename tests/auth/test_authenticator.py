@@ -11,6 +11,7 @@ import pytest
 from relay.auth import (
     Accepted,
     Account,
+    AccountError,
     AccountFile,
     Authenticator,
     CheckPassword,
@@ -305,3 +306,54 @@ async def test_the_exchange_takes_its_keys_from_the_file(world):
     assert (known.iterations, len(known.salt)) == (unknown.iterations, len(unknown.salt))
     other_process = AccountFile(world.accounts._path, world.hasher, 9999)
     assert other_process.scram_keys("bob@demo.test") == unknown, "the same decoy in every process"
+
+
+class Elsewhere:
+    """A source of accounts that answers later, as a directory server does, and checks passwords itself."""
+
+    def __init__(self):
+        self.answers: dict[str, Account | AccountError] = {"alice@demo.test": Account("alice@demo.test", "")}
+        self.verified = []
+
+    def addresses(self):
+        return frozenset({b"alice@demo.test"})
+
+    def changed(self):
+        return False
+
+    async def find(self, name):
+        await asyncio.sleep(0)
+        found = self.answers.get(name.lower())
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def verify(self, account, password):
+        self.verified.append(account and account.address)
+        return account is not None and password == "wonderland"
+
+    def scram_keys(self, name):
+        return scram.decoy_keys(b"secret", name, lambda place: 4096)
+
+    def needs_keys(self, account):
+        return False
+
+    def renew_keys(self, account, password):
+        return False
+
+
+async def test_accounts_may_come_from_a_source_that_answers_later(tmp_path):
+    world = World(tmp_path)
+    await world.authenticator.close()
+    source = Elsewhere()
+    world.authenticator = Authenticator(source, Config().auth, world, world.row, clock=lambda: 0.0, sleep=world.sleep)
+    assert await world.login("wonderland", "Alice@Demo.test") == Login("alice@demo.test")
+    assert (await world.login("x")).trouble is Trouble.CREDENTIALS
+    assert (await world.login("wonderland", "nobody@demo.test")).trouble is Trouble.CREDENTIALS
+    assert source.verified == ["alice@demo.test", "alice@demo.test", None], "an unknown one goes the same way"
+    source.answers["bob@demo.test"] = AccountError("the server does not answer")
+    assert (await world.login("wonderland", "bob@demo.test")).trouble is Trouble.BUSY
+    assert [event["cause"] for event in world.events if event["event"] == "accounts not read"] == [
+        "the server does not answer"
+    ]
+    await world.authenticator.close()

@@ -54,8 +54,8 @@ def test_a_domain_that_is_not_ours_is_refused(tmp_path):
 
 
 def test_json_has_name_type_and_value_of_each_record():
-    from relay.cli.dns import as_told
+    from relay.cli.dns import as_table
 
-    assert as_told("a.test. IN MX 10 mx.a.test.") == {"name": "a.test.", "type": "MX", "value": "10 mx.a.test."}
-    assert as_told('a.test. IN TXT "v=spf1 mx -all"')["value"] == '"v=spf1 mx -all"'
-    assert as_told("; fill in the address") == {"comment": "fill in the address"}
+    assert as_table("a.test. IN MX 10 mx.a.test.") == {"name": "a.test.", "type": "MX", "value": "10 mx.a.test."}
+    assert as_table('a.test. IN TXT "v=spf1 mx -all"')["value"] == '"v=spf1 mx -all"'
+    assert as_table("; fill in the address") == {"comment": "fill in the address"}

@@ -4,30 +4,24 @@ import json
 import socket
 import threading
 from contextlib import contextmanager
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-import relay.control
 from relay.cli import main
-from relay.control.queue_client import Selection
+from relay.control import stopped
+from relay.control.vocabulary import Selection
 from relay.net.frames import FrameBuffer, encode
+from tests.control.samples import ENTRY, NOW
 
-NOW = 1_700_000_000
-ENTRY = {
-    "queue_id": "06A00000000AA",
-    "state": "deferred",
-    "reverse_path": "you@source.test",
-    "recipients": ["a@b.test", "c@b.test", "d@b.test", "e@b.test"],
-    "size": 2048,
-    "received_at": (NOW - 7200) * 1_000_000,
-    "due_at": (NOW + 90) * 1_000_000,
-    "attempts": 3,
-    "status": "4.4.1",
-    "text": "connect: \x1b[31mrefused",
-    "next_hop": "smtp://mx.b.test:25",
-}
+
+def part(**changes):
+    """A frame with ENTRY, changed so."""
+    return ("part", ENTRY._replace(**changes)._asdict())
+
+
+def end(parts):
+    return ("end", {"parts": parts})
 
 
 @pytest.fixture(autouse=True)
@@ -85,12 +79,12 @@ def worker(config_file, shard, *answers):
 
 
 def test_list_shows_the_entries_of_every_worker(queue, config_file):
-    other = dict(
-        ENTRY, queue_id="06B00000000BB", state="active", recipients=["x@y.test"], attempts=0, text="", status=""
+    other = part(
+        queue_id="06B00000000BB", state="active", recipients=("x@y.test",), attempts=0, text="", status="", waits_for=""
     )
     with (
-        worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})),
-        worker(config_file, 1, ("entry", other), ("end", {"count": 1})),
+        worker(config_file, 0, part(), end(1)),
+        worker(config_file, 1, other, end(1)),
     ):
         result = queue("list")
     assert result.exit_code == 0
@@ -104,27 +98,28 @@ def test_list_shows_the_entries_of_every_worker(queue, config_file):
 
 
 def test_text_of_a_peer_cannot_steer_the_terminal(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})):
-        for words in (("list",), ("show", ENTRY["queue_id"])):
+    with worker(config_file, 0, part(), end(1)):
+        for words in (("list",), ("show", ENTRY.queue_id)):
             output = queue(*words).output
             assert "\x1b" not in output
             assert r"4.4.1 connect: \x1b[31mrefused" in output
 
 
 def test_list_says_why_and_when_next(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})):
+    with worker(config_file, 0, part(), end(1)):
         assert queue("list").output.splitlines()[1].endswith("; 3 attempts; next in 1m")
 
 
 def test_json_is_one_object_a_line(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY), ("entry", ENTRY), ("end", {"count": 2})):
+    with worker(config_file, 0, part(), part(), end(2)):
         lines = queue("list", "--json").output.splitlines()
-    told = ENTRY | {"received_at": "2023-11-14T20:13:20.000Z", "due_at": "2023-11-14T22:14:50.000Z"}
+    told = json.loads(json.dumps(ENTRY._asdict()))
+    told |= {"received_at": "2023-11-14T20:13:20.000Z", "due_at": "2023-11-14T22:14:50.000Z"}
     assert [json.loads(line) for line in lines] == [told, told], "times as other programs read them (RFC 3339)"
 
 
 def test_a_time_that_is_not_known_is_left_out_of_json(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY | {"due_at": 0}), ("end", {"count": 1})):
+    with worker(config_file, 0, part(due_at=0), end(1)):
         assert "due_at" not in json.loads(queue("list", "--json").output)
 
 
@@ -132,30 +127,29 @@ def test_a_time_that_is_not_known_is_left_out_of_json(queue, config_file):
 def test_list_and_show_say_what_is_waited_for_and_when_it_goes_on(queue, config_file, waits_for):
     from relay.cli.entry_text import WAITS
 
-    entry = ENTRY | {"waits_for": waits_for, "text": "", "status": "", "code": 0}
-    with worker(config_file, 0, ("entry", entry), ("end", {"count": 1})):
-        listed, shown = queue("list").output, queue("show", ENTRY["queue_id"]).output
+    with worker(config_file, 0, part(waits_for=waits_for, text="", status=""), end(1)):
+        listed, shown = queue("list").output, queue("show", ENTRY.queue_id).output
     assert f"{WAITS[waits_for]}; 3 attempts; next in 1m" in listed
     assert f"waits for     {WAITS[waits_for]}" in shown
     assert "next try      2023-11-14 22:14:50 UTC" in shown
 
 
 def test_the_reply_code_of_a_peer_is_shown(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY | {"code": 450, "status": "4.7.1"}), ("end", {"count": 1})):
+    with worker(config_file, 0, part(code=450, status="4.7.1"), end(1)):
         assert "450 4.7.1 connect" in queue("list").output
 
 
 def test_show_tells_everything(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})):
-        output = queue("show", ENTRY["queue_id"]).output
+    with worker(config_file, 0, part(), end(1)):
+        output = queue("show", ENTRY.queue_id).output
     for fact in ("deferred", "2048 octets", "e@b.test", "smtp://mx.b.test:25", "2h ago", "2023-11-14"):
         assert fact in output
 
 
 def test_the_selection_goes_to_the_worker(queue, config_file):
-    with worker(config_file, 0, ("end", {"count": 3})) as requests:
+    with worker(config_file, 0, end(3)) as requests:
         result = queue("retry", "--domain", "B.test", "--older-than", "2h")
-    assert requests == [("queue", "retry", {"domain": "b.test", "older_than": 7200.0})]
+    assert requests == [("command", "queue retry", {"queue_id": "", "domain": "b.test", "older_than": 7200.0})]
     assert result.output == "3 tried again\n"
     assert result.exit_code == 0
 
@@ -164,28 +158,28 @@ def test_the_selection_goes_to_the_worker(queue, config_file):
     ("operation", "done"), [("retry", "tried again"), ("hold", "held"), ("release", "released"), ("remove", "removed")]
 )
 def test_actions_report_how_many(queue, config_file, operation, done):
-    with worker(config_file, 0, ("end", {"count": 1})) as requests:
+    with worker(config_file, 0, end(1)) as requests:
         result = queue(operation, "06a00000000aa", "06B00000000BB")
         as_json = queue(operation, "--all", "--json")
-    assert requests[:2] == [
-        ("queue", operation, {"id": "06A00000000AA"}),
-        ("queue", operation, {"id": "06B00000000BB"}),
+    assert [(name, table["queue_id"]) for _, name, table in requests] == [
+        (f"queue {operation}", "06A00000000AA"),
+        (f"queue {operation}", "06B00000000BB"),
+        (f"queue {operation}", ""),
     ]
-    assert requests[2] == ("queue", operation, {})
     assert result.output == f"2 {done}\n"
     assert json.loads(as_json.output) == {"operation": operation, "count": 1}
 
 
 @pytest.mark.parametrize("operation", ["show", "retry", "hold", "release", "remove"])
 def test_an_action_never_means_everything_by_accident(queue, config_file, operation):
-    with worker(config_file, 0, ("end", {"count": 1})) as requests:
+    with worker(config_file, 0, end(1)) as requests:
         result = queue(operation)
     assert result.exit_code == 2
     assert requests == []
 
 
 def test_nothing_matched_is_exit_1_but_an_empty_queue_is_not(queue, config_file):
-    with worker(config_file, 0, ("end", {"count": 0})):
+    with worker(config_file, 0, end(0)):
         assert queue("remove", "--domain", "a.test").exit_code == 1
         assert queue("show", "06A00000000AA").exit_code == 1
         assert queue("list", "06A00000000AA").exit_code == 1
@@ -199,8 +193,8 @@ def test_nothing_matched_is_exit_1_but_an_empty_queue_is_not(queue, config_file)
 
 
 def test_ids_that_are_not_in_the_queue_are_named(queue, config_file):
-    with worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})):
-        result = queue("show", ENTRY["queue_id"], "06B00000000BB")
+    with worker(config_file, 0, part(), end(1)):
+        result = queue("show", ENTRY.queue_id, "06B00000000BB")
     assert result.exit_code == 1
     assert "Not in the queue: 06B00000000BB" in result.output
 
@@ -225,9 +219,8 @@ def test_an_action_on_a_stopped_appliance_is_exit_4(queue):
 
 
 def test_list_reads_the_disk_of_a_stopped_appliance(queue, monkeypatch):
-    other = dict(ENTRY, queue_id="06B00000000BB", recipients=["x@y.test"])
-    offline = SimpleNamespace(entries=lambda _config: iter([ENTRY, other]))
-    monkeypatch.setattr(relay.control, "offline", offline, raising=False)
+    other = ENTRY._replace(queue_id="06B00000000BB", recipients=("x@y.test",))
+    monkeypatch.setattr(stopped, "entries", lambda _config: iter([ENTRY, other]))
     result = queue("list", "--domain", "y.test")
     assert result.exit_code == 0
     assert "06B00000000BB" in result.output
@@ -244,8 +237,8 @@ def test_a_running_appliance_whose_workers_are_silent_is_not_read_from_disk(queu
 
 def test_one_worker_that_fails_is_named_and_the_rest_is_shown(queue, config_file):
     with (
-        worker(config_file, 0, ("entry", ENTRY), ("end", {"count": 1})),
-        worker(config_file, 1, ("error", "still reading the spool")),
+        worker(config_file, 0, part(), end(1)),
+        worker(config_file, 1, ("error", "failed", "still reading the spool")),
     ):
         result = queue("list")
     assert result.exit_code == 1

@@ -62,7 +62,7 @@ def test_scripts_of_an_account_are_put_listed_activated_got_and_deleted(config, 
     assert relay("put", "ann@local.test", "mine", str(tmp_path / "s"), *at).exit_code == 0
     assert relay("activate", "ann@local.test", "mine", *at).output == "ann@local.test: mine is active\n"
     assert relay("list", "ann@local.test", *at).output == "mine\tactive\n"
-    assert relay("get", "ann@local.test", "mine", *at).output == SCRIPT
+    assert relay("get", "Ann@Local.test", "mine", *at).output == SCRIPT, "accounts are found in any case"
     assert relay("delete", "ann@local.test", "mine", *at).exit_code == 1
     assert relay("activate", "ann@local.test", *at).output == "ann@local.test: no script is active\n"
     assert relay("delete", "ann@local.test", "mine", *at).exit_code == 0

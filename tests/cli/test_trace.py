@@ -8,6 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from relay.cli import main
+from relay.control.registry import SHOW
+from relay.control.vocabulary import QueueEntry
+from tests.control.samples import ENTRY
 from tests.telemetry.test_journey import LOG, REFUSED, accepted, delivery, line
 
 
@@ -18,25 +21,35 @@ def log(tmp_path):
     return path
 
 
-WAITING = {
-    "queue_id": "M2", "state": "deferred", "waits_for": "next hop", "reverse_path": "a@b.test",
-    "recipients": ["eve@relay.test"], "size": 1, "received_at": 1_767_323_045_678_901, "due_at": 1_767_323_145_678_901,
-    "attempts": 0, "code": 0, "status": "4.4.1", "text": "cannot connect: \x1b[2J", "stage": "connect",
-    "next_hop": "mx.relay.test:25",
-}  # fmt: skip
+WAITING = ENTRY._replace(
+    queue_id="M2", waits_for="next hop", recipients=("eve@relay.test",), due_at=1_767_323_145_678_901, attempts=0,
+    text="cannot connect: \x1b[2J", next_hop="mx.relay.test:25",
+)  # fmt: skip
 
 
-def test_mail_that_waits_is_told_with_its_reason_and_its_next_try(log, tmp_path, monkeypatch):
+@pytest.fixture
+def queue(monkeypatch):
+    """What the queue has, in a list."""
+    entries: list[QueueEntry] = []
+
+    def look(_config, command, selections, on_part):
+        assert command is SHOW
+        for selection in selections:
+            for entry in entries:
+                if entry.queue_id == selection.queue_id:
+                    on_part(entry)
+
+    monkeypatch.setattr("relay.control.journeys.look", look)
+    return entries
+
+
+def test_mail_that_waits_is_told_with_its_reason_and_its_next_try(log, tmp_path, queue):
     """A next hop that is away leaves no line for the messages behind it: they "waited", and nobody knew for what."""
     log.write_bytes(b"\n".join(each for each in LOG if b'"delivered"' not in each) + b"\n")
 
-    def ask(_config, operation, selection, on_entry):
-        assert operation == "show"
-        if selection.queue_id == "M2":
-            on_entry(WAITING)
-
-    monkeypatch.setattr("relay.cli.trace.ask", ask)
+    queue.append(WAITING)
     config = tmp_path / "relay.toml"
+    (tmp_path / "data" / "spool").mkdir(parents=True)
     config.write_text(f'hostname = "mx.example.org"\ndata_dir = "data"\nlog.destination = "{log}"\n')
     output = trace("M2", "--config", config).output
     assert output.splitlines()[0].endswith(": deferred")
@@ -49,14 +62,12 @@ def test_mail_that_waits_is_told_with_its_reason_and_its_next_try(log, tmp_path,
     assert told["state"] == "deferred"
 
 
-def test_of_mail_that_is_being_tried_the_next_hop_is_named(log, tmp_path, monkeypatch):
+def test_of_mail_that_is_being_tried_the_next_hop_is_named(log, tmp_path, queue):
     """One that is silent gives no reason yet; who it is had to be looked up in the configuration."""
     log.write_bytes(b"\n".join(each for each in LOG if b'"delivered"' not in each) + b"\n")
-    tried = WAITING | {"state": "active", "waits_for": "connection", "due_at": 0, "status": "", "text": "", "stage": ""}
-    monkeypatch.setattr(
-        "relay.cli.trace.ask", lambda _config, _operation, chosen, on_entry: chosen.queue_id == "M2" and on_entry(tried)
-    )
+    queue.append(WAITING._replace(state="active", waits_for="connection", due_at=0, status="", text="", stage=""))
     config = tmp_path / "relay.toml"
+    (tmp_path / "data" / "spool").mkdir(parents=True)
     config.write_text(f'hostname = "mx.example.org"\ndata_dir = "data"\nlog.destination = "{log}"\n')
     output = trace("M2", "--config", config).output
     assert "active: eve@relay.test; connecting to its next hop, or waiting" in output

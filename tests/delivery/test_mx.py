@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.delivery.mx import leads_back, literal_address, mx_hosts, no_addresses
+from relay.delivery.mx import leads_back, mx_hosts, no_addresses
 from relay.mail.outcome import DEFERRED, FAILED, Outcome
 from relay.net.dns import FOUND, NO_NAME, NO_RECORDS, TEMPORARY, Addresses, Answer, MxRecord
 
@@ -88,24 +88,6 @@ def test_hosts_without_addresses_are_temporary_if_one_lookup_failed():
         "5.1.2",
         FAILED,
     )
-
-
-@pytest.mark.parametrize(
-    ("domain", "address"),
-    [
-        ("[192.0.2.1]", "192.0.2.1"),
-        ("[IPv6:2001:db8::1]", "2001:db8::1"),
-        ("[ipv6:2001:DB8:0::1]", "2001:db8::1"),
-        ("[2001:db8::1]", None),
-        ("[192.0.2]", None),
-        ("[x-y:1]", None),
-        ("192.0.2.1", None),
-        ("[192.0.2.1", None),
-    ],
-)
-def test_address_literals(domain, address):
-    """RFC 5321 4.1.3."""
-    assert literal_address(domain) == address
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from relay.config.model import Config, DomainSettings, RelayDomain, WorkerSettin
 from relay.config.queue import QueueSettings, SpoolSettings
 from relay.delivery._delivery import Delivery
 from relay.delivery.connect import Connector
+from relay.directory.directory import Directory
 from relay.dispatch.connection_report import ConnectionReport
 from relay.dispatch.dispatcher import Dispatcher
 from relay.dispatch.feed import Feed
@@ -44,6 +45,7 @@ from relay.queue.routing import Router, shard_of
 from relay.spool import LogWriter, SpoolError, lock_data_dir
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
+from tests.support.directories import Accounts
 
 SECOND = 1
 MINUTE = 60
@@ -230,7 +232,7 @@ class Shard:
         links = LogLinks(loop, config.run_dir, place.shards, sink)
         self.writer = LogWriter(config.spool_dir, config.spool, loop, links.committed)
         self.parts = open_shard(place, config, loop, self.writer, sink, self.row)
-        self.lanes = Lanes.open(self.parts, Router.from_config(config, world.mailboxes), world.mailboxes)
+        self.lanes = Lanes.open(self.parts, Router.from_config(config, world.directory), world.directory)
         report = ConnectionReport(sink, self.row)
         connector = world.connector or cast("Connector", Connections(world.hops, world.domains))
         self.requests: list[Any] = []
@@ -298,7 +300,7 @@ class World:
         )
         self.config.run_dir.mkdir(exist_ok=True)
         self.sink = MemorySink()
-        self.mailboxes = {ALICE}
+        self.directory = Directory.of(self.config, Accounts(ALICE))
         self.hops = {"hop.test": Hop(), "other.test": Hop()}
         self.domains: dict[str, tuple[str, ...] | Outcome] = {}
         """What MX lookups answer; the hosts are names in ``hops``."""

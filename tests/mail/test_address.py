@@ -12,6 +12,7 @@ from relay.mail.address import (
     ascii_domain,
     base_address,
     domain_of,
+    literal_address,
     local_part_of,
     parse_address,
     shown_domain,
@@ -104,6 +105,24 @@ def test_domains_are_shown_as_people_write_them() -> None:
     assert shown_domain(b"xn--999999999.example") == "xn--999999999.example"
     assert shown_domain(b"example.org") == "example.org"
     assert ascii_domain("bücher.example".encode()) == b"xn--bcher-kva.example"
+
+
+@pytest.mark.parametrize(
+    ("domain", "address"),
+    [
+        ("[192.0.2.1]", "192.0.2.1"),
+        ("[IPv6:2001:db8::1]", "2001:db8::1"),
+        ("[ipv6:2001:DB8:0::1]", "2001:db8::1"),
+        ("[2001:db8::1]", ""),
+        ("[192.0.2]", ""),
+        ("[x-y:1]", ""),
+        ("192.0.2.1", ""),
+        ("[192.0.2.1", ""),
+    ],
+)
+def test_address_literals(domain: str, address: str) -> None:
+    """RFC 5321 4.1.3."""
+    assert literal_address(domain) == address
 
 
 def test_every_path_error_has_its_words() -> None:

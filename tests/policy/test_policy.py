@@ -1,28 +1,21 @@
 """Who may send where, as one table (I4)."""
 
+import asyncio
 import dataclasses
+from collections.abc import Awaitable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
 from relay.config.model import Config, DomainSettings, RelayDomain
+from relay.directory.directory import Directory
+from relay.directory.resolution import LISTED, UNKNOWN, Becomes, Resolution
 from relay.mail.next_hop import NextHop
-from relay.policy import Policy, Verdict, postmaster_trouble
-from relay.policy.policy import read_recipients
+from relay.policy import Policy, Verdict
+from tests.support.directories import Accounts, directory_of
 
 HOP = NextHop("smtp", "127.0.0.1", 2526)
-
-
-class Accounts:
-    def __init__(self, *names: bytes) -> None:
-        self.names = frozenset(names)
-
-    def addresses(self) -> frozenset[bytes]:
-        return self.names
-
-    def changed(self) -> bool:
-        return False
 
 
 class Peer(NamedTuple):
@@ -57,7 +50,7 @@ CONFIG = Config(
 
 def policy(**changes: object) -> Policy:
     config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
-    return Policy(config, Accounts(b"anna@local.test", b"bert+x@local.test"))
+    return Policy(config, directory_of(config, b"anna@local.test", b"bert+x@local.test"))
 
 
 def status(rules: Policy, peer: Peer, recipient: bytes) -> str:
@@ -159,7 +152,7 @@ def test_postmaster_goes_to_the_configured_address() -> None:
 
 
 def test_postmaster_with_an_account_of_its_own_gets_its_mail_itself() -> None:
-    rules = Policy(CONFIG, Accounts(b"postmaster@local.test"))
+    rules = Policy(CONFIG, directory_of(CONFIG, b"postmaster@local.test"))
     assert status(rules, STRANGER, b"postmaster@local.test") == "ok"
     assert status(rules, STRANGER, b"Postmaster@local.test") == "ok"
 
@@ -177,44 +170,8 @@ def test_what_our_bounces_come_from_and_name_is_postmasters(recipient: bytes) ->
         assert status(policy(), peer, recipient) == "-> anna@local.test"
 
 
-@pytest.mark.parametrize("recipient", ROLES)
-@pytest.mark.parametrize("names", ["", "boss@local.test", "boss@mx.relay.example"])
-def test_mail_for_postmaster_is_refused_for_the_time_being_where_nobody_could_read_it(
-    names: str, recipient: bytes
-) -> None:
-    accounts = Accounts(*((b"anna@local.test",) if names else ()))
-    rules = Policy(dataclasses.replace(CONFIG, postmaster=names), accounts)
-    answer = rules.rcpt(STRANGER, recipient)
-    assert isinstance(answer, Verdict)
-    assert answer.reply is not None
-    assert (answer.kind, answer.reply.code, answer.reply.status) == ("defer", 450, "4.3.5")
-    text, is_error = postmaster_trouble(dataclasses.replace(CONFIG, postmaster=names), accounts)
-    assert is_error == bool(names)
-    assert names in text
-    accounts.names = frozenset([b"boss@local.test"])
-    rules.reload_accounts()
-    if names != "boss@mx.relay.example":
-        assert status(rules, STRANGER, recipient) == "-> boss@local.test"
-
-
-@pytest.mark.parametrize("names", ["", "anna@local.test", "Anna+ops@local.test", "boss@relay.test", "x@elsewhere.test"])
-def test_a_postmaster_that_can_be_reached_is_no_trouble(names: str) -> None:
-    config = dataclasses.replace(CONFIG, postmaster=names)
-    assert postmaster_trouble(config, Accounts(b"anna@local.test")) == ("", False)
-
-
 def test_nobody_else_at_our_hostname_is_ours() -> None:
     assert status(policy(), STRANGER, b"anna@mx.relay.example") == "5.7.1"
-
-
-def test_a_new_account_counts_after_a_reload() -> None:
-    accounts = Accounts()
-    rules = Policy(CONFIG, accounts)
-    assert status(rules, STRANGER, b"carl@local.test") == "5.1.1"
-    accounts.names = frozenset([b"Carl@local.test"])
-    assert status(rules, STRANGER, b"carl@local.test") == "5.1.1"
-    rules.reload_accounts()
-    assert status(rules, STRANGER, b"carl@local.test") == "ok"
 
 
 @pytest.mark.parametrize(
@@ -253,19 +210,49 @@ def test_submission_needs_a_login_or_a_trusted_network() -> None:
     assert rules.mail(STRANGER, b"") is None
 
 
-def test_recipients_of_a_relay_domain_may_be_in_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "recipients"
-    path.write_text("# ours\nOne@relay.test  # first\n\ntwo@relay.test\n", encoding="utf-8")
-    rules = policy(relay_domains=(RelayDomain("relay.test", HOP, recipients_file=path),))
-    assert status(rules, STRANGER, b"one@relay.test") == "ok"
-    assert status(rules, STRANGER, b"two@relay.test") == "ok"
-    assert status(rules, STRANGER, b"three@relay.test") == "5.1.1"
+def test_mail_for_postmaster_is_refused_for_the_time_being_where_nobody_could_read_it() -> None:
+    answer = Policy(CONFIG, directory_of(CONFIG)).rcpt(STRANGER, b"postmaster@local.test")
+    assert isinstance(answer, Verdict)
+    assert answer.reply is not None
+    assert (answer.kind, answer.reply.code, answer.reply.status) == ("defer", 450, "4.3.5")
 
 
-def test_a_broken_recipients_file_is_refused_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "recipients"
-    path.write_text("one@relay.test\nnonsense\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"recipients:2: not an address: nonsense"):
-        read_recipients(path)
-    with pytest.raises(OSError, match="missing"):
-        policy(relay_domains=(RelayDomain("relay.test", HOP, recipients_file=tmp_path / "missing"),))
+class Late:
+    """A source that answers later."""
+
+    name = "late"
+
+    def __init__(self, means: Resolution | Exception | None) -> None:
+        self.means = means
+
+    def covers(self, domain: bytes) -> bool:
+        return True
+
+    async def find(self, address: bytes) -> Resolution | None:
+        await asyncio.sleep(0)
+        if isinstance(self.means, Exception):
+            raise self.means
+        return self.means
+
+
+@pytest.mark.parametrize(
+    ("means", "said"),
+    [
+        (Becomes((b"anna@local.test",)), "-> anna@local.test"),
+        (LISTED, "ok"),
+        (UNKNOWN, "5.1.1"),
+        (None, "5.1.1"),
+        (OSError("away"), "4.4.3"),
+    ],
+)
+def test_an_answer_of_the_directory_that_is_late_is_judged_like_any_other(means: Any, said: str) -> None:
+    async def asked() -> str:
+        directory = Directory(["local.test"], {}, Accounts(), sources=(Late(means),))
+        answer = Policy(CONFIG, directory).rcpt(STRANGER, b"list@local.test")
+        assert isinstance(answer, Awaitable)
+        verdict = await answer
+        if verdict is None:
+            return "ok"
+        return verdict.reply.status if verdict.reply else f"-> {(verdict.recipient or b'').decode()}"
+
+    assert asyncio.run(asked()) == said

@@ -20,6 +20,7 @@ from relay.queue.recovery import Recovery
 from relay.queue.routing import Router, shard_of
 from relay.queue.scheduler import Scheduler
 from tests.queue.world import BEGIN, HOUR, ID, MINUTE, SECOND, envelope, policy
+from tests.support.directories import local_directory
 
 HOPS = {"relay.test": NextHop("smtp", "10.0.0.1", 25), "other.test": NextHop("smtp", "10.0.0.2", 25)}
 THREE = envelope(b"a@relay.test", b"b@other.test", b"c@relay.test")
@@ -31,7 +32,7 @@ class Bench:
     def __init__(self, journal: list[Any] | None = None, shard: int = 0, shards: int = 1) -> None:
         self.ledger = Ledger()
         self.scheduler = Scheduler(Settings(), policy(), BEGIN, self.ledger)
-        self.intake = Intake(self.scheduler, Router(["demo.test"], HOPS), shard, shards)
+        self.intake = Intake(self.scheduler, Router(local_directory("demo.test"), HOPS), shard, shards)
         self.recovery = Recovery(self.ledger)
         self.recovery.apply(journal or [])
 
@@ -284,7 +285,7 @@ def test_retry_makes_a_deferred_entry_due():
 
 def test_remove_by_domain_takes_the_matching_recipients_only():
     message = envelope(b"a@one.example", b"b@two.example", b"c@one.example")
-    router = Router(["demo.test"], {}, NextHop("smtp", "smart", 25))
+    router = Router(local_directory("demo.test"), {}, NextHop("smtp", "smart", 25))
     bench = Bench()
     bench.intake = Intake(bench.scheduler, router)
     bench.read(3, message)

@@ -19,25 +19,14 @@ from relay.net.wheel import TimingWheel
 from relay.policy.policy import Policy
 from relay.smtp import ServerContext, Service, Session
 from relay.telemetry import metrics
+from tests.support.directories import directory_of
 
 SECOND = 1_000_000
 START = 1000 * SECOND
 """Monotonic time at which every stand begins, in microseconds."""
 WALL = 1_795_000_000 * SECOND + 250_000
 """The time since the epoch then: Thu, 18 Nov 2026 12:26:40 UTC."""
-
-
-class Accounts:
-    """An account list that is not a file."""
-
-    def __init__(self, *addresses: bytes) -> None:
-        self._addresses = frozenset(addresses)
-
-    def addresses(self) -> frozenset[bytes]:
-        return self._addresses
-
-    def changed(self) -> bool:
-        return False
+ACCOUNTS: Final = (b"anna@local.test", b"bert@local.test")
 
 
 class LargeFile:
@@ -257,7 +246,7 @@ class Stand:
         self.log: Any = Log() if log is None else log
         self.cells = array("Q", [0]) * metrics.ROW_CELLS
         self.wheel: TimingWheel = TimingWheel(0.5, 64, START / SECOND)
-        self.policy: Any = policy or Policy(self.config, Accounts(b"anna@local.test", b"bert@local.test"))
+        self.policy: Any = policy or Policy(self.config, directory_of(self.config, *ACCOUNTS))
         self.context = ServerContext(
             self.config,
             policy=self.policy,

@@ -13,7 +13,8 @@ from relay.config.model import Config
 from relay.policy import Answer, Policy, SessionView
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Accounts, Spool, Stand, configured
+from tests.smtp.stand import MESSAGE, Spool, Stand, configured
+from tests.support.directories import directory_of
 
 
 class LoopSpool(Spool):
@@ -283,7 +284,7 @@ class Slow(Policy):
     """Lets a recipient in after a while."""
 
     def __init__(self, config: Config) -> None:
-        super().__init__(config, Accounts(b"anna@local.test"))
+        super().__init__(config, directory_of(config, b"anna@local.test"))
         self.gate = asyncio.Event()
         self.was_cancelled = False
 

@@ -7,7 +7,8 @@ import pytest
 
 from relay.mail.reply import Reply
 from relay.policy import ANNOTATE, Answer, Policy, SessionView, Verdict, defer, reject
-from tests.smtp.stand import MESSAGE, Accounts, Peer, Stand, configured
+from tests.smtp.stand import ACCOUNTS, MESSAGE, Peer, Stand, configured
+from tests.support.directories import directory_of
 
 STAGES = ("connect", "helo", "mail", "rcpt", "data")
 NO = Reply(550, "5.7.9", "Because")
@@ -63,8 +64,8 @@ class Mailboxes:
 
 
 def asking(mailboxes: Mailboxes, **settings: Any) -> Stand:
-    accounts = Accounts(b"anna@local.test", b"bert@local.test")
-    return Stand(policy=Policy(configured(**settings), accounts, mailboxes), **settings)
+    config = configured(**settings)
+    return Stand(policy=Policy(config, directory_of(config, *ACCOUNTS), mailboxes), **settings)
 
 
 def test_a_full_mailbox_is_told_at_rcpt_when_the_size_is_announced() -> None:

@@ -203,11 +203,15 @@ class Appliance:
         return text.decode().rsplit(" ", 1)[1]
 
     def stored(self, account: str) -> list[bytes]:
-        """Every message in the account's Maildir."""
+        """Every message in the account's Maildir; a mailbox worker may just be moving them from ``new`` to ``cur``."""
         local, _, domain = account.partition("@")
         folder = self.data / "mail" / domain / local
-        paths = [path for part in ("cur", "new") for path in (folder / part).glob("*")]
-        return [path.read_bytes() for path in sorted(paths, key=lambda path: path.name)]
+        found: dict[str, bytes] = {}
+        for kind in ("new", "cur"):
+            for path in list(folder.glob(f"{kind}/*")):
+                with contextlib.suppress(FileNotFoundError):
+                    found[path.name.partition(":")[0]] = path.read_bytes()
+        return [found[name] for name in sorted(found)]
 
     def add_account(self, address: str) -> None:
         """Makes an account with some password."""

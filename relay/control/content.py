@@ -1,44 +1,39 @@
-"""The content of what waits in the queue, read from the spool: for people (made safe to print) and octet for octet.
+"""The content of what waits in the queue, octet for octet, read from the spool.
 
 Theory: a record says where its content is: in the segment, the rest perhaps in a file of its own. The spool is read as
 it is, with the appliance running or stopped, and nothing is changed. A record can be finished and its segment recycled
 between the question and the look; then another queue id stands there, or nothing.
 
-Not here: which entries are meant (queue.py).
+Not here: which entries are meant (registry.py), making them safe to print (relay/cli).
 """
 
 from __future__ import annotations
 
-import codecs
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from relay.cli.entry_text import Entry
+from relay.control.vocabulary import QueueEntry
 from relay.spool import LogReader, MissingRecord
 
 _PORTION: Final = 1 << 16
 _LONGEST_HEADER: Final = 1 << 20
 """Octets of a header section that are shown; the session takes no longer ones."""
 _HEADER_END: Final = b"\r\n\r\n"
-_UNPRINTABLE: Final = re.compile(r"[^\n\t -~]")
 
 
 class ContentGoneError(Exception):
     """The content cannot be read any more; the text says why."""
 
 
-def portions(spool_dir: Path, entry: Entry) -> Iterator[bytes]:
+def portions(spool_dir: Path, entry: QueueEntry) -> Iterator[bytes]:
     """The content of ``entry`` as it will be sent, in portions. Raises ContentGoneError."""
-    if "record" not in entry:
-        raise ContentGoneError(f"{entry['queue_id']}: the running appliance is older than this command; restart it")
     reader = LogReader(spool_dir)
     try:
-        message = reader.load(*entry["record"])
+        message = reader.load(*entry.record)
         record = message.record
-        if record.envelope.queue_id != entry["queue_id"]:
-            raise ContentGoneError(f"{entry['queue_id']} has left the queue meanwhile")
+        if record.envelope.queue_id != entry.queue_id:
+            raise ContentGoneError(f"{entry.queue_id} has left the queue meanwhile")
         for start in range(0, len(message.content), _PORTION):
             yield bytes(message.content[start : start + _PORTION])
         if record.large is not None:
@@ -46,10 +41,10 @@ def portions(spool_dir: Path, entry: Entry) -> Iterator[bytes]:
                 while octets := file.read(_PORTION):
                     yield octets
     except MissingRecord as fault:
-        raise ContentGoneError(f"{entry['queue_id']}: its record cannot be read: {fault}") from fault
+        raise ContentGoneError(f"{entry.queue_id}: its record cannot be read: {fault}") from fault
     except OSError as fault:
         reason = fault.strerror or str(fault)
-        raise ContentGoneError(f"{entry['queue_id']}: {fault.filename or spool_dir}: {reason}") from fault
+        raise ContentGoneError(f"{entry.queue_id}: {fault.filename or spool_dir}: {reason}") from fault
     finally:
         reader.close()
 
@@ -67,24 +62,3 @@ def header_section(content: Iterator[bytes]) -> Iterator[bytes]:
     if seen.startswith(b"\r\n"):
         return
     yield seen[: end + 2] if end >= 0 else seen[:_LONGEST_HEADER]
-
-
-def printable_lines(content: Iterator[bytes]) -> Iterator[str]:
-    """``content`` as text that cannot steer a terminal: UTF-8 where it is, escapes for what is not and for what is not
-    printable; lines end in LF."""
-    decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
-    held = ""
-    for octets in content:
-        text = held + decoder.decode(octets)
-        held = "\r" if text.endswith("\r") else ""
-        yield _safe(text[: len(text) - len(held)])
-    yield _safe(held + decoder.decode(b"", final=True))
-
-
-def _safe(text: str) -> str:
-    return _UNPRINTABLE.sub(_escaped, text.replace("\r\n", "\n"))
-
-
-def _escaped(match: re.Match[str]) -> str:
-    letter = match[0]
-    return letter if letter.isprintable() else ascii(letter)[1:-1]
