@@ -88,7 +88,7 @@ def story(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
     first = journey.steps[0]
     lines = [_head(journey, first, entries)]
     for fields in journey.steps:
-        lines += _received(fields) if fields["kind"] == "transaction" else _delivery(fields)
+        lines += _STEPS[fields["kind"]](fields)
     if journey.left_out:
         lines.append(f"  ... and {journey.left_out} more steps")
     for entry in entries:
@@ -108,7 +108,7 @@ def state_of(journey: Journey, entries: Sequence[QueueEntry] = ()) -> str:
     if last:
         return ", ".join(sorted(set(last.values())))
     first = journey.steps[0]
-    return "waits" if first.get("result") == "accepted" else str(first.get("result", ""))
+    return "waits" if first.get("result") == "accepted" else str(first.get("result") or first.get("event", ""))
 
 
 def is_open(journey: Journey) -> bool:
@@ -157,6 +157,16 @@ def _received(fields: Fields) -> list[str]:
     return lines
 
 
+def _login(fields: Fields) -> list[str]:
+    """A login that was refused, or given up."""
+    account = f" as {_text(fields['account'])}" if fields.get("account") else ""
+    where = ", ".join(_text(fields[name]) for name in ("protocol", "mechanism") if fields.get(name))
+    what = f"{_text(fields['event'])}{account}, client {_text(fields.get('client', ''))}"
+    listener = f"listener {_text(fields.get('listener', ''))}"
+    lines = [_step(fields, f"{what}; {listener}, {where}"), _inner("because", _text(fields.get("reason", "")))]
+    return lines + _meaning(_REASONS["auth_failed"])
+
+
 def meanings_of(fields: Fields) -> list[str]:
     """What a transaction's line means: of the refusal that ended it, or of each kind of refused recipient."""
     ended = meanings.of_our_reply(str(fields.get("text", ""))) or _REASONS.get(str(fields.get("reason")), "")
@@ -181,6 +191,9 @@ def _delivery(fields: Fields) -> list[str]:
     if fields.get("retry_at"):
         lines.append(_inner("next try", f"{_text(fields['retry_at'])}, after attempt {fields.get('attempt', '')}"))
     return lines + _meaning(meanings.of_outcome(fields))
+
+
+_STEPS: Final = {"transaction": _received, "delivery": _delivery, "event": _login}
 
 
 def _is_in_log(entry: QueueEntry, journey: Journey) -> bool:

@@ -43,8 +43,9 @@ def command(
     """Tell what became of a message, step by step, and why.
 
     WORD is what you know of it: an address (which finds alice+news@ for alice@, too) or its domain, a queue id, the
-    client's IP address, an account, a reply code or status such as 5.7.1. With several words, all must fit. Refused
-    mail has a story, too. Of mail that waits, the queue is asked for the reason and the next try.
+    [id] that ends a refusal or the whole line that has it, the client's IP address, an account, a reply code or
+    status such as 5.7.1. With several words, all must fit. Refused mail has a story, too. Of mail that waits, the
+    queue is asked for the reason and the next try.
 
     \b
       relay trace ann@example.org bob@example.com --since 1d

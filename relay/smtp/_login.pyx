@@ -18,7 +18,7 @@ from relay.smtp._state cimport CHALLENGED, LOGIN, RESPONDED
 from relay.auth import Accepted, Challenge, Client, Refused, Trouble
 from relay.auth import Login as Answer
 from relay.mail import reply as words
-from relay.smtp.refusals import LOGIN_REFUSALS, shown
+from relay.smtp.refusals import LOGIN_REFUSALS, REFUSALS, shown
 
 cdef bytes _AUTHENTICATED = words.AUTHENTICATED.wire()
 
@@ -88,7 +88,8 @@ cdef class LoginSession(SpoolingSession):
 
     cdef int refuse_login(self, object trouble) except -1:
         self.exchange = None
-        return self.refuse(<str>LOGIN_REFUSALS[trouble])
+        refusal = REFUSALS[LOGIN_REFUSALS[trouble]]
+        return self.refuse_explained(refusal.reply, <str>refusal.reason, None)
 
     cdef int forget_login(self) except -1:
         """TLS has begun: the client has to say again who it is."""

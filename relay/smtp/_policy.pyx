@@ -59,7 +59,7 @@ cdef class PolicySession(LoginSession):
         refusal = REFUSALS[name]
         reply = worded(refusal.reply, detail)
         self.log_refusal("mail", reply, <str>refusal.reason, reverse_path)
-        return self.say_reply(reply, <str>refusal.reason)
+        return self.refuse_explained(reply, <str>refusal.reason, None)
 
     cdef int refuse_rcpt(self, object reply, str reason) except -1:
         """Refuses one recipient; the transaction remembers the last one in case that no other is accepted."""
@@ -72,7 +72,7 @@ cdef class PolicySession(LoginSession):
             t.refusals.append(b"%b: %d %b" % (self.candidate, reply.code, reply.status.encode()))
         context.count(
             context.cells.recipients_refused if reply.code >= 500 else context.cells.recipients_deferred)
-        self.say_reply(reply, reason)
+        self.refuse_explained(reply, reason, t)
         # A sender with more recipients than we take at a time is no attacker: it sends the rest in the next
         # transaction (RFC 5321 4.5.3.1.10), if we let it end this one.
         if reason == "too_many_recipients" and t.refused <= self.service.limits.recipients:
@@ -199,7 +199,7 @@ cdef class PolicySession(LoginSession):
         elif stage == AT_DATA:
             self.refuse_content("content", reply, _reason_of(reply))
         else:
-            self.say_reply(reply, _reason_of(reply))
+            self.refuse_explained(reply, _reason_of(reply), None)
             self.log_refusal("mail" if stage == AT_MAIL else "helo", reply, _reason_of(reply),
                              self.candidate if stage == AT_MAIL else None)
         if reply.code == 421:
@@ -219,7 +219,7 @@ cdef class PolicySession(LoginSession):
     cdef int refuse_connection(self, object reply) except -1:
         """Policy does not want this client: its reply takes the place of the greeting (RFC 5321 3.1)."""
         self.context.count(<Py_ssize_t>self.context.refused_connections["policy"])
-        self.say(<bytes>reply.wire())
+        self.say(self.explained(reply, None))
         self.log_refusal("connect", reply, "policy", None)
         return self.over("refused")
 

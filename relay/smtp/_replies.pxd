@@ -84,6 +84,8 @@ cdef class ReplySession:
     cdef int keep_promise(self, Promise reply, bytes wire) except -1
     cdef int release(self) except -1
     cdef int say_reply(self, object reply, str reason) except -1
+    cdef bytes explained(self, object reply, Transaction t)
+    cdef int refuse_explained(self, object reply, str reason, Transaction t) except -1
     cdef int refuse(self, str name, str detail=*) except -1
     cdef int end(self, str name, str cause, str directions=*) except -1
     cdef int over(self, str cause) except -1

@@ -27,11 +27,12 @@ from relay.telemetry.lines import TRANSACTION
 
 cdef enum:
     FLAG_SMTPUTF8 = 2
+    REPLY_LINE = 512            # octets of a reply line with its CRLF
 
 assert FLAG_SMTPUTF8 == SMTPUTF8
 
 cdef Line _line = TRANSACTION
-cdef bytes _NOT_CHECKED = REFUSALS["policy_failed"].reply.wire()
+cdef object _NOT_CHECKED = REFUSALS["policy_failed"].reply
 
 
 cdef class Question(Promise):
@@ -168,7 +169,7 @@ cdef class ReplySession:
             question.close()
         for question in contents or ():
             question.close()
-            self.keep_promise(question, _NOT_CHECKED)
+            self.keep_promise(question, self.explained(_NOT_CHECKED, question.transaction))
             self.end_transaction(question.transaction, "aborted", "content", None, cause)
         return self.release()
 
@@ -241,6 +242,21 @@ cdef class ReplySession:
         self.count_reason(reason)
         return self.say(<bytes>reply.wire())
 
+    cdef bytes explained(self, object reply, Transaction t):
+        """``reply`` as it is sent, with the id of the line that the log has of it at its end, cut so that it stays within
+        a reply line (RFC 5321 4.5.3.1.5): ``[session]``, or ``[session-transaction]`` for a refusal in ``t``. ``relay
+        trace`` finds the line by it."""
+        cdef bytes wire = <bytes>reply.wire()
+        cdef bytes name = b" [%b]\r\n" % id_text(self.number).encode() if t is None else b" [%b-%d]\r\n" % (
+            id_text(self.number).encode(), t.number)
+        return wire[:min(PyBytes_GET_SIZE(wire) - 2, REPLY_LINE - PyBytes_GET_SIZE(name))] + name
+
+    cdef int refuse_explained(self, object reply, str reason, Transaction t) except -1:
+        """say_reply() for a refusal that has a line in the log, that of ``t`` or one of its own."""
+        self.errors += 1
+        self.count_reason(reason)
+        return self.say(self.explained(reply, t))
+
     cdef int refuse(self, str name, str detail="") except -1:
         """Says the refusal ``name`` of relay/smtp/refusals.py, ``detail`` behind its words."""
         refusal = REFUSALS[name]
@@ -271,7 +287,7 @@ cdef class ReplySession:
             return 0
         refusal = REFUSALS[name]
         self.count_reason(<str>refusal.reason)
-        self.say(<bytes>directed(refusal.reply, directions).wire())
+        self.say(self.explained(directed(refusal.reply, directions), self.transaction))
         if self.transaction is None:
             self.log_refusal("connect" if self.state <= GREETING else "session", refusal.reply, cause, None)
         else:

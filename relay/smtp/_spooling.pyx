@@ -157,7 +157,7 @@ cdef class SpoolingSession(ReplySession):
             self.errors += 1
             self.count_reason(<str>refusal.reason)
             if not is_gone:
-                self.keep_promise(handed, <bytes>refusal.reply.wire())
+                self.keep_promise(handed, self.explained(refusal.reply, t))
             self.end_transaction(
                 t, "refused" if refusal.reply.code >= 500 else "deferred", "spool", refusal.reply, <str>refusal.reason)
         if is_gone:
@@ -170,7 +170,7 @@ cdef class SpoolingSession(ReplySession):
         cdef str result = "refused" if reply.code >= 500 else "deferred"
         self.errors += 1
         self.count_reason(reason)
-        self.say_in(t.place, <bytes>reply.wire())
+        self.say_in(t.place, self.explained(reply, t))
         return self.end_transaction(t, result, stage, reply, reason)
 
     def depart(self):

@@ -13,6 +13,7 @@ Not here: which files are read (relay/cli/trace.py), how a journey is told (rela
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +26,14 @@ MOST_STEPS: Final = 1000
 _CANDIDATES: Final = 64
 """For each journey that is wanted so many are remembered in which some of the words stand."""
 _KINDS: Final = ("transaction", "delivery")
+LOGIN_EVENTS: Final = ("login refused", "login came to nothing")
+"""Events that are a step of a session's way (docs/operations/login.md)."""
+_EVENT: Final = b'"kind":"event"'
+_LOGIN: Final = b'"event":"login '
+_ID: Final = r"([0-9A-HJKMNP-TV-Z]{13})-([1-9][0-9]*)"
+_QUOTED: Final = re.compile(r"\[([0-9A-HJKMNP-TV-Z]{13}(?:-[1-9][0-9]*)?)\]", re.IGNORECASE)
+"""What our refusals end with (relay/smtp/_replies.pyx): ``[session]``, or ``[session-transaction]``."""
+_TRANSACTION: Final = re.compile(_ID, re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -47,15 +56,16 @@ class Search:
     """Which journeys have to do with all of ``words``: the newest ``limit`` of them.
 
     A word is a queue id, a session id, a client's IP address, an account, a reply code or enhanced status, a whole
-    address, or the domain of one (case does not matter). An address finds its sub-addresses, too (RFC 5233): those with
-    one of ``delimiters`` and something behind it in the local part. ``since`` is a time as the log writes it, or empty.
+    address, or the domain of one (case does not matter). The id that a refusal of ours ends with is one, too, and where
+    it stands in the words, as when the line of a bounce is pasted, it is all that counts. An address finds its
+    sub-addresses, too (RFC 5233): those with one of ``delimiters`` and something behind it in the local part. ``since``
+    is a time as the log writes it, or empty.
     Give it all lines with ``see``, then again with ``gather``, then ask for ``journeys``.
     """
 
     def __init__(self, words: Iterable[str], *, since: str = "", limit: int = 100, delimiters: str = "+") -> None:
-        self._words = [word.casefold().strip("<>").lstrip("@") for word in words]
-        # Of an address its domain: sub-addresses must not be passed over.
-        self._marks = [json.dumps("".join(word.rpartition("@")[1:]))[1:-1].encode() for word in self._words]
+        self._words = [word.casefold().strip("<>").lstrip("@") for word in _quoted(words)]
+        self._marks = [json.dumps(_mark(word))[1:-1].encode() for word in self._words]
         self._delimiters = delimiters
         self._since = since
         self._found: dict[str, set[int]] = {}
@@ -131,14 +141,16 @@ class Search:
 
 
 def parse(line: bytes) -> Fields | None:
-    """The fields of a transaction's or delivery's line; None for everything else."""
-    if len(line) > LONGEST_LINE or b'"kind":"event"' in line:
+    """The fields of the line of a transaction, a delivery or a refused login; None for everything else."""
+    if len(line) > LONGEST_LINE or (_EVENT in line and _LOGIN not in line):
         return None
     try:
         fields = json.loads(line)
     except ValueError:
         return None
-    return fields if isinstance(fields, dict) and fields.get("kind") in _KINDS and "time" in fields else None
+    if not isinstance(fields, dict) or "time" not in fields:
+        return None
+    return fields if fields.get("kind") in _KINDS or fields.get("event") in LOGIN_EVENTS else None
 
 
 def key_of(fields: Fields) -> str:
@@ -148,10 +160,27 @@ def key_of(fields: Fields) -> str:
 
 def _order(fields: Fields) -> tuple[bool, str]:
     """A message is taken in before it is delivered, although both may be written in one millisecond."""
-    return fields["kind"] != "transaction", str(fields["time"])
+    return fields["kind"] == "delivery", str(fields["time"])
+
+
+def _quoted(words: Iterable[str]) -> list[str]:
+    """``words``, or only the ids of refusals where some are quoted among them."""
+    words = list(words)
+    return _QUOTED.findall(" ".join(words)) or words
+
+
+def _mark(word: str) -> str:
+    """What stands in every line that ``word`` may fit. Of an address its domain: sub-addresses must not be passed
+    over."""
+    if transaction := _TRANSACTION.fullmatch(word):
+        return transaction[1]
+    return "".join(word.rpartition("@")[1:])
 
 
 def _stands_in(word: str, fields: Fields, delimiters: str) -> bool:
+    if transaction := _TRANSACTION.fullmatch(word):
+        session, number = transaction.groups()
+        return str(fields.get("session_id")).casefold() == session and str(fields.get("transaction")) == number
     exact = (fields.get(name) for name in ("queue_id", "session_id", "client", "account", "status", "code"))
     if any(value is not None and str(value).casefold() == word for value in exact):
         return True

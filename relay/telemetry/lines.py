@@ -48,7 +48,7 @@ class Field(NamedTuple):
 
 TRANSACTION_FIELDS: Final = (
     Field("queue_id", "our id of the message; only when it was accepted or its content was being read"),
-    Field("session_id", "our id of the session; the same in all lines of a session"),
+    Field("session_id", "our id of the session; the same in all its lines, and in the id that ends our refusals"),
     Field("transaction", "number of the transaction in its session, from 1"),
     Field("listener", "name of the listener in the configuration"),
     Field("client", "IP address of the peer"),

@@ -21,12 +21,19 @@ from relay.smtp import ServerContext, Service, Session
 from relay.telemetry import metrics
 from tests.support.directories import directory_of
 
+EXPLAIN_ID: Final = re.compile(rb"(?m)^(.*) \[([0-9A-HJKMNP-TV-Z]{13}(?:-[1-9][0-9]*)?)\]\r\n")
+"""A reply line that ends with the id by which ``relay trace`` finds the refusal."""
 SECOND = 1_000_000
 START = 1000 * SECOND
 """Monotonic time at which every stand begins, in microseconds."""
 WALL = 1_795_000_000 * SECOND + 250_000
 """The time since the epoch then: Thu, 18 Nov 2026 12:26:40 UTC."""
 ACCOUNTS: Final = (b"anna@local.test", b"bert@local.test")
+
+
+def bare(replies: bytes) -> bytes:
+    """``replies`` of whatever session without the ids at the ends of refusals, where nobody knows the session."""
+    return EXPLAIN_ID.sub(rb"\1\r\n", replies)
 
 
 class LargeFile:
@@ -292,18 +299,34 @@ class Peer:
 
     def __init__(self, stand: Stand, address: str, port: int) -> None:
         self.stand = stand
+        self.ids: list[str] = []
+        """Of all refusals that have one."""
         self.session: Any = Session(stand.service)
         self.session.open(address, port, stand.now)
-        self.greeting = self.session.take_output()
+        self.greeting = self.take()
 
     def send(self, octets: bytes) -> bytes:
         """Sends ``octets`` as one buffer and lets the spool sync; all replies."""
-        out: bytes = self.session.receive(octets, self.stand.now)
+        out: bytes = self.plain(self.session.receive(octets, self.stand.now))
         spool = self.stand.spool
         while isinstance(spool, Spool) and spool.has_work:
             spool.sync()
-            out += self.session.take_output()
+            out += self.take()
         return out
+
+    def take(self) -> bytes:
+        """What the session has to write by itself."""
+        return self.plain(self.session.take_output())
+
+    def plain(self, replies: bytes) -> bytes:
+        """``replies`` without the ids at the ends of refusals, which must be this session's and stand nowhere else;
+        ``ids`` has them."""
+        found = EXPLAIN_ID.findall(replies)
+        self.ids += [name.decode() for _, name in found]
+        for reply, name in found:
+            assert reply[:1] in b"45", "only refusals have an id"
+            assert name[:13].decode() == self.session.session_id, "the id is the session's own"
+        return EXPLAIN_ID.sub(rb"\1\r\n", replies)
 
     def say(self, *lines: str) -> list[str]:
         """Sends lines, each with CRLF, as one buffer; the lines of the replies."""

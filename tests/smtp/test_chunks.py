@@ -183,7 +183,7 @@ def test_a_chunk_that_does_not_come_ends_with_the_timeout_for_content() -> None:
     peer.send(ENVELOPE + b"BDAT 100 LAST\r\nabc")
     stand.pass_time(61)
     peer.session.expired(stand.now)
-    assert peer.session.take_output() == b"421 4.4.2 Timeout waiting for more content\r\n"
+    assert peer.take() == b"421 4.4.2 Timeout waiting for more content\r\n"
 
 
 # ---- several contents at the spool ----------------------------------------------------------------------------------
@@ -209,9 +209,9 @@ def test_messages_in_one_buffer_share_a_batch_and_a_write() -> None:
     stand = Stand()
     peer = several(stand, 5)
     answer(stand, 3)
-    assert codes(peer.session.take_output()) == [250] * 9
+    assert codes(peer.take()) == [250] * 9
     answer(stand, 2)
-    assert codes(peer.session.take_output()) == [250] * 4
+    assert codes(peer.take()) == [250] * 4
     assert stand.context.buffered == 0
     assert [line["transaction"] for line in stand.log.lines] == [1, 2, 3, 4, 5]
 
@@ -221,9 +221,9 @@ def test_no_reply_overtakes_one_that_is_not_known() -> None:
     peer = several(stand, 2, b"NOOP\r\n")
     late = stand.spool.waiting.pop(0)
     answer(stand, 1)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
     tell([late.waiter])
-    said = without_ids(peer.session.take_output()).splitlines()
+    said = without_ids(peer.take()).splitlines()
     assert [line[:9] for line in said] == [b"250 2.0.0", b"250 2.1.0", b"250 2.1.5", b"250 2.0.0", b"250 2.0.0"]
 
 
@@ -232,7 +232,7 @@ def test_a_failed_batch_refuses_its_own_messages_only() -> None:
     peer = several(stand, 3)
     answer(stand, 2, OSError("disk"))
     answer(stand, 1)
-    assert codes(peer.session.take_output()) == [451, 250, 250, 451, 250, 250, 250]
+    assert codes(peer.take()) == [451, 250, 250, 451, 250, 250, 250]
     assert [line["result"] for line in stand.log.lines] == ["deferred", "deferred", "accepted"]
 
 
@@ -243,7 +243,7 @@ def test_above_a_number_of_messages_at_the_spool_the_peer_waits() -> None:
     assert len(stand.spool.waiting) == 16
     answer(stand, 16)
     answer(stand, 3)
-    assert codes(peer.session.take_output()) == [250] * 58
+    assert codes(peer.take()) == [250] * 58
     assert len(stand.spool.records) == 20
 
 
@@ -253,7 +253,7 @@ def test_data_may_follow_while_the_content_before_it_is_being_synced() -> None:
     assert peer.session.receive(b"Subject: y\r\n.\r\n", stand.now) == b""
     assert len(stand.spool.waiting) == 2
     answer(stand, 2)
-    assert codes(peer.session.take_output()) == [250, 250, 250, 354, 250]
+    assert codes(peer.take()) == [250, 250, 250, 354, 250]
 
 
 @pytest.mark.parametrize("command", [b"STARTTLS\r\n", b"AUTH PLAIN =\r\n"])
@@ -262,7 +262,7 @@ def test_what_begins_another_dialogue_waits(command: bytes) -> None:
     peer = several(stand, 1, command)
     assert stand.count("relay_smtp_commands_total", command.split()[0].decode()) == 0
     answer(stand, 1)
-    assert codes(peer.session.take_output()) == [250, 220 if command == b"STARTTLS\r\n" else 502]
+    assert codes(peer.take()) == [250, 220 if command == b"STARTTLS\r\n" else 502]
 
 
 def test_quit_behind_contents_is_answered_after_them() -> None:
@@ -272,7 +272,7 @@ def test_quit_behind_contents_is_answered_after_them() -> None:
     stand.pass_time(10)
     peer.session.expired(stand.now)
     answer(stand, 2)
-    assert codes(peer.session.take_output()) == [250, 250, 250, 250, 221]
+    assert codes(peer.take()) == [250, 250, 250, 250, 221]
 
 
 def test_a_drain_begins_when_all_that_was_taken_in_is_answered() -> None:
@@ -280,7 +280,7 @@ def test_a_drain_begins_when_all_that_was_taken_in_is_answered() -> None:
     peer = several(stand, 2)
     stand.context.drain(lambda: None)
     answer(stand, 2)
-    assert codes(peer.session.take_output()) == [250, 250, 250, 250, 421]
+    assert codes(peer.take()) == [250, 250, 250, 250, 421]
 
 
 def test_a_session_is_counted_out_when_the_last_of_its_contents_is_synced() -> None:
@@ -304,7 +304,7 @@ def test_a_timeout_does_not_end_a_session_that_is_owed_a_reply() -> None:
     peer.session.expired(stand.now)
     assert not peer.session.is_over
     answer(stand, 1)
-    assert codes(peer.session.take_output()) == [250]
+    assert codes(peer.take()) == [250]
 
 
 def test_a_spool_that_raises_refuses_in_its_place() -> None:
@@ -313,4 +313,4 @@ def test_a_spool_that_raises_refuses_in_its_place() -> None:
     stand.spool.raises = OSError("closed")
     assert peer.session.receive(ENVELOPE + bdat(b"Subject: y\r\n") + b"NOOP\r\n", stand.now) == b""
     answer(stand, 1)
-    assert codes(peer.session.take_output()) == [250, 250, 250, 451, 250]
+    assert codes(peer.take()) == [250, 250, 250, 451, 250]

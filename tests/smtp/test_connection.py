@@ -13,7 +13,7 @@ from relay.config.model import Config
 from relay.policy import Answer, Policy, SessionView
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Spool, Stand, configured
+from tests.smtp.stand import MESSAGE, Spool, Stand, bare, configured
 from tests.support.directories import directory_of
 
 
@@ -38,7 +38,7 @@ class Client:
         self.writer = writer
 
     async def line(self) -> str:
-        return (await asyncio.wait_for(self.reader.readline(), 10)).decode().rstrip("\r\n")
+        return bare(await asyncio.wait_for(self.reader.readline(), 10)).decode().rstrip("\r\n")
 
     async def say(self, *lines: str) -> str:
         """Sends lines in one segment; the first line of the reply."""
@@ -47,7 +47,7 @@ class Client:
 
     async def rest(self) -> bytes:
         """Everything until the server closes."""
-        return await asyncio.wait_for(self.reader.read(), 10)
+        return bare(await asyncio.wait_for(self.reader.read(), 10))
 
     async def begin(self) -> None:
         await self.line()

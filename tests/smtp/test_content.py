@@ -275,7 +275,7 @@ def test_nobody_is_told_250_before_the_sync() -> None:
     assert peer.session.receive(MESSAGE + b".\r\nNOOP\r\n", stand.now) == b""
     assert peer.session.receive(b"QUIT\r\n", stand.now) == b""
     stand.spool.sync()
-    replies = peer.session.take_output().splitlines()
+    replies = peer.take().splitlines()
     assert [reply[:3] for reply in replies] == [b"250", b"250", b"221"]
     assert replies[0].startswith(b"250 2.0.0 Ok: queued as ")
 

@@ -13,7 +13,7 @@ from relay.smtp import read_clocks
 from relay.spool import LogReader, LogWriter, Tail, lock_data_dir
 from tests.smtp.dialogs import Dialog, load_all, matches
 from tests.smtp.serving import serving
-from tests.smtp.stand import Peer, Stand
+from tests.smtp.stand import Peer, Stand, bare
 
 DIALOGS = load_all()
 every_dialog = pytest.mark.parametrize("dialog", DIALOGS, ids=lambda dialog: dialog.name)
@@ -92,7 +92,7 @@ class SpoolValues:
 
 
 async def read_lines(reader: asyncio.StreamReader, count: int) -> list[str]:
-    return [(await asyncio.wait_for(reader.readline(), 10)).decode().rstrip("\r\n") for _ in range(count)]
+    return [bare(await asyncio.wait_for(reader.readline(), 10)).decode().rstrip("\r\n") for _ in range(count)]
 
 
 @every_dialog

@@ -110,7 +110,7 @@ def test_a_silent_peer_is_told_421_and_let_go() -> None:
     stand.pass_time(5 * MINUTE - 1)
     assert not peer.session.is_over
     stand.pass_time(2)
-    assert peer.session.take_output() == b"421 4.4.2 Timeout waiting for a command\r\n"
+    assert peer.take() == b"421 4.4.2 Timeout waiting for a command\r\n"
     assert peer.session.is_over
     assert stand.count("relay_smtp_sessions_closed_total", "command_timeout") == 1
 
@@ -155,7 +155,7 @@ def test_content_that_stops_is_timed_out() -> None:
     stand.pass_time(3 * MINUTE - 1)
     assert not peer.session.is_over
     stand.pass_time(2)
-    assert peer.session.take_output() == b"421 4.4.2 Timeout waiting for more content\r\n"
+    assert peer.take() == b"421 4.4.2 Timeout waiting for more content\r\n"
     assert stand.context.buffered == 0
     line = stand.log.lines[-1]
     assert (line["result"], line["stage"], line["reason"]) == ("aborted", "content", "content_timeout")
@@ -212,7 +212,7 @@ def test_an_idle_session_ends_after_its_time() -> None:
         stand.pass_time(MINUTE)
         peer.say("NOOP")
     stand.pass_time(MINUTE + 1)
-    assert peer.session.take_output() == b"421 4.4.2 Session has lasted too long\r\n"
+    assert peer.take() == b"421 4.4.2 Session has lasted too long\r\n"
 
 
 def test_the_wait_for_the_spool_is_not_held_against_the_peer() -> None:
@@ -223,7 +223,7 @@ def test_the_wait_for_the_spool_is_not_held_against_the_peer() -> None:
     stand.pass_time(20 * MINUTE)
     assert not peer.session.is_over
     stand.spool.sync()
-    assert peer.session.take_output().startswith(b"250 ")
+    assert peer.take().startswith(b"250 ")
     stand.pass_time(4 * MINUTE)
     assert not peer.session.is_over
     stand.pass_time(2 * MINUTE)
@@ -256,9 +256,9 @@ def test_who_waits_for_a_delayed_greeting_gets_it() -> None:
     stand = Stand(banner_delay=2.0)
     peer = stand.connect()
     stand.pass_time(1)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
     stand.pass_time(1.5)
-    assert peer.session.take_output().startswith(b"220 ")
+    assert peer.take().startswith(b"220 ")
     peer.hello()
     stand.pass_time(4 * MINUTE)
     assert not peer.session.is_over
@@ -273,7 +273,7 @@ def test_drain_ends_sessions_between_transactions_at_once() -> None:
     left: list[bool] = []
     stand.context.drain(lambda: left.append(True))
     for peer in (fresh, greeted):
-        assert peer.session.take_output() == b"421 4.3.2 Shutting down for maintenance, try again\r\n"
+        assert peer.take() == b"421 4.3.2 Shutting down for maintenance, try again\r\n"
         assert peer.session.is_over
         assert not left
         peer.session.lost()
@@ -286,10 +286,10 @@ def test_drain_lets_transactions_finish() -> None:
     waiting.say("DATA")
     waiting.session.receive(MESSAGE + b".\r\n", stand.now)
     stand.context.drain(lambda: None)
-    assert talking.session.take_output() == waiting.session.take_output() == b""
+    assert talking.take() == waiting.take() == b""
     assert talking.say("RCPT TO:<bert@local.test>") == ["250 2.1.5 Recipient ok"]
     stand.spool.sync()
-    assert [line[:9] for line in waiting.session.take_output().splitlines()] == [b"250 2.0.0", b"421 4.3.2"]
+    assert [line[:9] for line in waiting.take().splitlines()] == [b"250 2.0.0", b"421 4.3.2"]
     replies = talking.say("DATA", "x", ".", "MAIL FROM:<late@b.example>")
     assert [line[:9] for line in replies] == ["354 End d", "250 2.0.0", "421 4.3.2"]
 
@@ -343,7 +343,7 @@ def test_commands_are_obeyed_during_a_sync_and_answered_after_it() -> None:
     assert stand.count("relay_smtp_commands_total", "NOOP") == 50
     assert stand.context.buffered < 200
     stand.spool.sync()
-    assert peer.session.take_output().count(b"250 2.0.0 Ok") == 51
+    assert peer.take().count(b"250 2.0.0 Ok") == 51
 
 
 def test_reading_stops_when_a_peer_sends_on_and_on_during_a_sync() -> None:
@@ -353,6 +353,6 @@ def test_reading_stops_when_a_peer_sends_on_and_on_during_a_sync() -> None:
     assert not peer.session.wants_input
     assert stand.context.buffered >= 6000
     stand.spool.sync()
-    assert peer.session.take_output().count(b"\r\n") == 10_001
+    assert peer.take().count(b"\r\n") == 10_001
     assert peer.session.wants_input
     assert stand.context.buffered == 0

@@ -102,7 +102,7 @@ def test_what_comes_while_a_password_is_checked_waits():
     assert peer.say(f"AUTH PLAIN {PLAIN}", "NOOP") == []
     assert peer.session.question is world.logins.waits
     peer.session.answered(Login("anna@local.test"))
-    assert peer.session.take_output() == b"235 2.7.0 You are logged in\r\n250 2.0.0 Ok\r\n"
+    assert peer.take() == b"235 2.7.0 You are logged in\r\n250 2.0.0 Ok\r\n"
 
 
 def test_a_fault_of_ours_is_temporary():
@@ -111,7 +111,7 @@ def test_a_fault_of_ours_is_temporary():
     peer = world.connect().hello()
     peer.say(f"AUTH PLAIN {PLAIN}")
     peer.session.answered(RuntimeError("cause"))
-    assert peer.session.take_output().startswith(b"454 4.7.0 ")
+    assert peer.take().startswith(b"454 4.7.0 ")
 
 
 def test_failed_logins_end_the_session_as_other_errors_do():

@@ -199,7 +199,7 @@ def test_an_awaitable_pauses_the_session_and_nothing_is_lost(stage: str, verdict
     peer.session.answered(verdict)
     stand.policy.answer = verdict
     stand.spool.sync()
-    out += peer.session.take_output()
+    out += peer.take()
     assert [line[:20] for line in out.splitlines()] == [line[:20] for line in replies.splitlines()]
     assert peer.session.question is None
 
@@ -209,7 +209,7 @@ def test_an_awaitable_that_fails_defers() -> None:
     peer = stand.connect().hello()
     assert peer.say("MAIL FROM:<a@b.example>", "NOOP") == []
     peer.session.answered(TimeoutError("resolver"))
-    assert [line[:9] for line in peer.session.take_output().splitlines()] == [b"451 4.3.0", b"250 2.0.0"]
+    assert [line[:9] for line in peer.take().splitlines()] == [b"451 4.3.0", b"250 2.0.0"]
 
 
 def test_an_answer_for_a_peer_that_has_gone_is_dropped() -> None:
@@ -219,7 +219,7 @@ def test_an_answer_for_a_peer_that_has_gone_is_dropped() -> None:
         peer.send("".join(f"{line}\r\n" for line in LINES).encode())
         peer.session.lost()
         peer.session.answered(None)
-        assert peer.session.take_output() == b""
+        assert peer.take() == b""
         assert stand.context.open_sessions == 0
         assert stand.context.buffered == 0
         assert stand.spool.records == []
@@ -232,7 +232,7 @@ def test_drain_waits_for_an_answer() -> None:
     stand.context.drain(lambda: None)
     assert not peer.session.is_over
     peer.session.answered(None)
-    assert peer.session.take_output().splitlines()[-1].startswith(b"421 4.3.2 ")
+    assert peer.take().splitlines()[-1].startswith(b"421 4.3.2 ")
 
 
 def test_the_content_of_a_large_message_is_shown_to_policy_by_its_header_section() -> None:

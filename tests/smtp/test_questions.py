@@ -76,7 +76,7 @@ def answer(peer: Peer, number: int, value: Any = None) -> list[str]:
     question.answered(value or verdict(question.awaitable.thing))
     while peer.stand.spool.has_work:
         peer.stand.spool.sync()
-    return list(peer.session.take_output().decode().splitlines())
+    return list(peer.take().decode().splitlines())
 
 
 def asking(*stages: str, **more: Any) -> tuple[Stand, Peer]:
@@ -167,7 +167,7 @@ def test_a_421_cancels_what_is_asked_behind_it() -> None:
     assert answer(peer, 0, reject(Reply(421, "4.7.0", "Go away"))) == ["421 4.7.0 Go away"]
     assert stand.policy.asked[1].is_closed
     late.answered(None)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
 
 
 # ---- contents -------------------------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_session_that_ends_answers_what_was_asked_about_contents() -> None:
     for line in transaction("one"):
         peer.say(line)
     peer.session.fail(RuntimeError("a fault of ours"))
-    assert [line[:9] for line in peer.session.take_output().decode().splitlines()] == ["451 4.3.0", "421 4.3.0"]
+    assert [line[:9] for line in peer.take().decode().splitlines()] == ["451 4.3.0", "421 4.3.0"]
     assert stand.policy.asked[0].is_closed
     assert stand.log.lines[-1]["result"] == "aborted"
     peer.session.lost()
@@ -237,15 +237,15 @@ def test_a_question_without_an_answer_fails_at_its_deadline(stage: str) -> None:
     stand, peer = in_question(stage)
     question = peer.session.open_questions[0]
     stand.pass_time(TIMEOUT - 10)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
     stand.pass_time(15)
-    assert peer.session.take_output().decode().splitlines() == [FAILED]
+    assert peer.take().decode().splitlines() == [FAILED]
     assert stand.policy.asked[0].is_closed
     assert stand.log.events[-1][1:] == (
         "policy failed", {"cause": "TimeoutError: no answer in time", "session_id": peer.session.session_id},
     )  # fmt: skip
     question.answered(None)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
     assert peer.session.is_over == (stage == "connect")
     if stage != "connect":
         assert peer.say("NOOP") == ["250 2.0.0 Ok"]
@@ -258,7 +258,7 @@ def test_recipients_behind_one_without_an_answer_keep_theirs() -> None:
     stand.pass_time(TIMEOUT - 30)
     peer.say("RCPT TO:<two@x.example>")
     stand.pass_time(40)
-    assert peer.session.take_output().decode().splitlines() == [FAILED]
+    assert peer.take().decode().splitlines() == [FAILED]
     assert answer(peer, 0) == ["250 2.1.5 Recipient ok"]
 
 
@@ -269,7 +269,7 @@ def test_a_check_of_a_password_without_an_answer_is_given_up() -> None:
     peer.say("AUTH PLAIN AGFubmFAbG9jYWwudGVzdABzZWNyZXQ=")
     question = peer.session.open_questions[0]
     stand.pass_time(TIMEOUT + 5)
-    assert peer.session.take_output().startswith(b"454 4.7.0 ")
+    assert peer.take().startswith(b"454 4.7.0 ")
     question.answered(Login("anna@local.test"))
     assert peer.session.account == ""
     peer.session.lost()

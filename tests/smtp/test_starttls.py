@@ -66,7 +66,7 @@ def test_what_comes_in_the_clear_after_the_reply_is_dropped() -> None:
     assert peer.send(b"MAIL FROM:<evil@evil.example>\r\nRCPT TO:<anna@local.test>\r\n") == b""
     assert stand.context.buffered == 0
     peer.session.secured(FakeStream)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
     assert peer.say("EHLO client.example")[0] == "250-mx.relay.example"
     assert peer.say("RCPT TO:<anna@local.test>") == ["503 5.5.1 Say MAIL first"]
 
@@ -120,7 +120,7 @@ def test_a_handshake_has_one_deadline_from_its_beginning() -> None:
     assert stand.tls.ended == ["timeout"]
     assert stand.tls.open == 0
     assert stand.count("relay_smtp_sessions_closed_total", "tls_failed") == 1
-    assert peer.session.take_output() == b"", "nothing is said in the clear"
+    assert peer.take() == b"", "nothing is said in the clear"
 
 
 def test_after_the_handshake_the_deadlines_of_a_session_hold_again() -> None:
@@ -163,7 +163,7 @@ def test_a_drain_lets_a_handshake_finish_and_then_says_so() -> None:
     stand.context.drain(lambda: drained.append(True))
     assert not peer.session.is_over
     peer.session.secured(FakeStream)
-    assert peer.session.take_output() == b"421 4.3.2 Shutting down for maintenance, try again\r\n"
+    assert peer.take() == b"421 4.3.2 Shutting down for maintenance, try again\r\n"
     assert peer.session.is_over
 
 
@@ -187,7 +187,7 @@ def test_where_tls_begins_nothing_is_said_before() -> None:
     peer = stand.connect()
     assert peer.greeting == b""
     peer.session.secured(FakeStream)
-    assert peer.session.take_output() == b"220 mx.relay.example ESMTP Relay\r\n"
+    assert peer.take() == b"220 mx.relay.example ESMTP Relay\r\n"
     assert not any("STARTTLS" in line for line in peer.say("EHLO client.example"))
     assert peer.transmit(MESSAGE).startswith("250 2.0.0 Ok")
     assert b" with ESMTPS (" in stand.spool.records[0].received
@@ -197,7 +197,7 @@ def test_the_greeting_may_be_held_back_under_tls_as_well() -> None:
     stand = Stand(tls=True, is_implicit=True, banner_delay=3.0)
     peer = stand.connect()
     peer.session.secured(FakeStream)
-    assert peer.session.take_output() == b""
+    assert peer.take() == b""
     assert peer.send(b"EHLO client.example\r\n").startswith(b"554 5.5.1 ")
 
 
@@ -206,7 +206,7 @@ def test_a_client_that_waits_for_a_greeting_is_told_at_the_deadline() -> None:
     stand = Stand(tls=True, is_implicit=True)
     peer = stand.connect()
     stand.pass_time(stand.config.tls.handshake_timeout + 1)
-    assert peer.session.take_output() == b"421 4.7.0 This port begins with TLS; STARTTLS is for the other ports\r\n"
+    assert peer.take() == b"421 4.7.0 This port begins with TLS; STARTTLS is for the other ports\r\n"
     assert peer.session.is_over
     assert stand.tls.ended == ["timeout"]
 
@@ -224,7 +224,7 @@ def test_who_connects_while_we_drain_is_told_under_tls() -> None:
     peer = stand.connect()
     stand.context.drain(lambda: None)
     peer.session.secured(FakeStream)
-    assert peer.session.take_output().startswith(b"421 4.3.2 ")
+    assert peer.take().startswith(b"421 4.3.2 ")
 
 
 def test_the_session_is_counted_from_the_connection_on() -> None:

@@ -15,7 +15,7 @@ from relay.net.tickets import TicketKeys
 from relay.net.tls import ServerTls
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Stand
+from tests.smtp.stand import MESSAGE, Stand, bare
 from tests.smtp.test_connection import LoopSpool, until
 from tests.support.tls import MemoryClient, client_context
 
@@ -30,7 +30,7 @@ class Client:
     async def reply(self) -> list[str]:
         lines: list[str] = []
         while not lines or lines[-1][3:4] == "-":
-            lines.append((await asyncio.wait_for(self.reader.readline(), 10)).decode().rstrip("\r\n"))
+            lines.append(bare(await asyncio.wait_for(self.reader.readline(), 10)).decode().rstrip("\r\n"))
         return lines
 
     async def say(self, *lines: str) -> list[str]:
@@ -58,7 +58,7 @@ class Client:
     async def rest(self) -> bytes:
         """Everything until the server closes."""
         with contextlib.suppress(ConnectionError):
-            return await asyncio.wait_for(self.reader.read(), 10)
+            return bare(await asyncio.wait_for(self.reader.read(), 10))
         return b""
 
     async def close(self) -> None:

@@ -143,3 +143,45 @@ def test_memory_is_bounded_by_what_is_kept_of_one_journey():
 
 def test_an_endless_line_is_passed_over():
     assert found("M1", log=[accepted("M1", text="x" * LONGEST_LINE)]) == {}
+
+
+EXPLAINED = [
+    line(
+        "transaction", "01.000", session_id="06B0000000ABC", transaction=2, result="refused", code=550, status="5.1.1"
+    ),
+    line(
+        "transaction", "02.000", session_id="06B0000000ABC", transaction=3, queue_id="06B0000000ABD", result="accepted"
+    ),
+    line("transaction", "03.000", session_id="06B0000000ABC", result="refused", code=554, status="5.5.1"),
+]
+
+
+@pytest.mark.parametrize(
+    ("words", "keys"),
+    [
+        (["06B0000000ABC-2"], {"06B0000000ABC/2"}),
+        (["06b0000000abc-3"], {"06B0000000ABD"}),
+        (["[06B0000000ABC-2]"], {"06B0000000ABC/2"}),
+        (["06B0000000ABC"], {"06B0000000ABC/2", "06B0000000ABD", "06B0000000ABC/"}),
+        (["[06B0000000ABC]"], {"06B0000000ABC/2", "06B0000000ABD", "06B0000000ABC/"}),
+        (["550 5.1.1 No such recipient here: <bub@demo.test> [06B0000000ABC-2]"], {"06B0000000ABC/2"}),
+        (
+            ["host", "mx.demo.test", "said:", "550", "5.1.1", "No", "such", "[06B0000000ABC-2]", "(in", "reply"],
+            {"06B0000000ABC/2"},
+        ),
+        (["06B0000000ABC-23"], set()),
+        (["06B0000000ABC-"], set()),
+    ],
+)
+def test_the_id_at_the_end_of_a_refusal_finds_its_transaction(words: list[str], keys: set[str]) -> None:
+    assert set(found(*words, log=EXPLAINED)) == keys
+
+
+def test_a_refused_login_is_found_by_the_id_of_its_session() -> None:
+    log = [
+        line(
+            "event", "01.000", event="login refused", session_id="06B0000000ABC", reason="credentials", protocol="smtp"
+        ),
+        line("event", "02.000", event="started", session_id="06B0000000ABC"),
+    ]
+    assert found("[06B0000000ABC]", log=log) == {"06B0000000ABC/": 1}
