@@ -20,20 +20,14 @@ from relay.policy.policy import Policy
 from relay.smtp import ServerContext, Service, Session
 from relay.telemetry import metrics
 from tests.support.directories import directory_of
+from tests.support.explained import EXPLAIN_ID, bare
 
-EXPLAIN_ID: Final = re.compile(rb"(?m)^(.*) \[([0-9A-HJKMNP-TV-Z]{13}(?:-[1-9][0-9]*)?)\]\r\n")
-"""A reply line that ends with the id by which ``relay trace`` finds the refusal."""
 SECOND = 1_000_000
 START = 1000 * SECOND
 """Monotonic time at which every stand begins, in microseconds."""
 WALL = 1_795_000_000 * SECOND + 250_000
 """The time since the epoch then: Thu, 18 Nov 2026 12:26:40 UTC."""
 ACCOUNTS: Final = (b"anna@local.test", b"bert@local.test")
-
-
-def bare(replies: bytes) -> bytes:
-    """``replies`` of whatever session without the ids at the ends of refusals, where nobody knows the session."""
-    return EXPLAIN_ID.sub(rb"\1\r\n", replies)
 
 
 class LargeFile:
@@ -322,11 +316,11 @@ class Peer:
         """``replies`` without the ids at the ends of refusals, which must be this session's and stand nowhere else;
         ``ids`` has them."""
         found = EXPLAIN_ID.findall(replies)
-        self.ids += [name.decode() for _, name in found]
-        for reply, name in found:
+        self.ids += [name.decode() for _, name, _ in found]
+        for reply, name, _ in found:
             assert reply[:1] in b"45", "only refusals have an id"
             assert name[:13].decode() == self.session.session_id, "the id is the session's own"
-        return EXPLAIN_ID.sub(rb"\1\r\n", replies)
+        return bare(replies)
 
     def say(self, *lines: str) -> list[str]:
         """Sends lines, each with CRLF, as one buffer; the lines of the replies."""

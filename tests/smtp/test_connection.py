@@ -13,8 +13,9 @@ from relay.config.model import Config
 from relay.policy import Answer, Policy, SessionView
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Spool, Stand, bare, configured
+from tests.smtp.stand import MESSAGE, Spool, Stand, configured
 from tests.support.directories import directory_of
+from tests.support.explained import bare
 
 
 class LoopSpool(Spool):

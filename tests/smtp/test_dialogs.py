@@ -13,7 +13,8 @@ from relay.smtp import read_clocks
 from relay.spool import LogReader, LogWriter, Tail, lock_data_dir
 from tests.smtp.dialogs import Dialog, load_all, matches
 from tests.smtp.serving import serving
-from tests.smtp.stand import Peer, Stand, bare
+from tests.smtp.stand import Peer, Stand
+from tests.support.explained import bare
 
 DIALOGS = load_all()
 every_dialog = pytest.mark.parametrize("dialog", DIALOGS, ids=lambda dialog: dialog.name)

@@ -12,7 +12,8 @@ import uvloop
 
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Stand, bare
+from tests.smtp.stand import MESSAGE, Stand
+from tests.support.explained import bare
 
 NOT_LAST = "554 5.5.1 Wait for the reply to"
 BEHIND = (

@@ -11,7 +11,8 @@ import pytest
 from relay.mail.reply import Reply
 from relay.policy.verdict import Verdict, defer, reject
 from relay.telemetry.journey import Search
-from tests.smtp.stand import EXPLAIN_ID, MESSAGE, Peer, Stand
+from tests.smtp.stand import MESSAGE, Peer, Stand
+from tests.support.explained import EXPLAIN_ID
 
 NO = Reply(550, "5.7.1", "No")
 

@@ -15,8 +15,9 @@ from relay.net.tickets import TicketKeys
 from relay.net.tls import ServerTls
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Stand, bare
+from tests.smtp.stand import MESSAGE, Stand
 from tests.smtp.test_connection import LoopSpool, until
+from tests.support.explained import bare
 from tests.support.tls import MemoryClient, client_context
 
 

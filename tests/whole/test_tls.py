@@ -18,6 +18,7 @@ import pytest
 
 from relay.net.certificates import Files
 from tests.support.appliance import Appliance, free_port, wait_for
+from tests.support.explained import bare
 from tests.support.needs import need
 from tests.support.sink import Sink
 from tests.support.tls import MemoryClient, SocketClient, client_context, make_pair, serial, serial_of
@@ -212,7 +213,7 @@ def test_commands_injected_behind_starttls_do_nothing(relay: Appliance, sink: Si
         said = b""
         while octets := client.recv(1000):
             said += octets
-    assert said == b"554 5.5.1 Nothing may follow STARTTLS before TLS has begun\r\n"
+    assert bare(said) == b"554 5.5.1 Nothing may follow STARTTLS before TLS has begun\r\n"
     with SocketClient(relay.smtp_port) as second:
         second.reply()
         second.say("EHLO a.test")

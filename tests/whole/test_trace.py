@@ -1,5 +1,6 @@
 """relay trace beside a running appliance: what became of real mail."""
 
+import smtplib
 from pathlib import Path
 
 from tests.support.appliance import Appliance, free_port, wait_for
@@ -21,6 +22,14 @@ def test_why_was_this_mail_rejected_is_answered_in_one_command(tmp_path: Path) -
         assert "deferred for someone@relay.test by 127.0.0.1" in story
         assert "they said:  450 4.2.1 Mailbox busy" in story
         assert "next try:" in story
+        # Whoever was refused has nothing but the line that it got.
+        with smtplib.SMTP("127.0.0.1", relay.smtp_port, timeout=20) as client:
+            client.ehlo()
+            client.mail("eve@example.net")
+            code, text = client.rcpt("nobody@local.test")
+        wait_for(lambda: "example.net" in log.read_text(), 20, "the line of the refusal")
+        (told,) = relay.run("trace", f"{code} {text.decode()}").splitlines()[:1]
+        assert "from <eve@example.net>: refused" in told
 
 
 def test_mail_behind_a_next_hop_that_is_away_is_told_with_reason_and_next_try(tmp_path: Path) -> None:
