@@ -2,7 +2,7 @@
 # (a session is not for pickling; the stub describes the module, and neither directive leaves names in it)
 """A delivery: one content for one or more recipients at one next hop, as a session takes it from its owner.
 
-Not here: how it is sent (_machine.pyx), where it comes from (relay/workers).
+Not here: how it is sent (_machine.pyx), where it comes from (relay/dispatch).
 """
 
 cimport cython

@@ -4,7 +4,7 @@ Theory: a session *pulls*. It asks its owner for the next delivery at the last i
 still ride in the same write as what goes before it; it reports outcomes; it says when it is over. The owner never
 pushes, so nothing waits in a session that another session could have taken.
 
-Not here: which delivery is next (relay/queue), and what an outcome changes (relay/workers).
+Not here: which delivery is next (relay/queue), and what an outcome changes (relay/dispatch).
 """
 
 from __future__ import annotations

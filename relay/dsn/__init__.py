@@ -7,7 +7,7 @@ A DSN goes to the reverse-path with the null reverse-path; about a message that 
 made (RFC 3464 2, RFC 5321 4.5.5), so two mail systems never bounce at each other.
 
 Not here: who is told when (relay/queue/settle.py); the NOTIFY, RET, ENVID and ORCPT parameters of RFC 3461, which are
-not offered yet; spooling (relay/workers).
+not offered yet; spooling (relay/dispatch/notices.py).
 """
 
 from relay.dsn.report import bounce, delay, flags

@@ -7,7 +7,7 @@ Each function returns the journal entries to append. An entry that is being atte
 one that is held meanwhile goes to hold when the attempt is over and has not ended it. One that is being copied cannot
 be removed, held or released: the copy would not know of it.
 
-Not here: the words of the command line (relay/cli), reading records (relay/workers).
+Not here: the words of the command line (relay/cli), reading records (relay/dispatch).
 """
 
 from __future__ import annotations
