@@ -11,6 +11,7 @@ import tempfile
 import timeit
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from relay.telemetry.collector import registry
 from relay.telemetry.lines import DELIVERY, TRANSACTION, Line
@@ -23,11 +24,16 @@ FIFTEEN = (
     "01KDYN2J9E000", "7f3a91c2", 1, "mx", "192.0.2.17", b"mail.example.org", "ESMTP", b"ann@example.org",
     (b"bob@demo.test",), 0, 1834, 250, "2.0.0", "Ok: queued as 01KDYN2J9E000", 412,
 )  # fmt: skip
-WHOLE = (
-    "01KDYN2J9E000", "7f3a91c2", 1, "mx", "192.0.2.17", 40123, b"mail.example.org", "ESMTP", None, None,
-    b"ann@example.org", (b"bob@demo.test",), 0, None, None, 1834, "accepted", "spool", 250, "2.0.0",
-    "Ok: queued as 01KDYN2J9E000", None, 1210, 2954, 412,
-)  # fmt: skip
+ACCEPTED: Final[dict[str, Any]] = {
+    "queue_id": "01KDYN2J9E000", "session_id": "7f3a91c2", "transaction": 1, "listener": "mx", "client": "192.0.2.17",
+    "client_port": 40123, "helo": b"mail.example.org", "protocol": "ESMTP", "reverse_path": b"ann@example.org",
+    "recipients": (b"bob@demo.test",), "recipients_refused": 0, "size": 1834, "result": "accepted", "stage": "spool",
+    "code": 250, "status": "2.0.0", "text": "Ok: queued as 01KDYN2J9E000",
+    "decisions": ((b'{"check":"relaying","stage":"rcpt","result":"pass","us":', 2),),
+    "envelope_seconds": 1210, "content_seconds": 2954, "spool_seconds": 412,
+}  # fmt: skip
+"""An accepted message, by the names of TRANSACTION_FIELDS."""
+WHOLE: Final = tuple(ACCEPTED.get(name) for name in TRANSACTION.names)
 SENT = (
     "01KDYN2J9E000", 1, "smtp", "smtp:mail.relay.test:25", "mail.relay.test[198.51.100.4]:25", None, b"ann@example.org",
     (b"eve@relay.test",), 2011, "delivered", "reply", 250, "2.0.0", "Ok", 3, None, 1244, None, 5310, 6554,

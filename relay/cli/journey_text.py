@@ -142,8 +142,8 @@ def _received(fields: Fields) -> list[str]:
         if each
     )
     result = str(fields.get("result", ""))
-    if result == "accepted":
-        what = f"accepted from {client}"
+    if result in ("accepted", "discarded"):
+        what = f"{result if result == 'accepted' else 'accepted and discarded'} from {client}"
     else:
         what = f"{result} {_STAGES.get(str(fields.get('stage')), '')}".rstrip() + f", client {client}"
     lines = [_step(fields, f"{what}; {how}{_sized(fields)}")]
@@ -152,9 +152,27 @@ def _received(fields: Fields) -> list[str]:
     lines += [_inner("to", _text(each)) for each in fields.get("recipients", ())]
     lines += [_inner("redirected", _text(each)) for each in fields.get("redirected", ())]
     lines += [_inner("refused", _text(each)) for each in fields.get("refusals", ())]
+    lines += _checks(fields)
     for meaning in meanings_of(fields):
         lines += _meaning(meaning)
     return lines
+
+
+def _checks(fields: Fields) -> list[str]:
+    """What the checks have decided and changed; those that passed are named together."""
+    decisions = [each for each in fields.get("decisions", ()) if isinstance(each, dict)]
+    passed = dict.fromkeys(
+        f"{each.get('check')} ({each.get('stage')})" for each in decisions if each.get("result") == "pass"
+    )
+    lines = [_inner("passed", _text(", ".join(passed)))] if passed else []
+    for each in decisions:
+        if each.get("result") != "pass":
+            what = f"{each.get('check')} at {each.get('stage')}: {each.get('result')}"
+            what += " (in shadow: not acted on)" if each.get("mode") == "shadow" else ""
+            what += f", {each['times']} times" if "times" in each else ""
+            lines.append(_inner("check", _text(f"{what}: {each['why']}" if each.get("why") else what)))
+    lines += [_inner("known", _text(each)) for each in fields.get("facts", ())]
+    return lines + [_inner("changed", _text(each)) for each in fields.get("changes", ())]
 
 
 def _login(fields: Fields) -> list[str]:

@@ -1,7 +1,7 @@
 # cython: language_level=3, auto_pickle=False, autotestdict=False
 """Ordinary envelopes unpacked in C: a third of what a record costs its reader. Documented in _envelope.pyi.
 
-Theory: nearly every envelope has the same nine fields, and its client is that of the record before, whose octets are
+Theory: nearly every envelope has the same nine fields (it is not held), and its client is that of the record before, whose octets are
 compared before anything is made of them. Whatever is not ordinary is left to relay/mail/envelope.py, so this file has no
 errors of its own.
 
@@ -182,7 +182,7 @@ cdef object _envelope(Cursor* cursor):
     client = _client_of(cursor)
     if client is None or _first(cursor) != NIL or cursor.at != cursor.size:
         return None
-    return named(_Envelope, (queue_id, received_at, reverse_path, recipients, flags, size, session_id, client, None))
+    return named(_Envelope, (queue_id, received_at, reverse_path, recipients, flags, size, session_id, client, None, ""))
 
 
 cdef object plain_envelope(const char* octets, Py_ssize_t size):

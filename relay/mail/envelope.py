@@ -83,15 +83,18 @@ class Envelope(NamedTuple):
     session_id: str = ""
     client: Client = Client()
     carried: Carried | None = None
+    held: str = ""
+    """Why the message is to be held from the start, or empty. Read and kept as long as the record is."""
 
     def pack(self) -> bytes:
         """The msgpack array that goes into a record."""
-        packed: bytes = _packer.pack(self)
+        packed: bytes = _packer.pack(self if self.held else self[:_USUAL_FIELDS])
         return packed
 
 
 _packer: Final = msgpack.Packer(use_bin_type=True)
-_FIELDS: Final = len(Envelope._fields)
+_USUAL_FIELDS: Final = Envelope._fields.index("held")
+"""Fields of an envelope that is not held: it is packed without the last one."""
 _CLIENT_FIELDS: Final = len(Client._fields)
 _CARRIED_FIELDS: Final = len(Carried._fields)
 _new: Final = tuple.__new__
@@ -102,11 +105,12 @@ def unpack(octets: bytes | memoryview) -> Envelope:
     """The envelope packed in ``octets``; raises ValueError for anything that is not one."""
     try:
         fields: Any = msgpack.unpackb(octets, use_list=False, raw=False)
-        if len(fields) == _FIELDS and len(fields[7]) == _CLIENT_FIELDS and fields[8] is None:
-            return _new(Envelope, (*fields[:7], _new(Client, fields[7]), None))
+        if len(fields) == _USUAL_FIELDS and len(fields[7]) == _CLIENT_FIELDS and fields[8] is None:
+            return _new(Envelope, (*fields[:7], _new(Client, fields[7]), None, ""))
         client = Client(*fields[7][:6]) if len(fields) > 7 else Client()
         carried = Carried(*fields[8][:_CARRIED_FIELDS]) if len(fields) > 8 and fields[8] is not None else None
         session_id = fields[6] if len(fields) > 6 else ""
-        return Envelope._make((*fields[:6], session_id, client, carried))
+        held = fields[9] if len(fields) > 9 else ""
+        return Envelope._make((*fields[:6], session_id, client, carried, held))
     except (TypeError, IndexError, ValueError, msgpack.UnpackException) as fault:
         raise ValueError(f"not an envelope: {fault}") from fault

@@ -1,20 +1,10 @@
-"""Policy: one question per stage of a session, answered with a value or, when it must wait, an awaitable.
+"""Policy: checks that are asked at each stage of a session, and answer with a value or an awaitable.
 
-- ``verdict``  what can be answered, and what a policy may know of the session
-- ``policy``   who may send where, from tables in memory
+- ``pipeline``  which checks a listener has, how they are asked, what they have decided
+- ``verdict``   what a check answers, and what it may read
+- ``facts``     what checks have found out, for later ones and for the log
+- ``content``   a message's content as checks read it
+- ``edits``     changes to its header section
+- ``checks``    the checks that are always there: who may send where, from tables in memory
+- ``assembly``  which listener has which
 """
-
-from relay.policy.policy import Policy
-from relay.policy.verdict import ANNOTATE, DEFER, REJECT, Answer, SessionView, Verdict, defer, reject
-
-__all__ = [
-    "ANNOTATE",
-    "DEFER",
-    "REJECT",
-    "Answer",
-    "Policy",
-    "SessionView",
-    "Verdict",
-    "defer",
-    "reject",
-]

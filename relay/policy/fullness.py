@@ -28,7 +28,7 @@ from relay.mailbox.limits import LimitTable
 from relay.mailbox.maildir import folder_of
 from relay.mailbox.scripts import active_path
 from relay.mda.room import Room
-from relay.policy import Answer, Verdict, reject
+from relay.policy.verdict import Answer, Verdict, reject
 
 FRESH: Final = 2.0
 """Seconds for which a full mailbox is taken to be full."""
@@ -39,6 +39,7 @@ KNOWN: Final = 10_000
 PENDING: Final = 100
 """Counts under way, above which mail is taken in unasked."""
 THREADS: Final = 2
+REASON: Final = "mailbox_full"
 _ELSEWHERE: Final = re.compile(rb"redirect|discard|reject|include", re.IGNORECASE)
 """Words of a script that may have the message not stored."""
 
@@ -130,5 +131,6 @@ def _may_go_elsewhere(folder: Path) -> bool:
 
 def _full(accounts: Sequence[bytes]) -> Verdict:
     if len(accounts) > 1:
-        return reject(MAILBOX_FULL)
-    return reject(MAILBOX_FULL._replace(text=f"{MAILBOX_FULL.text}: <{accounts[0].decode(errors='backslashreplace')}>"))
+        return reject(MAILBOX_FULL, REASON)
+    named = f"{MAILBOX_FULL.text}: <{accounts[0].decode(errors='backslashreplace')}>"
+    return reject(MAILBOX_FULL._replace(text=named), REASON)

@@ -7,7 +7,7 @@
 In a message that is put into transport again, Resent-Sender or else Resent-From stands for all of that (RFC 5322
 3.6.6, RFC 6409 8.1).
 
-Not here: which fields those are (authors.py), who is asked (policy.py), whether an account is who it says (relay/auth).
+Not here: which fields those are (authors.py), who is asked (checks.py), whether an account is who it says (relay/auth).
 """
 
 from __future__ import annotations

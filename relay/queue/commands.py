@@ -23,6 +23,7 @@ from relay.queue.entry import (
     GONE,
     IS_DELAY_NOTIFIED,
     IS_HELD,
+    IS_RELEASED,
     Entry,
     reason_of,
 )
@@ -44,7 +45,7 @@ def hold(scheduler: Scheduler, entry: Entry, now: int) -> list[JournalEntry]:
     copied."""
     if entry.flags & IS_HELD or entry.state == COPYING:
         return []
-    entry.flags |= IS_HELD
+    entry.flags = entry.flags & ~IS_RELEASED | IS_HELD
     if entry.state != ACTIVE:
         entry.unlink()
         scheduler.places.place(entry, now)
@@ -55,7 +56,7 @@ def release(scheduler: Scheduler, entry: Entry, now: int) -> list[JournalEntry]:
     """``entry`` is tried again, at once; nothing when it is not held, or being copied."""
     if not entry.flags & IS_HELD or entry.state == COPYING:
         return []
-    entry.flags &= ~IS_HELD
+    entry.flags = entry.flags & ~IS_HELD | IS_RELEASED
     if entry.state != ACTIVE:
         entry.unlink()
         entry.due_at = now

@@ -40,6 +40,7 @@ __all__ = [
     "IS_HELD",
     "IS_LAST_CHANCE",
     "IS_NULL_PATH",
+    "IS_RELEASED",
     "NEW",
     "READY",
     "DeadlineWheel",
@@ -57,7 +58,9 @@ IS_NULL_PATH: Final = 1
 IS_DELAY_NOTIFIED: Final = 2
 """The delay DSN has been made."""
 IS_HELD: Final = 4
-"""An operator wants it kept and not tried."""
+"""It is kept and not tried: an operator wants that, or its envelope has it."""
+IS_RELEASED: Final = 32
+"""It was held and no longer is, whatever its envelope has."""
 IS_FOREIGN: Final = 16
 """Another delivery worker answers for it; only the attempt is made here (relay/dispatch/remote.py)."""
 IS_LAST_CHANCE: Final = 8

@@ -22,7 +22,7 @@ from relay.mail.outcome import Outcome
 from relay.queue._entry import new_entry
 from relay.queue.action import Notice
 from relay.queue.deferrals import Deferral, Why
-from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_NULL_PATH, Entry, Reason
+from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_NULL_PATH, IS_RELEASED, Entry, Reason
 from relay.queue.recovery import RecordState, Recovery
 from relay.queue.routing import Route, Router, shard_of
 from relay.queue.scheduler import Scheduler
@@ -88,7 +88,7 @@ class Intake:
         """
         recipients = envelope.recipients
         state: RecordState | None = None
-        if recovery is None and len(recipients) == 1 and envelope.carried is None:
+        if recovery is None and len(recipients) == 1 and envelope.carried is None and not envelope.held:
             self._only(log, segment, offset, size, envelope, recipients[0], now)
             return None
         if recovery is not None:
@@ -98,7 +98,7 @@ class Intake:
                 recovery.copy_seen(carried.log, carried.segment, carried.offset, carried.indexes)
         lots = self._lots(recipients, state)
         ref = (log, segment, offset)
-        if state is None and envelope.carried is None:
+        if state is None and envelope.carried is None and not envelope.held:
             for route, indexes in lots:
                 self._add(ref, size, envelope, route, indexes, None, now)
             return None
@@ -166,10 +166,11 @@ class Intake:
             0 if envelope.reverse_path else IS_NULL_PATH,
         )
         if known is not None:
-            attempts, due_at, why, is_notified, is_held = known
+            attempts, due_at, why, is_notified, is_held, is_released = known
             entry.attempts = min(attempts, 65_535)
             entry.due_at = due_at if due_at <= now + self._longest_wait else now
             entry.flags |= (IS_DELAY_NOTIFIED if is_notified else 0) | (IS_HELD if is_held else 0)
+            entry.flags |= IS_RELEASED if is_released else 0
             entry.reason = self._reason(why)
         self._scheduler.add(entry, now)
         self.added += 1
@@ -193,27 +194,31 @@ class Intake:
         return notice
 
 
-_History = tuple[int, int, Why, bool, bool]
-"""(attempts, due_at, why, delay notice sent, held)."""
+_History = tuple[int, int, Why, bool, bool, bool]
+"""(attempts, due_at, why, delay notice sent, held, released)."""
+HELD_STATUS: Final = "4.7.0"
+"""Of a message that policy has held: nothing has failed (RFC 3463 3.8)."""
 _NOTHING: Final[Deferral] = (0, 0, (0, "", "", "", ""))
 
 
 def _by_history(state: RecordState | None, envelope: Envelope, indexes: list[int]) -> list[tuple[_History, list[int]]]:
     carried = envelope.carried
-    before = _NOTHING
+    before = _NOTHING if not envelope.held else (0, 0, (0, HELD_STATUS, envelope.held, "queue", ""))
+    was_held = bool(envelope.held) if carried is None else carried.is_held
     if carried is not None:
         why = (carried.code, carried.status, carried.text, carried.stage, carried.next_hop)
         before = (carried.attempts, carried.due_at, why)
-    lots: dict[tuple[int, int, bool, bool], tuple[_History, list[int]]] = {}
+    lots: dict[tuple[int, int, bool, bool, bool], tuple[_History, list[int]]] = {}
     for index in indexes:
         last = (state.deferred.get(index) if state is not None else None) or before
         if last[0] < before[0]:
             last = before
         is_notified = bool(carried and carried.is_delay_notified) or (state is not None and index in state.notified)
-        is_held = (state is not None and index in state.held) or bool(carried and carried.is_held and state is None)
-        key = (last[0], last[1], is_notified, is_held)
+        is_released = state is not None and index in state.released
+        is_held = (state is not None and index in state.held) or (was_held and not is_released)
+        key = (last[0], last[1], is_notified, is_held, is_released)
         if key in lots:
             lots[key][1].append(index)
         else:
-            lots[key] = ((*last, is_notified, is_held), [index])
+            lots[key] = ((*last, is_notified, is_held, is_released), [index])
     return list(lots.values())

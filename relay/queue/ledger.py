@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from relay.config.queue import SpoolSettings
 from relay.queue.action import JournalEntry, Notice
-from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, Entry
+from relay.queue.entry import IS_DELAY_NOTIFIED, IS_HELD, IS_RELEASED, Entry
 from relay.queue.settle import deferred_entries, failed_entries
 
 
@@ -175,7 +175,8 @@ class Ledger:
             if segment.finished or segment.partial
         ]
         owed = tuple(self._owed)
-        tried = [entry for entry in entries if entry.attempts or entry.flags & (IS_DELAY_NOTIFIED | IS_HELD)]
+        marks = IS_DELAY_NOTIFIED | IS_HELD | IS_RELEASED
+        tried = [entry for entry in entries if entry.attempts or entry.flags & marks]
         return _journal(finished, owed, tried)
 
     def copy_candidates(self, log: int, tail_segment: int, now: int) -> list[int]:
@@ -218,3 +219,5 @@ def _journal(
             yield ("notified", *entry.ref, entry.indexes)
         if entry.flags & IS_HELD:
             yield ("held", *entry.ref, entry.indexes)
+        if entry.flags & IS_RELEASED:
+            yield ("released", *entry.ref, entry.indexes)

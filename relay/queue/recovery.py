@@ -30,7 +30,7 @@ from relay.queue.scheduler import Scheduler
 class RecordState:
     """What is known of the recipients of one record, by index."""
 
-    __slots__ = ("deferred", "failed", "finished", "held", "notified")
+    __slots__ = ("deferred", "failed", "finished", "held", "notified", "released")
 
     def __init__(self) -> None:
         self.finished: set[int] = set()
@@ -38,6 +38,7 @@ class RecordState:
         self.deferred: dict[int, Deferral] = {}
         self.notified: set[int] = set()
         self.held: set[int] = set()
+        self.released: set[int] = set()
 
     def apply(self, entry: JournalEntry, count: int) -> None:
         """Joins one journal entry (its kind, then what follows the reference) of a record with ``count`` recipients."""
@@ -57,8 +58,10 @@ class RecordState:
             self.notified.update(indexes)
         elif kind == "held":
             self.held.update(indexes)
+            self.released.difference_update(indexes)
         elif kind == "released":
             self.held.difference_update(indexes)
+            self.released.update(indexes)
 
 
 def _failure(code: int, status: str, text: str, stage: str, next_hop: str, kind: str = "") -> Outcome:

@@ -2,11 +2,12 @@
 
 How a worker uses it::
 
-    context = ServerContext(config, policy=policy, spool=log_writer, log=sink, wheel=wheel, row=row)
+    context = ServerContext(config, spool=log_writer, log=sink, wheel=wheel, row=row)
     poll = Poll()
     loop.add_reader(poll.fileno, poll.turn)
     for listener in config.smtp_listeners:
-        service = Service(context, listener.name, listener.kind, config.smtp_of(listener))
+        pipeline = Pipeline(checks_of(listener, config, directory), row)
+        service = Service(context, listener.name, listener.kind, config.smtp_of(listener), pipeline)
         SmtpAcceptor(poll, sockets[listener.name], report, service)
     # about once a second:
     context.tick(*read_clocks())
@@ -15,7 +16,7 @@ How a worker uses it::
 
 The parts, each on top of the ones before:
 
-- ``interfaces``    what it needs from policy, spool, telemetry
+- ``interfaces``    what it needs from spool, auth, telemetry
 - ``refusals``      what it refuses, and under which reason that is counted
 - ``_state``        the states of a session, and what changes them
 - ``_context``      what the sessions of a worker share

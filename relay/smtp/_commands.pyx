@@ -25,7 +25,7 @@ from relay.smtp._policy cimport FLAG_ESMTP, FLAG_ODD_NAME
 from relay.smtp._parameters cimport K_AUTH, K_BODY, K_SIZE, K_SMTPUTF8, Param, is_xtext, next_param
 from relay.smtp._replies cimport AT_HELO, AT_MAIL, AT_RCPT
 from relay.smtp._state cimport CHUNK_BEGINS, DATA_BEGINS, DATA_ENDS, RECIPIENTS
-from relay.smtp._transaction cimport Transaction
+from relay.smtp._transaction cimport Transaction, opened
 
 from relay.mail import reply as words
 from relay.mail.address import AddressError, ascii_domain
@@ -126,7 +126,7 @@ cdef class CommandSession(PolicySession):
             situation |= GREETED
         if t is not None:
             situation |= OPEN
-            if t.recipients:
+            if t.named:
                 situation |= HAS_RECIPIENTS
             if t.is_chunked:
                 situation |= IN_CHUNKS
@@ -215,11 +215,8 @@ cdef class CommandSession(PolicySession):
         elif not self.candidate.isascii():
             # In the Received field it would make the header section of every message an internationalized one.
             self.candidate_flags |= FLAG_ODD_NAME
-        try:
-            answer = self.context.policy.helo(self, self.candidate)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_HELO, answer)
+        self.forget_hello()
+        return self.consult(AT_HELO, self.service.pipeline.helo, self, self.candidate)
 
     cdef int mail(self, bytes octets, Py_ssize_t at, Py_ssize_t end) except -1:
         """MAIL FROM:<reverse-path> with SIZE, BODY and SMTPUTF8 (RFC 5321 4.1.1.2, 1870, 6152, 6531)."""
@@ -264,12 +261,10 @@ cdef class CommandSession(PolicySession):
         if self.context.is_over_budget():
             return self.refuse_mail("memory", "", reverse_path)
         self.candidate = reverse_path
-        self.candidate_size = size
-        try:
-            answer = self.context.policy.mail(self, reverse_path)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_MAIL, answer)
+        self.opening = opened(self.service, self, reverse_path, self.candidate_flags)
+        self.opening.started_at = self.now
+        self.opening.declared = size
+        return self.consult(AT_MAIL, self.service.pipeline.mail, self.opening, reverse_path)
 
     cdef int mail_parameter(self, const char* p, Param* param, int64_t* size) except -2:
         """Takes one parameter; returns a bit of its own, 0 when it is not offered, -1 when its value is wrong."""
@@ -317,14 +312,10 @@ cdef class CommandSession(PolicySession):
         if address is None:
             return self.refuse_rcpt_in_turn(words.BAD_DOMAIN, "syntax")
         self.candidate = address
-        if len(t.recipients) >= self.service.limits.recipients:
+        if len(t.accepted) >= self.service.limits.recipients:
             return self.refuse_rcpt_in_turn(worded(
                 words.TOO_MANY_RECIPIENTS, f"the limit is {self.service.limits.recipients}"), "too_many_recipients")
-        try:
-            answer = self.context.policy.rcpt(self, self.candidate)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_RCPT, answer)
+        return self.consult(AT_RCPT, self.service.pipeline.rcpt, t, self.candidate)
 
     cdef bytes address_of(self, bytes octets, PathArgument* path):
         """The address as envelopes keep it, its domain as A-labels; None when it has no such form (RFC 5891)."""

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from relay.policy.pipeline cimport Pipeline
 from relay.telemetry.cells cimport Histogram
 
 cdef enum:
@@ -53,6 +54,7 @@ cdef struct Cells:
     Py_ssize_t transactions_refused
     Py_ssize_t transactions_deferred
     Py_ssize_t transactions_aborted
+    Py_ssize_t transactions_discarded
     Py_ssize_t verbs[VERBS]
     unsigned int codes[1000]
     Histogram message_size
@@ -62,7 +64,6 @@ cdef struct Cells:
 
 cdef class ServerContext:
     cdef object __weakref__
-    cdef readonly object policy
     cdef readonly object spool
     cdef readonly object log
     cdef readonly object wheel
@@ -108,6 +109,7 @@ cdef class ServerContext:
 
 cdef class Service:
     cdef readonly ServerContext context
+    cdef readonly Pipeline pipeline
     cdef readonly str name
     cdef Limits limits
     cdef readonly bint is_submission

@@ -6,7 +6,8 @@ from typing import Any
 from relay.config.model import Config
 from relay.config.smtp import SmtpSettings
 from relay.net.tls import Accepting
-from relay.smtp.interfaces import Authenticator, Policy, Sink, Spool, Wheel
+from relay.policy.pipeline import Pipeline
+from relay.smtp.interfaces import Authenticator, Sink, Spool, Wheel
 
 VERB_NAMES: tuple[str, ...]
 """Values of the label ``verb``, in the order of relay._fastparse.Verb."""
@@ -14,8 +15,6 @@ VERB_NAMES: tuple[str, ...]
 class ServerContext:
     """Shared by every session of a worker. Not thread-safe: it belongs to the loop's thread."""
 
-    @property
-    def policy(self) -> Policy: ...
     @property
     def spool(self) -> Spool: ...
     @property
@@ -44,7 +43,6 @@ class ServerContext:
         self,
         config: Config,
         *,
-        policy: Policy,
         spool: Spool,
         log: Sink,
         wheel: Wheel,
@@ -72,6 +70,8 @@ class Service:
     @property
     def context(self) -> ServerContext: ...
     @property
+    def pipeline(self) -> Pipeline: ...
+    @property
     def name(self) -> str: ...
     @property
     def is_submission(self) -> bool: ...
@@ -94,6 +94,7 @@ class Service:
         name: str,
         kind: str,
         settings: SmtpSettings,
+        pipeline: Pipeline,
         *,
         tls: Accepting | None = None,
         is_implicit: bool = False,
@@ -101,7 +102,8 @@ class Service:
         allows_plaintext_login: bool = False,
         directions: str = "",
     ) -> None:
-        """``kind`` is "mx" or "submission", ``settings`` are those of ``[smtp]`` for this listener. With ``tls``
+        """``kind`` is "mx" or "submission", ``settings`` are those of ``[smtp]`` for this listener;
+        ``pipeline`` has its checks. With ``tls``
         STARTTLS is offered or, when ``is_implicit``, the first octet begins TLS. With ``authenticator`` accounts can
         log in, in the clear only when that is allowed. ``directions`` say which ports are for what."""
 

@@ -11,6 +11,7 @@ time since the epoch and is refreshed by tick(), so that a step of the clock nev
 Not here: what a session does with it (_session.pyx), who reads the clock (_connection.pyx).
 """
 
+from relay.policy.pipeline cimport Pipeline
 from relay.telemetry.cells cimport find_histogram, observe, row_pointer
 
 from relay.auth import offered
@@ -35,8 +36,7 @@ cdef inline int64_t _us(double seconds) noexcept:
 cdef class ServerContext:
     """Shared by every session of a worker. Not thread-safe: it belongs to the loop's thread."""
 
-    def __init__(self, config, *, policy, spool, log, wheel, row):
-        self.policy = policy
+    def __init__(self, config, *, spool, log, wheel, row):
         self.spool = spool
         self.log = log
         self.wheel = wheel
@@ -76,6 +76,7 @@ cdef class ServerContext:
         cells.transactions_refused = find("relay_smtp_transactions_total", "refused")
         cells.transactions_deferred = find("relay_smtp_transactions_total", "deferred")
         cells.transactions_aborted = find("relay_smtp_transactions_total", "aborted")
+        cells.transactions_discarded = find("relay_smtp_transactions_total", "discarded")
         for number, verb in enumerate(VERB_NAMES):
             cells.verbs[number] = find("relay_smtp_commands_total", verb)
         for number, cell in enumerate(metrics.by_code("relay_smtp_replies_total")):
@@ -219,9 +220,10 @@ cdef class ServerContext:
 cdef class Service:
     """One listener as the sessions see it: its name, its kind, its limits, its TLS and its prepared replies."""
 
-    def __init__(self, ServerContext context not None, str name not None, str kind not None, settings, *, tls=None,
-                 bint is_implicit=False, authenticator=None, bint allows_plaintext_login=False, str directions=""):
+    def __init__(self, ServerContext context not None, str name not None, str kind not None, settings,
+                 Pipeline pipeline not None, *, tls=None, bint is_implicit=False, authenticator=None, bint allows_plaintext_login=False, str directions=""):
         self.context = context
+        self.pipeline = pipeline
         self.name = name
         self.directions = directions
         self.is_submission = kind == "submission"

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t
 
+from relay.policy.pipeline cimport Subject
 from relay.smtp._login cimport LoginSession
 from relay.smtp._replies cimport Question
 
@@ -12,9 +13,9 @@ cdef enum:
     FLAG_ODD_NAME = 2       # it is neither a domain name in ASCII nor an address literal
 
 cdef class PolicySession(LoginSession):
-    cdef bytes candidate            # the name, reverse-path or recipient that policy is asked about
+    cdef bytes candidate            # the name, reverse-path or recipient that checks are asked about
     cdef int candidate_flags
-    cdef int64_t candidate_size     # octets that MAIL has announced, or 0
+    cdef Py_ssize_t decided, annotated      # decisions and annotations of connect, which those of helo come behind
     cdef bint may_talk_early        # without waiting for the greeting, and for the replies to HELO, EHLO and DATA
 
     cdef int greet(self) except -1
@@ -23,7 +24,9 @@ cdef class PolicySession(LoginSession):
     cdef int refuse_mail(self, str name, str detail, bytes reverse_path) except -1
     cdef int refuse_rcpt_in_turn(self, object reply, str reason) except -1
     cdef int refuse_rcpt(self, object reply, str reason) except -1
-    cdef int redirect(self, bytes recipient) except -1
+    cdef int consult(self, int stage, tuple checks, Subject subject, object about) except -1
+    cdef int annotate_with(self, int stage, object verdict) except -1
+    cdef int forget_hello(self) except -1
     cdef int refuse_connection(self, object reply) except -1
     cdef int ask(self, int stage, object answer) except -1
     cdef int ask_in_turn(self, object answer, str reason) except -1

@@ -1,17 +1,20 @@
 # cython: language_level=3
-"""What policy is asked in a session, and what follows from its answer: acceptance, or a refusal with its reply.
+"""What checks are asked in a session, and what follows from their answer: acceptance, or a refusal with its reply.
 
-Theory: a command that policy is asked about goes on in accept() or is refused in judge(), at once or, when the answer is
-an awaitable, as soon as it is there: the way is the same.
+Theory: a command that checks are asked about (consult()) goes on in accept() or is refused in judge(), at once or, when the
+answer is an awaitable, as soon as it is there: the way is the same. What a verdict changes is annotated, in the session at
+connect and helo, in the transaction from mail on, and carried out at the end of the content (_changes.pyx); only recipients
+take effect at once.
 
 What comes behind an awaitable goes ahead as far as it does not depend on the answer. More recipients are asked about
 while earlier ones are; whatever order the answers come in, they take effect in the order of the commands, as if each
 had been answered at once (settle_in_turn). A content keeps the place of its reply, and the next transaction begins. All
 else waits. A question without an answer in smtp.command_timeout has failed.
 
-Not here: which command may come when (_commands.pyx), what policy says (relay/policy).
+Not here: which command may come when (_commands.pyx), which checks there are (relay/policy).
 """
 
+from relay.policy.pipeline cimport Subject
 from relay.smtp._context cimport EVERYBODY, NOBODY, ServerContext
 from relay.smtp._login cimport LoginSession
 from relay.smtp._replies cimport AT_AUTH, AT_CONNECT, AT_DATA, AT_HELO, AT_MAIL, AT_RCPT, Question
@@ -19,7 +22,7 @@ from relay.smtp._state cimport ADMITTED, ANSWERED, GREETED, OVER, RECIPIENTS
 from relay.smtp._transaction cimport Transaction
 
 from relay.mail import reply as words
-from relay.policy.verdict import ANNOTATE, DEFER, Verdict
+from relay.policy.verdict import DEFER, Verdict
 from relay.smtp.refusals import REFUSALS, worded
 
 cdef enum:
@@ -45,12 +48,8 @@ cdef class PolicySession(LoginSession):
         return self.arm()
 
     cdef int welcome(self) except -1:
-        """Asks policy about the client; then it is greeted, or refused."""
-        try:
-            answer = self.context.policy.connect(self)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_CONNECT, answer)
+        """Asks about the client; then it is greeted, or refused."""
+        return self.consult(AT_CONNECT, self.service.pipeline.connect, self, None)
 
     # --- refusals inside a transaction ---
 
@@ -83,12 +82,18 @@ cdef class PolicySession(LoginSession):
         """Refuses a recipient, behind those that are still asked about."""
         return self.ask_in_turn(reply, reason) if self.state == RECIPIENTS else self.refuse_rcpt(reply, reason)
 
-    # --- policy ---
+    # --- checks ---
+
+    cdef int consult(self, int stage, tuple checks, Subject subject, object about) except -1:
+        """Asks the ``checks`` of a stage, None where it has none, and goes on with their answer."""
+        if checks is None and stage != AT_RCPT:
+            return self.accept(stage)
+        return self.ask(stage, None if checks is None else self.service.pipeline.ask(checks, subject, about))
 
     def policy_failed(self, fault):
-        """The verdict for a policy that has failed: unknown failure is temporary; the cause is for us only."""
+        """The verdict for checks that could not be asked: unknown failure is temporary; the cause is for us only."""
         self.context.log_fault("policy failed", fault, self.session_id)
-        return Verdict(DEFER, words.POLICY_FAILED)
+        return Verdict(DEFER, words.POLICY_FAILED, "internal")
 
     cdef int ask(self, int stage, object answer) except -1:
         """Goes on with ``answer``, or waits for it when it is an awaitable."""
@@ -180,40 +185,48 @@ cdef class PolicySession(LoginSession):
 
     cdef int judge(self, int stage, object verdict) except -1:
         """Goes on after a verdict, or refuses with its reply."""
-        cdef Transaction t = self.transaction
+        cdef str reason
         if verdict is None:
             return self.accept(stage)
-        reply = verdict.reply
-        if verdict.kind == ANNOTATE:
-            if verdict.is_trusted:
-                self.is_trusted = True
-            if verdict.recipient is not None and stage == AT_RCPT:
-                self.redirect(<bytes>verdict.recipient)
-            if verdict.fields and t is not None:
-                t.fields = verdict.fields
-            return self.accept(stage)
+        if not verdict.is_refusal:
+            return self.annotate_with(stage, verdict)
+        reply, reason = verdict.reply, <str>verdict.reason
         if stage == AT_CONNECT:
             return self.refuse_connection(reply)
         if stage == AT_RCPT:
-            self.refuse_rcpt(reply, _reason_of(reply))
+            self.refuse_rcpt(reply, reason)
         elif stage == AT_DATA:
-            self.refuse_content("content", reply, _reason_of(reply))
+            self.refuse_content("content", reply, reason)
         else:
-            self.refuse_explained(reply, _reason_of(reply), None)
-            self.log_refusal("mail" if stage == AT_MAIL else "helo", reply, _reason_of(reply),
+            self.refuse_explained(reply, reason, None)
+            self.log_refusal("mail" if stage == AT_MAIL else "helo", reply, reason,
                              self.candidate if stage == AT_MAIL else None)
+            self.opening = None
         if reply.code == 421:
             self.over("refused")
         return 0
 
-    cdef int redirect(self, bytes recipient) except -1:
-        """Policy puts ``recipient`` in the place of the one that was named; the log has both."""
-        cdef Transaction t = self.transaction
-        if recipient != self.candidate:
-            t.redirected = t.redirected or []
-            if len(t.redirected) < 10:
-                t.redirected.append(b"%b: %b" % (self.candidate, recipient))
-        self.candidate = recipient
+    cdef int annotate_with(self, int stage, object verdict) except -1:
+        """Goes on, and remembers what ``verdict`` carries."""
+        cdef Transaction t = self.opening if stage == AT_MAIL else self.transaction
+        if stage == AT_CONNECT or stage == AT_HELO:
+            if verdict.is_trusted and stage == AT_CONNECT:
+                self.is_trusted = True
+            self.annotate(verdict)
+            return self.accept(stage)
+        t.annotate(verdict)
+        if stage != AT_RCPT or verdict.instead is None:
+            return self.accept(stage)
+        t.replace(self.candidate, <tuple>verdict.instead)
+        self.context.count(self.context.cells.recipients_accepted)
+        return self.say(_RCPT_OK)
+
+    cdef int forget_hello(self) except -1:
+        """A new greeting is judged anew: what was annotated about the one before does not count any more."""
+        if self.decisions is not None:
+            del self.decisions[self.decided:]
+        if self.annotations is not None:
+            del self.annotations[self.annotated:]
         return 0
 
     cdef int refuse_connection(self, object reply) except -1:
@@ -227,16 +240,13 @@ cdef class PolicySession(LoginSession):
         """Nothing speaks against it."""
         cdef Transaction t = self.transaction
         if stage == AT_RCPT:
-            t.recipients[self.candidate] = None
+            t.accept(self.candidate)
             self.context.count(self.context.cells.recipients_accepted)
             return self.say(_RCPT_OK)
         if stage == AT_MAIL:
+            self.transaction, self.opening = self.opening, None
             self.transactions += 1
-            t = Transaction(self.service, self.candidate, self.candidate_flags, self.transactions)
-            t.is_submission = self.service.is_submission
-            t.started_at = self.now
-            t.declared = self.candidate_size
-            self.transaction = t
+            self.transaction.number = self.transactions
             return self.say(_MAIL_OK)
         if stage == AT_DATA:
             return self.submit()
@@ -251,6 +261,8 @@ cdef class PolicySession(LoginSession):
                 return self.say(self.service.helo_reply)
             return self.say(self.service.ehlo_reply if self.tls else self.service.ehlo_starttls)
         self.move(ADMITTED)
+        self.decided = 0 if self.decisions is None else len(self.decisions)
+        self.annotated = 0 if self.annotations is None else len(self.annotations)
         self.may_talk_early = self.service.limits.early_talk == EVERYBODY or (
             self.is_trusted and self.service.limits.early_talk != NOBODY)
         if self.service.limits.banner_delay:
@@ -268,24 +280,8 @@ cdef class PolicySession(LoginSession):
         if trouble is not None:
             refusal = t.refusal_for(trouble)
             return self.refuse_content("content", refusal.reply, <str>refusal.reason)
-        try:
-            answer = self.context.policy.data(self, t.pieces)
-        except Exception as fault:
-            answer = self.policy_failed(fault)
-        return self.ask(AT_DATA, answer)
-
-
-cdef str _reason_of(object reply):
-    """The reason that a refusal of policy is counted under, from its enhanced status (RFC 3463)."""
-    status = reply.status
-    if status[2:] == "2.2":
-        return "mailbox_full"
-    if status[2:] == "1.1" or status[2:] == "3.5":
-        return "unknown_recipient"
-    if status == "5.7.1":
-        return "relay_denied" if reply.text.startswith(words.RELAYING_DENIED.text) else "sender_rejected"
-    if reply.code == 530:
-        return "auth_required"
-    if status[2:] == "3.0":
-        return "internal"
-    return "sender_rejected" if status[2:] in ("1.7", "1.8") else "policy"
+        if t.is_submission:
+            t.add_fields(t.ended_at + self.context.wall_offset)
+        if self.service.pipeline.content is None:
+            return self.submit()
+        return self.consult(AT_DATA, self.service.pipeline.content, t, t.content())

@@ -3,6 +3,7 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from relay.policy.pipeline cimport Subject
 from relay.smtp._context cimport ServerContext, Service
 from relay.smtp._transaction cimport Promise, Transaction
 
@@ -33,23 +34,19 @@ cdef class Question(Promise):
 
     cdef int close(self) except -1
 
-cdef class ReplySession:
+cdef class ReplySession(Subject):
     cdef readonly Service service
     cdef ServerContext context
     # who
-    cdef readonly str client_address
     cdef readonly int client_port
     cdef object client_key
-    cdef readonly bint is_trusted
-    cdef readonly str account
-    cdef readonly str tls               # version and cipher, or empty
-    cdef bytes helo_name                # as the client said it
-    cdef bint has_odd_name              # and it is neither a domain name in ASCII nor an address literal
+    cdef bint has_odd_name              # what it is called is neither a domain name in ASCII nor an address literal
     cdef uint64_t number
     cdef bint is_esmtp
     # where
     cdef int state
     cdef Transaction transaction
+    cdef Transaction opening            # the one that MAIL asks for, while checks are asked about it; or None
     cdef int transactions
     cdef int commands
     cdef int errors

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any
 
+from relay.policy.pipeline import Subject
 from relay.smtp._context import Service
 
 class Question:
@@ -15,13 +16,11 @@ class Question:
     def answered(self, answer: Any) -> None:
         """``answer`` is a Verdict or None (of the Authenticator: a Login), or an exception."""
 
-class ReplySession:
+class ReplySession(Subject):
     """What a session says, when it has to, and what it leaves behind. Times are monotonic microseconds."""
 
     @property
     def service(self) -> Service: ...
-    @property
-    def client_address(self) -> str: ...
     @property
     def client_port(self) -> int: ...
     @property
@@ -29,20 +28,12 @@ class ReplySession:
     @property
     def is_submission(self) -> bool: ...
     @property
-    def is_trusted(self) -> bool: ...
-    @property
-    def account(self) -> str: ...
-    @property
-    def tls(self) -> str: ...
-    @property
-    def helo(self) -> bytes: ...
-    @property
     def reverse_path(self) -> bytes: ...
     @property
     def recipients(self) -> tuple[bytes, ...]: ...
     @property
     def octets(self) -> int:
-        """Of the content once it has ended, before that what MAIL has announced, or 0."""
+        """0; a transaction has more to say."""
 
     @property
     def session_id(self) -> str: ...

@@ -14,6 +14,7 @@ Not here: what is read, and what it means (_session.pyx).
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
+from relay.policy.pipeline cimport Decision, Subject
 from relay.smtp._context cimport id_text
 from relay.smtp._received cimport protocol_keyword
 from relay.smtp._state cimport ASKED, CHUNK, CONNECTED, CONTENT, ENDED, GREETING, HANDSHAKE, OVER, RCPT_ASKED, TLS_BEGINS, next_state
@@ -57,7 +58,7 @@ cdef class Question(Promise):
         return 0
 
 
-cdef class ReplySession:
+cdef class ReplySession(Subject):
     """What a session says, when it has to, and what it leaves behind."""
 
     def __cinit__(self, Service service not None, *args):
@@ -68,7 +69,10 @@ cdef class ReplySession:
         self.tls = ""
         self.state = CONNECTED
 
-    # --- what a policy may know (relay/policy/verdict.py) ---
+    def __init__(self, *args):
+        """All is done in __cinit__()."""
+
+    # --- what checks may read at connect and helo (View in relay/policy/verdict.py) ---
 
     @property
     def listener(self):
@@ -79,21 +83,16 @@ cdef class ReplySession:
         return self.service.is_submission
 
     @property
-    def helo(self):
-        return b"" if self.helo_name is None else self.helo_name
-
-    @property
     def reverse_path(self):
         return b"" if self.transaction is None else self.transaction.reverse_path
 
     @property
     def recipients(self):
-        return () if self.transaction is None else tuple(self.transaction.recipients)
+        return () if self.transaction is None else self.transaction.recipients
 
     @property
     def octets(self):
-        cdef Transaction t = self.transaction
-        return 0 if t is None else t.declared if not t.ended_at else t.content_size()
+        return 0 if self.transaction is None else self.transaction.octets
 
     @property
     def session_id(self):
@@ -164,7 +163,7 @@ cdef class ReplySession:
         its sender may try again."""
         cdef list questions = self.questions, contents = self.contents
         cdef Question question
-        self.questions = self.contents = None
+        self.questions = self.contents = self.opening = None
         for question in questions or ():
             question.close()
         for question in contents or ():
@@ -330,7 +329,7 @@ cdef class ReplySession:
         cdef Transaction t = self.transaction
         if t is None:
             return 0
-        if not t.recipients and t.refusal is not None:
+        if not t.named and t.refusal is not None:
             reply, reason = t.refusal
             return self.end_transaction(t, "refused" if reply.code >= 500 else "deferred", "rcpt", reply, <str>reason)
         return self.end_transaction(t, "aborted", t.stage(), None, cause)
@@ -344,16 +343,18 @@ cdef class ReplySession:
             context.count(context.cells.messages_accepted[kind])
             context.counters[context.cells.accepted_bytes[kind]] += <uint64_t>t.read
             observe(context.counters, &context.cells.message_size, t.read)
-            observe(context.counters, &context.cells.message_recipients, len(t.recipients))
+            observe(context.counters, &context.cells.message_recipients, len(t.accepted))
             observe(context.counters, &context.cells.accept_time, self.now - t.ended_at)
         else:
             if result == "refused":
                 context.count(context.cells.transactions_refused)
             elif result == "deferred":
                 context.count(context.cells.transactions_deferred)
+            elif result == "discarded":
+                context.count(context.cells.transactions_discarded)
             else:
                 context.count(context.cells.transactions_aborted)
-            if t.data_at and result != "aborted":
+            if t.data_at and result != "aborted" and result != "discarded":
                 context.count(context.cells.messages_refused)
                 context.counters[context.cells.refused_bytes] += <uint64_t>t.read
         self.write_line(t, result, stage, reply, reason, t.reverse_path)
@@ -373,6 +374,7 @@ cdef class ReplySession:
         """One line of kind ``transaction`` (relay/telemetry/lines.py, TRANSACTION_FIELDS in their order)."""
         cdef object envelope_time = None, content_time = None, spool_time = None
         cdef bint is_utf8 = t is not None and t.flags & FLAG_SMTPUTF8
+        cdef Subject judged = t if t is not None else self.opening if self.opening is not None else self
         if t is not None and t.data_at:
             envelope_time = t.data_at - t.started_at
             if t.ended_at:
@@ -393,7 +395,7 @@ cdef class ReplySession:
             self.tls,
             self.account,
             reverse_path,
-            None if t is None else list(t.recipients),
+            None if t is None else list(t.accepted),
             None if t is None or not t.refused else t.refused,
             None if t is None else t.refusals,
             None if t is None else t.redirected,
@@ -402,8 +404,11 @@ cdef class ReplySession:
             stage,
             None if reply is None else reply.code,
             None if reply is None else reply.status,
-            None if reply is None or result == "accepted" else reply.text,
+            None if reply is None or result == "accepted" or result == "discarded" else reply.text,
             reason,
+            None if judged.decisions is None else [(<Decision>each).encode() for each in judged.decisions],
+            judged.known_facts(),
+            None if t is None else t.changes,
             envelope_time,
             content_time,
             spool_time,

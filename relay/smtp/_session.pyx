@@ -281,7 +281,7 @@ cdef class Session(CommandSession):
             return n - at <= self.line_limit()
         return fault == F_NONE and end - at <= self.line_limit() and command(p, at, end - 2, &start, &stop) == V_RCPT and (
             self.commands < self.service.limits.commands
-            and asked < MOST_ASKED and asked + <Py_ssize_t>len(self.transaction.recipients) < self.service.limits.recipients)
+            and asked < MOST_ASKED and asked + <Py_ssize_t>len(self.transaction.accepted) < self.service.limits.recipients)
 
     cdef bint may_read(self) noexcept:
         if self.state >= OVER:

@@ -17,6 +17,8 @@ cdef class SpoolingSession(ReplySession):
 
     cdef int submit(self) except -1
     cdef bytes envelope_of(self, Transaction t, str protocol)
+    cdef int discard_content(self) except -1
+    cdef int forgive(self) except -1
     cdef int append(self, Handed handed, list parts, object large) except -1
     cdef int settle(self, Handed handed, object error) except -1
     cdef int refuse_content(self, str stage, object reply, str reason) except -1

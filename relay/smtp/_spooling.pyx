@@ -12,6 +12,7 @@ Invariant: 250 for a content is only said by settle(), after the spool has told 
 Not here: what a content must be like (_transaction.pyx).
 """
 
+from relay.smtp._changes cimport carry_out
 from relay.smtp._context cimport ServerContext, id_text
 from relay.smtp._received cimport protocol_keyword, received_field
 from relay.smtp._replies cimport Question
@@ -36,7 +37,7 @@ cdef object _QUEUED = words.OK      # what the log says of an accepted transacti
 
 # The envelope is packed here as the tuple that it is on disk, without making one; a test holds it against the real one.
 assert Envelope._fields == (
-    "queue_id", "received_at", "reverse_path", "recipients", "flags", "size", "session_id", "client", "carried")
+    "queue_id", "received_at", "reverse_path", "recipients", "flags", "size", "session_id", "client", "carried", "held")
 assert Client._fields == ("address", "helo", "protocol", "tls", "account", "listener")
 
 
@@ -84,27 +85,31 @@ cdef class SpoolingSession(ReplySession):
     cdef int submit(self) except -1:
         """Hands the content to the spool; Handed.spooled() follows, or settle() at once when that fails."""
         cdef Transaction t = self.transaction
-        cdef Handed handed = Handed.__new__(Handed)
+        cdef Handed handed
         cdef ServerContext context = self.context
         cdef int64_t wall = t.ended_at + context.wall_offset
-        cdef bytes recipient = <bytes>next(iter(t.recipients)) if len(t.recipients) == 1 else None
+        cdef bytes recipient
+        if t.annotations is not None:
+            carry_out(t)
+        if t.is_discarded or not t.accepted:
+            return self.discard_content()
+        recipient = <bytes>next(iter(t.accepted)) if len(t.accepted) == 1 else None
+        handed = Handed.__new__(Handed)
         cdef str protocol = protocol_keyword(
             self.is_esmtp, bool(self.tls), bool(self.account), bool(t.flags & FLAG_SMTPUTF8))
         cdef bytes received = received_field(
             self.helo_name, self.has_odd_name, self.client_address, context.hostname, protocol, self.tls, t.queue_id, recipient,
             context.date_at(wall))
-        cdef list parts = t.parts(received, self.service.is_submission, wall)
+        cdef list parts = t.parts(received)
         handed.session = self
         handed.transaction = t
         handed.envelope = self.envelope_of(t, protocol)
         self.awaited += 1
+        self.forgive()      # here, so that it does not depend on when the spool answers
         self.transaction = None
-        # Errors before the content are forgiven here, so that it does not depend on when the spool answers.
         if t.place is None:
-            self.errors = 0
             self.promise(handed)
         else:
-            self.errors -= min(self.errors, (<Question>t.place).errors)
             self.behind[self.behind.index(t.place)] = handed
             t.place = None
         if t.large is None:
@@ -119,13 +124,30 @@ cdef class SpoolingSession(ReplySession):
 
     cdef bytes envelope_of(self, Transaction t, str protocol):
         """The envelope as it is on disk; made now, for the session may say another name while a large file is published."""
-        return <bytes>_pack((
-            t.queue_id, t.ended_at + self.context.wall_offset, t.reverse_path, tuple(t.recipients), t.flags, t.size,
-            id_text(self.number),
+        cdef tuple envelope = (
+            t.queue_id, t.ended_at + self.context.wall_offset, t.reverse_path if t.sender is None else t.sender,
+            tuple(t.accepted), t.flags, t.size, id_text(self.number),
             (self.client_address, self.helo_name.decode("utf-8", "replace"), protocol, self.tls, self.account,
              self.service.name),
             None,
-        ))
+        )
+        return <bytes>_pack(envelope + (t.held,) if t.held else envelope)
+
+    cdef int discard_content(self) except -1:
+        """The message goes to nobody: its sender reads what it reads of any other (RFC 5321 7.8 leaves that to us)."""
+        cdef Transaction t = self.transaction
+        self.forgive()
+        self.say_in(t.place, b"250 2.0.0 Ok: queued as %b\r\n" % t.queue_id.encode())
+        return self.end_transaction(t, "discarded", "content", _QUEUED, "policy")
+
+    cdef int forgive(self) except -1:
+        """A content is taken in: the errors before it do not count any more."""
+        cdef Transaction t = self.transaction
+        if t.place is None:
+            self.errors = 0
+        else:
+            self.errors -= min(self.errors, (<Question>t.place).errors)
+        return 0
 
     cdef int append(self, Handed handed, list parts, object large) except -1:
         """Queues the record."""

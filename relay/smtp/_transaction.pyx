@@ -19,12 +19,14 @@ Not here: the commands that build the envelope (_session.pyx).
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 
 from relay._fastparse cimport (
-    C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_line_over, content_scan_init, scan_header,
-    unstuff_into, unstuff_octets,
+    C_CR, C_LINE_START, F_BARE_CR, F_BARE_LF, F_NONE, F_NUL, H_DATE, H_MESSAGE_ID, content_line_over, content_scan_init,
+    scan_header, unstuff_into, unstuff_octets,
 )
+from relay.policy.pipeline cimport Subject
 from relay.smtp._submitted cimport without_blind
 
 from relay.mail.envelope import BODY_8BIT, DOTS, LARGE
+from relay.policy.content import Content
 from relay.smtp.refusals import REFUSALS, worded
 
 cdef enum:
@@ -33,6 +35,8 @@ cdef enum:
     WORTH_A_FILE = 16384        # octets; shorter contents stay in memory even when it is scarce
     WORTH_PIECES = 65536        # octets; shorter contents are joined
     MODEST = 262144             # octets; longer contents leave a worker's memory when half of its budget is used
+    REDIRECTED_LOGGED = 10      # recipients in whose place others were put
+    CHANGES_LOGGED = 20         # of those that checks have made
 
     FLAG_8BIT = 1
     FLAG_DOTS = 4
@@ -45,19 +49,31 @@ cdef class Promise:
     """A reply in its place among the others, before it is known."""
 
 
-cdef class Transaction:
-    """From MAIL to the reply to end of data. Made by the session when MAIL is accepted."""
+cdef Transaction opened(Service service, Subject session, bytes reverse_path, int flags):
+    """A transaction of ``session``, which MAIL asks for."""
+    cdef Transaction t = Transaction.__new__(Transaction)
+    t.inherit(session)
+    t.service = service
+    t.context = service.context
+    t.reverse_path = reverse_path
+    t.flags = flags
+    t.is_submission = service.is_submission
+    return t
 
-    def __cinit__(self, Service service not None, bytes reverse_path not None, int flags, int number):
-        self.service = service
-        self.context = service.context
-        self.reverse_path = reverse_path
-        self.flags = flags
-        self.number = number
-        self.recipients = {}
+
+cdef class Transaction(Subject):
+    """From MAIL to the reply to end of data."""
+
+    def __cinit__(self):
+        self.accepted = {}
+        self.added = b""
+        self.held = ""
         content_scan_init(&self.scan)
         self.large_state = C_LINE_START
         self.next_look = WORTH_A_FILE
+
+    def __init__(self):
+        raise TypeError("a transaction is made by opened()")
 
     cdef str stage(self):
         """The command that it has come to, as the log names it."""
@@ -65,7 +81,40 @@ cdef class Transaction:
             return "spool"
         if self.data_at:
             return "content"
-        return "rcpt" if self.recipients or self.refused else "mail"
+        return "rcpt" if self.named or self.refused else "mail"
+
+    # --- what checks may read (View in relay/policy/verdict.py) ---
+
+    @property
+    def listener(self):
+        return self.service.name
+
+    @property
+    def recipients(self):
+        return tuple(self.accepted)
+
+    @property
+    def octets(self):
+        return self.declared if not self.ended_at else self.content_size()
+
+    # --- recipients ---
+
+    cdef int accept(self, bytes recipient) except -1:
+        self.named += 1
+        self.accepted[recipient] = None
+        return 0
+
+    cdef int replace(self, bytes recipient, tuple instead) except -1:
+        """``recipient`` was named and is accepted; the message goes to ``instead``. The log has both."""
+        cdef bytes each
+        self.named += 1
+        for each in instead:
+            self.accepted[each] = None
+        if instead != (recipient,):
+            self.redirected = self.redirected or []
+            if len(self.redirected) < REDIRECTED_LOGGED:
+                self.redirected.append(b"%b: %b" % (recipient, b" ".join(instead[:REDIRECTED_LOGGED])))
+        return 0
 
     # --- while it arrives ---
 
@@ -83,9 +132,9 @@ cdef class Transaction:
             return self._to_file(octets, start, stop)
         else:
             self._keep(octets, start, stop)
-            if self.held > self.context.large_content:
+            if self.held_octets > self.context.large_content:
                 return self._open_file(on_drained)
-            if self.context.is_over_budget() or self.held > MODEST and self.context.is_over_half_budget():
+            if self.context.is_over_budget() or self.held_octets > MODEST and self.context.is_over_half_budget():
                 return self._save_memory(on_drained)
         return 1
 
@@ -107,7 +156,7 @@ cdef class Transaction:
                 self.pieces[newest] = last + piece
             else:
                 self.pieces.append(piece)
-        self.held += stop - start
+        self.held_octets += stop - start
         self.context.hold(stop - start)
         return 0
 
@@ -117,8 +166,8 @@ cdef class Transaction:
 
     cdef int _save_memory(self, object on_drained) except -1:
         """The worker's memory is scarce: to a file with it, if it is worth one and its header section is whole."""
-        if self.held >= self.next_look:
-            self.next_look = 2 * self.held      # so that looking again and again costs no more than reading
+        if self.held_octets >= self.next_look:
+            self.next_look = 2 * self.held_octets      # so that looking again and again costs no more than reading
             if self._look_at_header(b"".join(self.pieces)):
                 return self._open_file(on_drained)
         if self.context.is_far_over_budget():
@@ -126,7 +175,8 @@ cdef class Transaction:
         return 1
 
     cdef int _open_file(self, object on_drained) except -1:
-        """Moves what is held into a file, where the rest will follow; the header section stays here as well."""
+        """Moves the body into a file, where the rest of it will follow. The header section stays here: it goes into the
+        record, so that checks can change it and the file need not be written anew."""
         cdef bytes held = self._unstuffed_so_far(b"".join(self.pieces))
         cdef bytes header
         cdef Py_ssize_t body
@@ -140,15 +190,11 @@ cdef class Transaction:
             return 1
         self.large = self.context.spool.open_large(self.queue_id, on_drained)
         self.context.count(self.context.cells.large_contents)
-        if PyBytes_GET_SIZE(header) == body:
-            goes_on = self.large.write(held)
-        else:
-            self.large.write(header)
-            goes_on = self.large.write(held[body:])
+        goes_on = self.large.write(held[body:])
         self._drop_pieces()
         self.pieces = [header]
-        self.held = PyBytes_GET_SIZE(header)
-        self.context.hold(self.held)
+        self.held_octets = PyBytes_GET_SIZE(header)
+        self.context.hold(self.held_octets)
         return 1 if goes_on else 0
 
     cdef bytes _unstuffed_so_far(self, bytes held):
@@ -272,7 +318,7 @@ cdef class Transaction:
         unstuff, its header section whole in the first piece."""
         cdef Py_ssize_t surplus = self._surplus(), size
         cdef bytes last
-        if self.held < WORTH_PIECES or self.scan.dots or not self._look_at_header(<bytes>self.pieces[0]):
+        if self.held_octets < WORTH_PIECES or self.scan.dots or not self._look_at_header(<bytes>self.pieces[0]):
             return False
         while surplus:
             last = <bytes>self.pieces.pop()
@@ -286,11 +332,9 @@ cdef class Transaction:
         """Octets of the finished content, without what parts() puts in front."""
         cdef Py_ssize_t size = 0
         cdef bytes piece
-        if self.large is not None:
-            return <Py_ssize_t>self.large.size
         for piece in self.pieces:
             size += PyBytes_GET_SIZE(piece)
-        return size
+        return size if self.large is None else size + <Py_ssize_t>self.large.size
 
     cdef str check(self):
         """The name of the refusal that the finished content has earned, or None."""
@@ -312,20 +356,25 @@ cdef class Transaction:
             return refusal
         return refusal._replace(reply=worded(refusal.reply, f"line {self.broken_line} is no field"))
 
-    cdef list parts(self, bytes received, bint adds_fields, int64_t wall):
+    cdef int add_fields(self, int64_t wall) except -1:
+        """What a submission lacks (RFC 6409 8): its Message-ID and Date, before checks look at it."""
+        if not self.head.flags & H_MESSAGE_ID:
+            self.added += b"Message-ID: <%b@%b>\r\n" % (self.queue_id.encode(), self.context.hostname)
+        if not self.head.flags & H_DATE:
+            self.added += b"Date: %b\r\n" % self.context.date_at(wall)
+        return 0
+
+    cdef object content(self):
+        """The finished content as checks read it."""
+        return Content(<bytes>self.pieces[0], self.head.end, self.head.body, self.pieces[1:], self.large, self.added)
+
+    cdef list parts(self, bytes received):
         """What goes into the record, our fields first; sets ``size`` and ``flags``. The file of a large content
         follows after them.
 
         Where there is no header section at all, an empty line keeps the body from becoming part of ours.
         """
-        cdef bytes top = received
-        if self.fields:
-            top = b"".join((top, *self.fields))
-        if adds_fields:
-            if not self.head.flags & H_MESSAGE_ID:
-                top += b"Message-ID: <%b@%b>\r\n" % (self.queue_id.encode(), self.context.hostname)
-            if not self.head.flags & H_DATE:
-                top += b"Date: %b\r\n" % self.context.date_at(wall)
+        cdef bytes top = received + self.added if self.added else received
         if self.head.fields == 0 and self.head.body == self.head.end:
             top += b"\r\n"
         if self.scan.eight_bit:
@@ -335,21 +384,42 @@ cdef class Transaction:
         self.size = PyBytes_GET_SIZE(top) + self.content_size()
         if self.large is not None:
             self.flags |= FLAG_LARGE
-            return [top]
         return [top, *self.pieces]
+
+    cdef int change(self, bytes what) except -1:
+        """Remembers for the log one change that a check has made."""
+        if self.changes is None:
+            self.changes = []
+        if len(self.changes) < CHANGES_LOGGED:
+            self.changes.append(what)
+        return 0
+
+    cdef int replace_pieces(self, list pieces) except -1:
+        """``pieces`` are what is in memory now, the header section in the first one."""
+        cdef Py_ssize_t size = 0
+        cdef bytes piece
+        for piece in pieces:
+            size += PyBytes_GET_SIZE(piece)
+        self.pieces = pieces
+        piece = <bytes>pieces[0]
+        self.head = scan_header(PyBytes_AS_STRING(piece), PyBytes_GET_SIZE(piece))
+        self.context.let_go(self.held_octets)
+        self.held_octets = size
+        self.context.hold(size)
+        return 0
 
     # --- memory ---
 
     cdef int _drop_pieces(self) except -1:
-        self.context.let_go(self.held)
-        self.held = 0
+        self.context.let_go(self.held_octets)
+        self.held_octets = 0
         self.pieces = None
         return 0
 
     cdef int drop(self) except -1:
         """Gives back all memory, and the file that is not part of a record."""
-        self.context.let_go(self.held)
-        self.held = 0
+        self.context.let_go(self.held_octets)
+        self.held_octets = 0
         self.pieces = None
         if self.large is not None:
             large, self.large = self.large, None

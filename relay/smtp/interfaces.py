@@ -1,6 +1,6 @@
 """What the session needs from the parts below it, as the narrowest shape that will do.
 
-The real ones are relay/spool (Spool, LargeContent), relay/policy (Policy) and relay/telemetry (Sink); the tests
+The real ones are relay/spool (Spool, LargeContent), relay/auth (Authenticator) and relay/telemetry (Sink); the tests
 have fakes that keep the same promises.
 """
 
@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from relay.auth import Check, Client, Exchange, Login, Trouble
-from relay.policy.verdict import Answer, SessionView
 
 
 class Waiter(Protocol):
@@ -76,16 +75,6 @@ class Authenticator(Protocol):
     def exchange(self, mechanism: str, bindings: Mapping[str, bytes]) -> Exchange | None: ...
     def check(self, check: Check, client: Client) -> Awaitable[Login] | Login: ...
     def came_to_nothing(self, trouble: Trouble, client: Client) -> Login: ...
-
-
-class Policy(Protocol):
-    """One question per stage."""
-
-    def connect(self, session: SessionView) -> Answer: ...
-    def helo(self, session: SessionView, name: bytes) -> Answer: ...
-    def mail(self, session: SessionView, reverse_path: bytes) -> Answer: ...
-    def rcpt(self, session: SessionView, recipient: bytes) -> Answer: ...
-    def data(self, session: SessionView, content: list[bytes]) -> Answer: ...
 
 
 ProtocolFactory = Callable[[], Any]

@@ -60,6 +60,7 @@ class LargeContent:
         self._is_busy = False
         self._is_full = False
         self._committed: Callable[[SpoolError | None], None] | None = None
+        self._readers: list[asyncio.Future[None]] = []
         self._is_aborted = False
         self._fd = -1
         self._crc = 0
@@ -89,6 +90,19 @@ class LargeContent:
         """
         self._committed = committed
         self._start()
+
+    async def written(self) -> Path:
+        """Where all octets that were handed over so far can be read, once they can; until commit() or abort(). Raises
+        SpoolError when they could not be written."""
+        if self.error is None and (self._is_busy or self._waiting or self._fd < 0):
+            if not self._is_busy and not self._waiting:
+                self._submit(self._begin)  # nothing was handed over: there is no file yet
+            done: asyncio.Future[None] = self._loop.create_future()
+            self._readers.append(done)
+            await done
+        if self.error is not None:
+            raise self.error
+        return self._new
 
     def abort(self) -> None:
         """Drops the file; at any time before the record is appended. A commit() under way is not answered."""
@@ -151,6 +165,11 @@ class LargeContent:
         if fault is not None:
             self._waiting.clear()
         self._waiting_octets = sum(map(len, self._waiting))
+        if not self._waiting or self.error is not None:
+            readers, self._readers = self._readers, []
+            for reader in readers:
+                if not reader.done():
+                    reader.set_result(None)
         if not is_settled:
             self._start()
         elif self._committed is not None:
@@ -162,6 +181,10 @@ class LargeContent:
             self._is_full = False
             if self._on_drained is not None and not self._is_aborted:
                 self._on_drained()
+
+    def _begin(self) -> bool:
+        self._open()
+        return False
 
     def _write(self, octets: list[bytes]) -> bool:
         self._open()

@@ -9,6 +9,7 @@ PLAIN: Final[int]
 SECONDS: Final[int]
 TIME: Final[int]
 ALWAYS: Final[int]
+JSON: Final[int]
 
 @final
 class Line:

@@ -37,6 +37,7 @@ cdef enum:
     C_SECONDS = 1
     C_TIME = 2
     C_ALWAYS = 4
+    C_JSON = 8
 
 TEXT_LIMIT = C_TEXT_LIMIT
 """Octets of UTF-8 of one text value; what is longer ends in ``…``."""
@@ -50,6 +51,10 @@ TIME = C_TIME
 """An integer of microseconds since the epoch, written as a timestamp."""
 ALWAYS = C_ALWAYS
 """Added to a form: an empty text or list is written too. None is always left out."""
+
+JSON = C_JSON
+"""A list of JSON objects that are written already, each as its octets up to the value of its last member, and that value,
+an integer."""
 
 cdef uint64_t ONES = 0x0101010101010101
 cdef uint64_t HIGHS = 0x8080808080808080
@@ -326,6 +331,16 @@ cdef int _put_string(Out* out, object value) except -1:
     return 0
 
 
+cdef int _put_object(Out* out, tuple value) except -1:
+    cdef bytes octets = <bytes?>value[0]
+    _reserve(out, PyBytes_GET_SIZE(octets))
+    _put(out, PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+    _put_integer(out, value[1], 0)
+    _reserve(out, 1)
+    _put_char(out, b"}")
+    return 0
+
+
 cdef int _put_list(Out* out, object values, int form) except -1:
     cdef Py_ssize_t count = len(values), at
     cdef bytes rest
@@ -335,7 +350,10 @@ cdef int _put_list(Out* out, object values, int form) except -1:
         if at:
             _reserve(out, 1)
             _put_char(out, b",")
-        _put_value(out, values[at], form, False)
+        if form & C_JSON:
+            _put_object(out, <tuple?>values[at])
+        else:
+            _put_value(out, values[at], form, False)
     if count > C_LIST_LIMIT:
         _reserve(out, 1)
         _put_char(out, b",")

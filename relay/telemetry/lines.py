@@ -16,18 +16,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from relay.telemetry._lines import ALWAYS, LIST_LIMIT, PLAIN, SECONDS, TEXT_LIMIT, TIME, Line, escape, timestamp
+from relay.telemetry._lines import ALWAYS, JSON, LIST_LIMIT, PLAIN, SECONDS, TEXT_LIMIT, TIME, Line, escape, timestamp
 from relay.telemetry._lines import event_line as _event_line
 
 __all__ = [
-    "DEBUG", "DELIVERY", "DELIVERY_FIELDS", "ERROR", "EVENT_FIELDS", "INFO", "LIST_LIMIT", "SESSION", "SESSION_FIELDS",
-    "TEXT_LIMIT", "TRANSACTION", "TRANSACTION_FIELDS", "WARNING", "Field", "Line", "Value", "escape", "event",
-    "timestamp",
+    "DEBUG", "DELIVERY", "DELIVERY_FIELDS", "ERROR", "EVENT_FIELDS", "INFO", "JSON", "LIST_LIMIT", "SESSION",
+    "SESSION_FIELDS", "TEXT_LIMIT", "TRANSACTION", "TRANSACTION_FIELDS", "WARNING", "Field", "Line", "Value",
+    "escape", "event", "timestamp",
 ]  # fmt: skip
 
 Scalar: TypeAlias = bytes | str | int | float | None
-Value: TypeAlias = Scalar | Sequence[Scalar]
-"""What a field can hold; a sequence is a tuple or list."""
+Value: TypeAlias = Scalar | Sequence[Scalar | tuple[bytes, int]]
+"""What a field can hold; a sequence is a tuple or list, of pairs for a field of the form JSON."""
 
 DEBUG: Final = "debug"
 INFO: Final = "info"
@@ -64,7 +64,8 @@ TRANSACTION_FIELDS: Final = (
     Field("redirected", "list of the recipients that go elsewhere by a rule of ours (postmaster), ten at most, each "
           "with that address"),
     Field("size", "octets of content read"),
-    Field("result", "accepted, refused (5xx), deferred (4xx) or aborted (RSET, a new greeting, a lost connection)"),
+    Field("result", "accepted, refused (5xx), deferred (4xx), discarded (a check threw it away after 250) or aborted "
+          "(RSET, a new greeting, a lost connection)"),
     Field("stage", "where it ended: mail, rcpt, data, content, spool; connect, helo or session where there was no "
           "transaction yet"),
     Field("code", "reply code that ended it"),
@@ -72,6 +73,13 @@ TRANSACTION_FIELDS: Final = (
     Field("text", "text of that reply"),
     Field("reason", "why it was refused: a value of the label `reason` of relay_smtp_refusals_total; why it was "
           "aborted: a value of the label `cause` of relay_smtp_sessions_closed_total"),
+    Field("decisions", "list of what the checks have decided, those of connect and helo first, fifty at most: objects "
+          "with `check`, `stage`, `result` (pass, annotate, hold, quarantine, discard, defer, reject; error, timeout "
+          "or cancelled where there was no answer), `mode` when it is shadow, `times` when it is the same several "
+          "times in a row, `why`, and the microseconds that it took, `us`", JSON),
+    Field("facts", "list of what checks have found out, each as `name=value`"),
+    Field("changes", "list of what checks have changed, twenty at most: fields, recipients, reverse-path, body; held "
+          "or discarded"),
     Field("envelope_seconds", "from MAIL to DATA", SECONDS),
     Field("content_seconds", "from DATA to end of data", SECONDS),
     Field("spool_seconds", "from end of data to the reply: the wait for the sync", SECONDS),

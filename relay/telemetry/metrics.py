@@ -68,6 +68,10 @@ REASONS: Final = _words(
     "disk_low spool_failed memory draining internal",
 )
 """Why a command or a message was refused."""
+CHECKS: Final = _words("trusted login senders relaying room other")
+"""Checks of policy that are counted by name (relay/policy/assembly.py)."""
+CHECKED: Final = _words("pass annotate hold quarantine discard defer reject error timeout cancelled")
+"""What a check has answered, or why there is no answer: it failed, its deadline passed, or nobody waited any more."""
 CLOSED: Final = _words(
     "quit peer_closed peer_reset command_timeout content_timeout slow session_timeout too_many_errors",
     "too_many_commands refused mixup early_talker tls_failed drained internal",
@@ -135,14 +139,19 @@ _SMTP = (
     counter("relay_smtp_replies_total", "Replies written, by reply code.", _code),
     counter("relay_smtp_transactions_total",
             "Transactions (from MAIL on) by end: accepted with 250, refused with 5xx, deferred with 4xx, or aborted "
-            "by RSET, a new greeting or a lost connection.",
-            Label("result", ("accepted", "refused", "deferred", "aborted"))),
+            "by RSET, a new greeting or a lost connection, or discarded: answered with 250 and thrown away by a check.",
+            Label("result", ("accepted", "refused", "deferred", "aborted", "discarded"))),
     counter("relay_smtp_messages_accepted_total", "Messages answered with 250 after end of data.", _kind),
     counter("relay_smtp_accepted_bytes_total", "Octets of content of accepted messages, as read.", _kind),
     counter("relay_smtp_messages_refused_total", "Messages refused at or after DATA with 4xx or 5xx."),
     counter("relay_smtp_refused_bytes_total", "Octets of content of messages refused after DATA."),
     counter("relay_smtp_recipients_total", "RCPT commands by answer.",
             Label("result", ("accepted", "refused", "deferred"))),
+    counter("relay_policy_checks_total",
+            "Answers of the checks of policy, those in shadow included, by check and result.",
+            Label("check", CHECKS), Label("result", CHECKED)),
+    histogram("relay_policy_check_seconds", "How long checks of policy took that had to wait, by check.", _COMMAND,
+              Label("check", CHECKS), scale=MICROSECONDS),
     counter("relay_smtp_refusals_total", "Commands, recipients and messages refused, by reason.", _reason),
     counter("relay_smtp_mixups_total", "Connections that spoke another protocol to an SMTP listener; plain: without "
             "TLS where it begins with TLS.",

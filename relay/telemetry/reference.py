@@ -71,7 +71,10 @@ _SESSION: Final = (
 _TRANSACTION: Final = (
     "01KDYN2J9E000", "7f3a91c2", 1, "mx", "192.0.2.17", 40123, b"mail.example.org", "ESMTP", None, None,
     b"ann@example.org", (b"bob@demo.test",), 1, (b"bub@demo.test: 550 5.1.1",), None, 1834, "accepted", "spool", 250,
-    "2.0.0", "Ok: queued as 01KDYN2J9E000", None, 1210, 2954, 412,
+    "2.0.0", "Ok: queued as 01KDYN2J9E000", None,
+    ((b'{"check":"relaying","stage":"rcpt","result":"pass","us":', 2),
+     (b'{"check":"relaying","stage":"rcpt","result":"reject","why":"unknown_recipient","us":', 9)), None, None,
+    1210, 2954, 412,
 )  # fmt: skip
 _DELIVERY: Final = (
     "01KDYN2J9E000", 2, "smtp", "smtp:mail.relay.test:25", "mail.relay.test[198.51.100.4]:25", None, b"ann@example.org",

@@ -18,8 +18,9 @@ from relay.dispatch.adoption import ADOPT_SECONDS, Adopter
 from relay.dispatch.log_links import LogLinks
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
+from relay.policy.assembly import checks_of
 from relay.policy.fullness import Fullness
-from relay.policy.policy import Policy
+from relay.policy.pipeline import Pipeline
 from relay.smtp import ServerContext, Service, SmtpAcceptor
 from relay.spool.meter import SpoolMeter
 from relay.telemetry.sink import LogSink
@@ -46,13 +47,15 @@ async def main(worker: Worker) -> None:
     wheel: TimingWheel = TimingWheel(0.5, 1024, time.monotonic())
     context = ServerContext(
         config,
-        policy=Policy(config, directory, fullness),
         spool=writer,
         log=sink,
         wheel=wheel,
         row=worker.context.row,
     )
     adopter = Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
+
+    def report(check: str, fault: BaseException) -> None:
+        sink.event("error", "check failed", check=check, cause=f"{type(fault).__name__}: {fault}")
 
     def tick() -> None:
         context.tick(time.monotonic_ns() // 1000, time.time_ns() // 1000)
@@ -74,6 +77,7 @@ async def main(worker: Worker) -> None:
             listener.name,
             listener.kind,
             config.smtp_of(listener),
+            Pipeline(checks_of(listener, config, directory, fullness), worker.context.row, report),
             tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
             is_implicit=listener.tls == "implicit",
             authenticator=authenticator if listener.kind == "submission" else None,

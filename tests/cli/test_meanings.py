@@ -12,7 +12,7 @@ from relay.config.declare import Setting, declarations
 from relay.config.model import Config
 from relay.mail import reply as words
 from relay.mail.reply import PATH_REPLIES, Reply
-from relay.policy import policy
+from relay.policy import checks
 from relay.policy.verdict import Verdict
 from relay.smtp import refusals
 from relay.smtp.refusals import REFUSALS
@@ -52,10 +52,10 @@ def test_every_cause_that_ends_a_transaction_is_explained():
 @pytest.mark.parametrize(
     ("reply", "reason", "is_said", "is_not_said"),
     [
-        (policy.NOT_YOUR_ADDRESS, "sender_rejected", "auth.senders", "none of ours"),
-        (policy.NOT_YOUR_ADDRESS, "relay_denied", "auth.senders", "none of ours"),
-        (policy.NOT_YOUR_FROM, "sender_rejected", "auth.senders", "none of ours"),
-        (policy.LOGIN_NEEDED.reply, "auth_required", "logged-in accounts", "none of ours"),
+        (checks.NOT_YOUR_ADDRESS, "sender_rejected", "auth.senders", "none of ours"),
+        (checks.NOT_YOUR_ADDRESS, "relay_denied", "auth.senders", "none of ours"),
+        (checks.NOT_YOUR_FROM, "sender_rejected", "auth.senders", "none of ours"),
+        (checks.LOGIN_NEEDED.reply, "auth_required", "logged-in accounts", "none of ours"),
         (words.RELAYING_DENIED, "relay_denied", "none of ours", "auth.senders"),
         (words.NO_SUCH_RECIPIENT, "unknown_recipient", "relay account list", "none of ours"),
         (words.TLS_BUSY, "memory", "tls.max_handshakes", "memory_budget"),
@@ -72,7 +72,7 @@ def test_refusals_that_share_a_status_or_a_reason_are_told_apart(reply, reason, 
 
 
 def test_every_policy_refusal_has_words_or_a_reason_of_its_own():
-    for name, reply in refusals_of(policy).items():
+    for name, reply in refusals_of(checks).items():
         assert meanings.of_our_reply(reply.text) or reply.code == 530 or meanings.of_our_status(reply.status), name
 
 

@@ -58,6 +58,13 @@ def test_what_is_not_ordinary_is_left_to_the_other_reader(octets: bytes) -> None
     assert unpack_plain(octets) is None
 
 
+def test_why_a_message_is_held_comes_back_and_costs_others_nothing() -> None:
+    held = PLAIN._replace(held="quarantined: a virus")
+    assert unpack(held.pack()) == held
+    assert unpack_plain(held.pack()) is None
+    assert len(msgpack.unpackb(PLAIN.pack())) == 9, "as earlier versions wrote it"
+
+
 @pytest.mark.parametrize("octets", [b"", b"\x99", PLAIN.pack() + b"\0", PLAIN.pack().replace(b"client", b"cl\xffent")])
 def test_what_is_no_envelope_is_none_for_either_reader(octets: bytes) -> None:
     assert unpack_plain(octets) is None

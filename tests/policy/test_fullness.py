@@ -13,9 +13,9 @@ import pytest
 from relay.config.mailbox import MailboxLimit, MailboxSettings
 from relay.config.model import Config
 from relay.mailbox.maildir import Message, deliver
-from relay.policy import Verdict
 from relay.policy import fullness as module
 from relay.policy.fullness import Fullness
+from relay.policy.verdict import Verdict
 
 ANN, BOB = b"ann@local.test", b"bob@local.test"
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.mail.envelope import Envelope
+from relay.mail.envelope import Envelope, unpack
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import EXPIRED, FAILED
 from relay.queue.commands import copied, copy_envelope, hold, lift, matching, put_down, release, remove, retry
@@ -129,6 +129,48 @@ def test_held_entries_come_back_held():
     bench.read(3, THREE)
     assert [(entry.indexes, bool(entry.flags & IS_HELD)) for entry in bench.entries] == [((0, 2), False), ((1,), True)]
     assert bench.scheduler.counts().hold == 1
+
+
+HELD_ONE = envelope(b"a@relay.test", b"b@other.test")._replace(held="quarantined: a virus")
+
+
+def test_what_its_envelope_has_held_is_held_from_the_start():
+    for recovery in (None, Recovery(Ledger())):
+        bench = Bench()
+        bench.intake.record(1, 2, 3, 500, HELD_ONE, BEGIN, recovery)
+        assert [entry.state for entry in bench.entries] == [HELD, HELD]
+        reason = reason_of(bench.entries[0], 0)
+        assert reason is not None
+        assert (reason.status, reason.text, reason.stage) == ("4.7.0", "quarantined: a virus", "queue")
+        assert bench.scheduler.counts().hold == 2
+
+
+def test_what_was_released_is_not_held_again_after_a_restart():
+    before = Bench()
+    before.read(3, HELD_ONE)
+    journal = release(before.scheduler, before.entries[0], BEGIN)
+    snapshot = list(before.ledger.snapshot(before.scheduler.places.entries(), lambda _log, _segment: True))
+    for known in (journal, snapshot, [*snapshot, *journal], [*journal, *snapshot]):
+        bench = Bench(known)
+        bench.read(3, HELD_ONE)
+        assert [entry.state == HELD for entry in bench.entries] == [False, True]
+
+
+def test_a_copy_of_a_held_message_is_held_and_one_of_a_released_message_is_not():
+    before = Bench()
+    before.read(3, HELD_ONE)
+    first, second = before.entries
+    release(before.scheduler, first, BEGIN)
+    copies = [unpack(copy_envelope(entry, HELD_ONE).pack()) for entry in (first, second)]
+    assert [copy.held for copy in copies] == [HELD_ONE.held] * 2
+    for journal, is_held in (([], [False, True]), ([("released", 9, 1, 1, None)], [False, False])):
+        bench = Bench(journal)
+        for offset, copy in enumerate(copies):
+            bench.read(offset, copy, log=9, segment=1)
+        assert [entry.state == HELD for entry in bench.entries] == is_held
+        reason = reason_of(bench.entries[1], 0)
+        assert reason is not None
+        assert reason.text == "quarantined: a virus"
 
 
 _SAID = st.lists(

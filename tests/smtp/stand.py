@@ -9,14 +9,17 @@ from array import array
 from pathlib import Path
 from typing import Any, Final
 
-from relay.auth import Check, CheckPassword, Client, Login, Trouble
+from relay.auth import Check as LoginCheck
+from relay.auth import CheckPassword, Client, Login, Trouble
 from relay.auth.exchange import make
 from relay.auth.scram import make_keys
 from relay.config.model import Config, DomainSettings, Listener, RelayDomain
 from relay.mail.envelope import Envelope, unpack
 from relay.mail.next_hop import NextHop
 from relay.net.wheel import TimingWheel
-from relay.policy.policy import Policy
+from relay.policy.assembly import checks_of
+from relay.policy.pipeline import STAGES, Check, Pipeline
+from relay.policy.verdict import Verdict
 from relay.smtp import ServerContext, Service, Session
 from relay.telemetry import metrics
 from tests.support.directories import directory_of
@@ -190,7 +193,7 @@ class Logins:
         keys = make_keys("secret", b"salt", 4096)
         return make(mechanism, keys_of=lambda _: keys, bindings=bindings, nonce="server")
 
-    def check(self, check: Check, client: Client) -> Any:
+    def check(self, check: LoginCheck, client: Client) -> Any:
         self.clients.append(client)
         is_right = check.password == "secret" if isinstance(check, CheckPassword) else check.is_right
         if self.trouble or not (is_right and check.name == "anna@local.test"):
@@ -225,6 +228,31 @@ def configured(**settings: Any) -> Config:
     return dataclasses.replace(BASE, workers=workers, smtp=dataclasses.replace(BASE.smtp, **settings), **top)
 
 
+class Policed(Pipeline):
+    """Asks one object at each stage. Gives awaitables to the session as they are, so that a test can answer them."""
+
+    def __init__(self, policy: Any, row: Any, on_fault: Any) -> None:
+        def ask(stage: str) -> Any:
+            return lambda view, about: self.answer(stage, view, about)
+
+        super().__init__([Check("other", stage, ask(stage)) for stage in STAGES], row, on_fault)
+        self.policy = policy
+        self.awaitable: Any = None
+
+    def answer(self, stage: str, view: Any, about: Any) -> Any:
+        method = getattr(self.policy, stage, None)
+        if method is None:
+            return None
+        answer = method(view) if stage == "connect" else method(view, about)
+        self.awaitable = None if answer is None or isinstance(answer, Verdict) else answer
+        return None if self.awaitable is not None else answer
+
+    def ask(self, checks: Any, subject: Any, about: Any) -> Any:
+        self.awaitable = None
+        answer = super().ask(checks, subject, about)
+        return answer if self.awaitable is None else self.awaitable
+
+
 class Stand:
     """One worker's context with a fake world around it."""
 
@@ -233,6 +261,7 @@ class Stand:
         *,
         kind: str = "mx",
         policy: Any = None,
+        checks: Any = None,
         spool: Any = None,
         log: Any = None,
         tls: Any = None,
@@ -247,10 +276,8 @@ class Stand:
         self.log: Any = Log() if log is None else log
         self.cells = array("Q", [0]) * metrics.ROW_CELLS
         self.wheel: TimingWheel = TimingWheel(0.5, 64, START / SECOND)
-        self.policy: Any = policy or Policy(self.config, directory_of(self.config, *ACCOUNTS))
         self.context = ServerContext(
             self.config,
-            policy=self.policy,
             spool=self.spool,
             log=self.log,
             wheel=self.wheel,
@@ -258,11 +285,13 @@ class Stand:
         )
         self.tls: Any = self._tls(tls)
         self.logins = Logins()
+        self.policy = policy
         self.service = Service(
             self.context,
             kind,
             kind,
             self.config.smtp,
+            self._pipeline(kind, policy, checks),
             tls=self.tls,
             is_implicit=is_implicit,
             authenticator=self.logins if kind == "submission" else None,
@@ -270,6 +299,19 @@ class Stand:
             directions=directions,
         )
         self.pass_time(0)
+
+    def _pipeline(self, kind: str, policy: Any, checks: Any) -> Pipeline:
+        """That of the product, one with ``checks``, or one that asks ``policy``, which has a method a stage."""
+        row = memoryview(self.cells)
+        if policy is not None:
+            return Policed(policy, row, self.failed)
+        listener = next(each for each in self.config.listeners if each.kind == kind)
+        own = checks_of(listener, self.config, directory_of(self.config, *ACCOUNTS))
+        return Pipeline(own if checks is None else checks, row, self.failed)
+
+    def failed(self, check: str, fault: BaseException) -> None:
+        """As the worker reports a check's fault."""
+        self.log.event("error", "check failed", check=check, cause=f"{type(fault).__name__}: {fault}")
 
     def _tls(self, tls: Any) -> Any:
         """``tls`` as it was given: None, True for a fake, or what makes a real one for a row of counters."""

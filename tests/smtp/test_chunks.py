@@ -162,7 +162,8 @@ def test_a_large_content_goes_to_a_file_chunk_by_chunk(end: bytes) -> None:
     assert codes(said) == [250] * 5
     record = stand.spool.records[0]
     assert record.envelope.flags == flags.LARGE | flags.DOTS
-    assert bytes(record.large.octets) == b"Subject: x\r\n\r\n" + chunk * 7 + (end and end + b"\r\n")
+    assert record.parts[1] == b"Subject: x\r\n\r\n"
+    assert bytes(record.large.octets) == chunk * 7 + (end and end + b"\r\n")
     assert record.envelope.size == len(record.content)
     assert stand.context.buffered == 0
 

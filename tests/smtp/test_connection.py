@@ -9,12 +9,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 import uvloop
 
-from relay.config.model import Config
-from relay.policy import Answer, Policy, SessionView
+from relay.policy.verdict import Answer, View
 from relay.smtp import read_clocks
 from tests.smtp.serving import serving
-from tests.smtp.stand import MESSAGE, Spool, Stand, configured
-from tests.support.directories import directory_of
+from tests.smtp.stand import MESSAGE, Spool, Stand
 from tests.support.explained import bare
 
 
@@ -281,15 +279,14 @@ def test_the_log_names_address_and_port_of_the_client(family: socket.AddressFami
     run(scenario, listening=listening)
 
 
-class Slow(Policy):
+class Slow:
     """Lets a recipient in after a while."""
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config, directory_of(config, b"anna@local.test"))
+    def __init__(self) -> None:
         self.gate = asyncio.Event()
         self.was_cancelled = False
 
-    def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
+    def rcpt(self, session: View, recipient: bytes) -> Answer:
         return self.look_up()
 
     async def look_up(self) -> None:
@@ -301,7 +298,7 @@ class Slow(Policy):
 
 
 def test_a_policy_that_awaits_pauses_only_its_own_session() -> None:
-    policy = Slow(configured())
+    policy = Slow()
 
     async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
         waiting, other = await connect(), await connect()
@@ -319,7 +316,7 @@ def test_a_policy_that_awaits_pauses_only_its_own_session() -> None:
 
 
 def test_an_awaited_answer_is_cancelled_with_its_connection() -> None:
-    policy = Slow(configured())
+    policy = Slow()
 
     async def scenario(stand: Stand, connect: Callable[[], Awaitable[Client]]) -> None:
         client = await connect()

@@ -144,7 +144,7 @@ class Slow:
     def rcpt(self, _session: Any, _path: bytes) -> Any:
         return self.answer("rcpt")
 
-    def data(self, _session: Any, _content: list[bytes]) -> Any:
+    def content(self, _session: Any, _content: list[bytes]) -> Any:
         return None
 
 

@@ -80,7 +80,7 @@ CASES: list[tuple[str, Callable[[Peer], object], str, int, bool]] = [
     ("helo", lambda peer: peer.say("HELO a.example"), "helo", 550, False),
     ("mail", lambda peer: peer.hello().say("MAIL FROM:<a@b.example>"), "mail", 550, False),
     ("rcpt", lambda peer: peer.hello().say(*REFUSED_RCPT), "rcpt", 550, True),
-    ("data", transmit, "content", 550, True),
+    ("content", transmit, "content", 550, True),
     ("none", large, "mail", 552, False),
     ("none", broken, "content", 554, True),
     ("none", no_spool, "spool", 451, True),

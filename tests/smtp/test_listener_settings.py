@@ -18,9 +18,10 @@ class Listeners:
 
     def __init__(self, **own: Any) -> None:
         self.stand = Stand()
+        settings = dataclasses.replace(self.stand.config.smtp, **own)
         self.services = {
             "common": self.stand.service,
-            "own": Service(self.stand.context, "own", "mx", dataclasses.replace(self.stand.config.smtp, **own)),
+            "own": Service(self.stand.context, "own", "mx", settings, self.stand.service.pipeline),
         }
 
     def connect(self, name: str) -> Peer:
@@ -48,7 +49,7 @@ class Recorded:
 def test_every_setting_that_a_listener_may_have_of_its_own_is_read_from_its_settings() -> None:
     """One that is added and read from the worker's would do nothing in ``[listener.smtp]``."""
     recorded = Recorded(Stand().config.smtp)
-    Service(Stand().context, "own", "mx", recorded)  # type: ignore[arg-type]
+    Service(Stand().context, "own", "mx", recorded, Stand().service.pipeline)  # type: ignore[arg-type]
     able = {name for name, each in declarations(SmtpSettings) if isinstance(each, Setting) and not each.shared}
     assert recorded.read == able
 

@@ -30,6 +30,12 @@ def test_an_accepted_message_has_one_line_with_everything() -> None:
     stand.pass_time(0.5)
     stand.spool.sync()
     envelope = stand.spool.records[0].envelope
+    decisions = stand.log.lines[0].pop("decisions")
+    assert all(isinstance(each.pop("us"), int) for each in decisions)
+    assert decisions == [
+        {"check": "relaying", "stage": "rcpt", "result": "pass", "times": 2},
+        {"check": "relaying", "stage": "rcpt", "result": "reject", "why": "unknown_recipient"},
+    ]
     assert stand.log.lines == [
         {
             "time": "2026-11-18T11:06:43.750Z",

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 
 from relay.mail.reply import Reply
-from relay.policy import ANNOTATE, Answer, Policy, SessionView, Verdict, defer, reject
+from relay.policy.assembly import checks_of
+from relay.policy.content import Content
+from relay.policy.edits import Add
+from relay.policy.verdict import ANNOTATE, Answer, Verdict, View, defer, reject
 from tests.smtp.stand import ACCOUNTS, MESSAGE, Peer, Stand, configured
 from tests.support.directories import directory_of
 
-STAGES = ("connect", "helo", "mail", "rcpt", "data")
+STAGES = ("connect", "helo", "mail", "rcpt", "content")
 NO = Reply(550, "5.7.9", "Because")
 LATER = Reply(451, "4.7.1", "Come again")
 LEAVE = Reply(421, "4.7.0", "Go away")
@@ -33,20 +36,20 @@ class Scripted:
         answer: Answer = self.answer
         return answer
 
-    def connect(self, session: SessionView) -> Answer:
+    def connect(self, session: View) -> Answer:
         return self._say("connect", session.client_address)
 
-    def helo(self, session: SessionView, name: bytes) -> Answer:
+    def helo(self, session: View, name: bytes) -> Answer:
         return self._say("helo", name)
 
-    def mail(self, session: SessionView, reverse_path: bytes) -> Answer:
+    def mail(self, session: View, reverse_path: bytes) -> Answer:
         return self._say("mail", reverse_path)
 
-    def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
+    def rcpt(self, session: View, recipient: bytes) -> Answer:
         return self._say("rcpt", (session.reverse_path, recipient))
 
-    def data(self, session: SessionView, content: list[bytes]) -> Answer:
-        return self._say("data", b"".join(content))
+    def content(self, session: View, content: Content) -> Answer:
+        return self._say("content", content.header)
 
 
 class Mailboxes:
@@ -60,12 +63,13 @@ class Mailboxes:
         self.asked.append((tuple(accounts), octets))
         if any(octets <= self.left.get(each.partition(b"@")[0].decode(), 1 << 40) for each in accounts):
             return None
-        return reject(Reply(552, "5.2.2", "The mailbox is full"))
+        return reject(Reply(552, "5.2.2", "The mailbox is full"), "mailbox_full")
 
 
 def asking(mailboxes: Mailboxes, **settings: Any) -> Stand:
     config = configured(**settings)
-    return Stand(policy=Policy(config, directory_of(config, *ACCOUNTS), mailboxes), **settings)
+    checks = checks_of(config.listeners[0], config, directory_of(config, *ACCOUNTS), mailboxes)
+    return Stand(checks=checks, **settings)
 
 
 def test_a_full_mailbox_is_told_at_rcpt_when_the_size_is_announced() -> None:
@@ -118,7 +122,7 @@ def test_each_stage_is_asked_with_its_thing() -> None:
         ("helo", b"client.example"),
         ("mail", b"a@b.example"),
         ("rcpt", (b"a@b.example", b"anna@local.test")),
-        ("data", b"Subject: x\r\n\r\n"),
+        ("content", b"Subject: x\r\n"),
     ]
 
 
@@ -129,13 +133,13 @@ def test_a_refusal_at_each_stage_is_said_and_logged(number: int, stage: str, rep
     stand = Stand(policy=Scripted(stage, verdict))
     peer, said = talk(stand)
     # The content is answered one reply later than DATA.
-    assert said[number + (stage == "data")] == f"{reply.code} {reply.status} {reply.text}"
+    assert said[number + (stage == "content")] == f"{reply.code} {reply.status} {reply.text}"
     assert stand.spool.records == []
     assert peer.session.is_over == (stage == "connect")
     peer.say("RSET")
     line = next(line for line in stand.log.lines if line.get("code") == reply.code)
     assert line["result"] == ("refused" if reply.code >= 500 else "deferred")
-    assert line["stage"] == {"data": "content"}.get(stage, stage)
+    assert line["stage"] == stage
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -159,10 +163,10 @@ def test_a_policy_that_fails_defers(stage: str) -> None:
 
 
 def test_annotations_are_taken_over() -> None:
-    stand = Stand(policy=Scripted("rcpt", Verdict(ANNOTATE, recipient=b"other@local.test")))
+    stand = Stand(policy=Scripted("rcpt", Verdict(ANNOTATE, instead=(b"other@local.test",))))
     talk(stand)
     assert stand.spool.records[0].envelope.recipients == (b"other@local.test",)
-    stand = Stand(policy=Scripted("data", Verdict(ANNOTATE, fields=(b"X-Checked: yes\r\n",))))
+    stand = Stand(policy=Scripted("content", Verdict(ANNOTATE, edits=(Add(b"X-Checked: yes\r\n"),))))
     talk(stand)
     assert stand.spool.records[0].content.endswith(b"+0000\r\nX-Checked: yes\r\nSubject: x\r\n\r\n")
     stand = Stand(policy=Scripted("connect", Verdict(ANNOTATE, is_trusted=True)))
@@ -239,4 +243,4 @@ def test_the_content_of_a_large_message_is_shown_to_policy_by_its_header_section
     policy = Scripted()
     stand = Stand(policy=policy, large_content=64 << 10)
     stand.connect().transmit(MESSAGE + b"x" * 900 + (b"y" * 900 + b"\r\n") * 100)
-    assert policy.asked[-1] == ("data", MESSAGE[: MESSAGE.index(b"\r\n\r\n") + 4])
+    assert policy.asked[-1] == ("content", MESSAGE[: MESSAGE.index(b"\r\n\r\n") + 2])

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from relay.auth import Login
 from relay.mail.reply import Reply
-from relay.policy import Answer, SessionView, reject
+from relay.policy.content import Content
+from relay.policy.verdict import Answer, View, reject
 from tests.smtp.serving import serving
 from tests.smtp.stand import MESSAGE, Peer, Stand, without_ids
 
@@ -50,20 +51,20 @@ class Asking:
         self.asked.append(Waiting(thing))
         return self.asked[-1]
 
-    def connect(self, session: SessionView) -> Answer:
+    def connect(self, session: View) -> Answer:
         return self._answer("connect", b"")
 
-    def helo(self, session: SessionView, name: bytes) -> Answer:
+    def helo(self, session: View, name: bytes) -> Answer:
         return self._answer("helo", name)
 
-    def mail(self, session: SessionView, reverse_path: bytes) -> Answer:
+    def mail(self, session: View, reverse_path: bytes) -> Answer:
         return self._answer("mail", reverse_path)
 
-    def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
+    def rcpt(self, session: View, recipient: bytes) -> Answer:
         return self._answer("rcpt", recipient)
 
-    def data(self, session: SessionView, content: list[bytes]) -> Answer:
-        return self._answer("data", content[0][9:])
+    def content(self, session: View, content: Content) -> Answer:
+        return self._answer("content", content.header[9:])
 
 
 def verdict(thing: bytes) -> Answer:
@@ -182,7 +183,7 @@ def transaction(name: str) -> tuple[str, ...]:
 
 
 def test_the_next_transaction_goes_on_while_a_content_is_asked_about() -> None:
-    stand, peer = asking("data", early_talk="everybody")
+    stand, peer = asking("content", early_talk="everybody")
     peer.hello()
     assert peer.say(*transaction("no"), *transaction("two"), *transaction("three"), "QUIT")[-1].startswith("354")
     assert len(stand.policy.asked) == 3, "QUIT waits, the contents do not"
@@ -196,7 +197,7 @@ def test_the_next_transaction_goes_on_while_a_content_is_asked_about() -> None:
 
 
 def test_a_421_about_a_content_ends_the_transaction_that_has_begun_behind_it() -> None:
-    stand, peer = asking("data", early_talk="everybody")
+    stand, peer = asking("content", early_talk="everybody")
     peer.hello().say(*transaction("one"), "MAIL FROM:<c@d.example>")
     assert answer(peer, 0, reject(Reply(421, "4.7.0", "Go away"))) == ["421 4.7.0 Go away", "250 2.1.0 Sender ok"]
     assert [line["result"] for line in stand.log.lines] == ["deferred", "aborted"]
@@ -206,7 +207,7 @@ def test_a_421_about_a_content_ends_the_transaction_that_has_begun_behind_it() -
 
 def test_a_session_that_ends_answers_what_was_asked_about_contents() -> None:
     """The sender may not take it for accepted, and is owed a reply before the last one."""
-    stand, peer = asking("data")
+    stand, peer = asking("content")
     peer.hello()
     for line in transaction("one"):
         peer.say(line)
@@ -231,7 +232,7 @@ def in_question(stage: str) -> tuple[Stand, Peer]:
     return stand, peer
 
 
-@pytest.mark.parametrize("stage", ["connect", "helo", "mail", "rcpt", "data"])
+@pytest.mark.parametrize("stage", ["connect", "helo", "mail", "rcpt", "content"])
 def test_a_question_without_an_answer_fails_at_its_deadline(stage: str) -> None:
     """I10; and a late answer changes nothing."""
     stand, peer = in_question(stage)
@@ -300,7 +301,7 @@ def test_replies_do_not_depend_on_when_answers_come_and_how_input_is_cut(
     other = expected.connect()
     replies = other.greeting + other.send(octets)
 
-    stand, peer = asking("helo", "mail", "rcpt", "data", at_once="fast", **limits)
+    stand, peer = asking("helo", "mail", "rcpt", "content", at_once="fast", **limits)
     out = peer.greeting
     places = sorted({0, len(octets), *(place % (len(octets) + 1) for place in cuts)})
     for start, stop in itertools.pairwise(places):
@@ -330,7 +331,7 @@ class Slow(Asking):
         self.begun = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    def rcpt(self, session: SessionView, recipient: bytes) -> Answer:
+    def rcpt(self, session: View, recipient: bytes) -> Answer:
         return self.wait()
 
     async def wait(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from relay.policy.content import Content
 from relay.spool import (
     Damage,
     LargeContent,
@@ -641,6 +642,40 @@ async def test_a_large_content_asks_the_peer_to_wait(spool_dir: Path) -> None:
     large.abort()
     await worker.close()
     assert drained == [True]
+
+
+@pytest.mark.parametrize("size", [0, 1, 300_000])
+async def test_a_large_content_can_be_read_before_it_is_committed(spool_dir: Path, size: int) -> None:
+    """Checks read it while its sender waits."""
+    worker = Worker(spool_dir)
+    large = worker.writer.open_large("BIG")
+    octets = bytes(number % 251 for number in range(size))
+    for at in range(0, size, 70_000):
+        large.write(octets[at : at + 70_000])
+    content = Content(b"A: 1\r\n\r\n", 6, 8, stored=large)
+    await content.ready()
+    found = await asyncio.to_thread(lambda: b"".join(content.octets()))
+    assert found == b"A: 1\r\n\r\n" + octets
+    assert content.size == len(found)
+    assert await commit(worker, large) is None
+    await append_large(worker, "BIG", b"A: 1\r\n\r\n", large)
+    await worker.close()
+    assert contents(spool_dir, worker.writer.number) == {"BIG": found}
+
+
+async def test_a_large_content_that_could_not_be_written_cannot_be_read(spool_dir: Path) -> None:
+    files = Faulty()
+    worker = Worker(spool_dir, files)
+    await worker.until(lambda: not worker.writer._log.pool.wants_more)
+    files.errno = errno.EIO
+    large = worker.writer.open_large("BIG")
+    large.write(b"x" * 100_000)
+    for _ in range(2):
+        with pytest.raises(SpoolError):
+            await large.written()
+    large.abort()
+    files.errno = 0
+    await worker.close()
 
 
 @pytest.mark.parametrize("is_committed", [False, True])

@@ -159,7 +159,7 @@ def test_what_is_no_plain_value_is_a_fault_of_the_caller(value):
 
 
 def test_a_wrong_number_of_values_is_a_fault_of_the_caller():
-    with pytest.raises(ValueError, match="25 values, not 1"):
+    with pytest.raises(ValueError, match="28 values, not 1"):
         TRANSACTION.build(NOW, (b"x",))
 
 

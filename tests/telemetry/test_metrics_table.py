@@ -12,7 +12,7 @@ from relay.telemetry.declaration import COUNTER, GAUGE, HISTOGRAM
 from relay.telemetry.metrics import TABLE, UnknownMetricError, histogram_cells, index
 
 PARTS = {
-    "smtp", "reader", "store", "auth", "tls", "spool", "queue", "dsn", "sieve", "delivery", "dns",
+    "smtp", "policy", "reader", "store", "auth", "tls", "spool", "queue", "dsn", "sieve", "delivery", "dns",
     "imap", "pop3", "managesieve", "mailbox", "supervisor", "worker", "log", "admin",
 }  # fmt: skip
 

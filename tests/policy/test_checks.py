@@ -8,18 +8,21 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from relay.config.model import Config, DomainSettings, RelayDomain
+from relay.config.model import Config, DomainSettings, Listener, RelayDomain
 from relay.directory.directory import Directory
 from relay.directory.resolution import LISTED, UNKNOWN, Becomes, Resolution
 from relay.mail.next_hop import NextHop
-from relay.policy import Policy, Verdict
+from relay.policy.assembly import checks_of
+from relay.policy.checks import TRUSTED_NETWORK
+from relay.policy.facts import Facts
+from relay.policy.verdict import Answer, Verdict
 from tests.support.directories import Accounts, directory_of
 
 HOP = NextHop("smtp", "127.0.0.1", 2526)
 
 
 class Peer(NamedTuple):
-    """A SessionView."""
+    """A View."""
 
     client_address: str = "192.0.2.1"
     listener: str = "mx"
@@ -30,6 +33,8 @@ class Peer(NamedTuple):
     reverse_path: bytes = b""
     recipients: tuple[bytes, ...] = ()
     octets: int = 0
+    tls: str = ""
+    facts: Facts = Facts()
 
 
 STRANGER = Peer()
@@ -48,20 +53,42 @@ CONFIG = Config(
 )
 
 
-def policy(**changes: object) -> Policy:
+class Rules:
+    """All checks of one listener, by stage; one has an answer at most in these tests."""
+
+    def __init__(self, config: Config, directory: Directory, kind: str = "mx") -> None:
+        self.checks = list(checks_of(Listener(kind, kind, "127.0.0.1", 0), config, directory))
+
+    def ask(self, stage: str, peer: Peer, about: Any) -> Answer:
+        answers = [check.ask(peer, about) for check in self.checks if check.stage == stage]
+        found = [answer for answer in answers if answer is not None]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    def connect(self, peer: Peer) -> Answer:
+        return self.ask("connect", peer, None)
+
+    def mail(self, peer: Peer, reverse_path: bytes) -> Answer:
+        return self.ask("mail", peer, reverse_path)
+
+    def rcpt(self, peer: Peer, recipient: bytes) -> Answer:
+        return self.ask("rcpt", peer, recipient)
+
+
+def rules_of(kind: str = "mx", **changes: object) -> Rules:
     config = dataclasses.replace(CONFIG, **changes)  # type: ignore[arg-type]
-    return Policy(config, directory_of(config, b"anna@local.test", b"bert+x@local.test"))
+    return Rules(config, directory_of(config, b"anna@local.test", b"bert+x@local.test"), kind)
 
 
-def status(rules: Policy, peer: Peer, recipient: bytes) -> str:
+def status(rules: Rules, peer: Peer, recipient: bytes) -> str:
     """The enhanced status of the refusal, or ``ok``, or ``-> address`` when the recipient is replaced."""
     answer = rules.rcpt(peer, recipient)
     if answer is None:
         return "ok"
     assert isinstance(answer, Verdict)
     if answer.reply is None:
-        assert answer.recipient is not None
-        return f"-> {answer.recipient.decode()}"
+        assert answer.instead is not None
+        return f"-> {b' '.join(answer.instead).decode()}"
     assert recipient.decode(errors="backslashreplace") in answer.reply.text
     return answer.reply.status
 
@@ -106,7 +133,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("recipient", "for_stranger", "for_trusted"), TABLE, ids=[repr(row[0]) for row in TABLE])
 def test_recipients(recipient: bytes, for_stranger: str, for_trusted: str) -> None:
-    rules = policy()
+    rules = rules_of()
     assert status(rules, STRANGER, recipient) == for_stranger
     assert status(rules, TRUSTED, recipient) == for_trusted
     assert status(rules, USER, recipient) == for_trusted
@@ -133,26 +160,26 @@ def test_a_dot_at_the_end_is_the_root_and_stays_where_mail_goes_on(
     recipient: bytes, for_stranger: str, for_trusted: str
 ) -> None:
     def said(peer: Peer) -> str:
-        answer = policy().rcpt(peer, recipient)
+        answer = rules_of().rcpt(peer, recipient)
         if answer is None:
             return "ok"
         assert isinstance(answer, Verdict)
-        return answer.reply.status if answer.reply else f"-> {(answer.recipient or b'').decode()}"
+        return answer.reply.status if answer.reply else f"-> {b' '.join(answer.instead or ()).decode()}"
 
     assert (said(STRANGER), said(TRUSTED)) == (for_stranger, for_trusted)
 
 
 def test_without_a_delimiter_there_are_no_sub_addresses() -> None:
-    rules = policy(smtp=dataclasses.replace(CONFIG.smtp, recipient_delimiter=""))
+    rules = rules_of(smtp=dataclasses.replace(CONFIG.smtp, recipient_delimiter=""))
     assert status(rules, STRANGER, b"anna+tag@local.test") == "5.1.1"
 
 
 def test_postmaster_goes_to_the_configured_address() -> None:
-    assert status(policy(postmaster="boss@elsewhere.test"), STRANGER, b"postmaster") == "-> boss@elsewhere.test"
+    assert status(rules_of(postmaster="boss@elsewhere.test"), STRANGER, b"postmaster") == "-> boss@elsewhere.test"
 
 
 def test_postmaster_with_an_account_of_its_own_gets_its_mail_itself() -> None:
-    rules = Policy(CONFIG, directory_of(CONFIG, b"postmaster@local.test"))
+    rules = Rules(CONFIG, directory_of(CONFIG, b"postmaster@local.test"))
     assert status(rules, STRANGER, b"postmaster@local.test") == "ok"
     assert status(rules, STRANGER, b"Postmaster@local.test") == "ok"
 
@@ -167,11 +194,11 @@ ROLES = (
 def test_what_our_bounces_come_from_and_name_is_postmasters(recipient: bytes) -> None:
     """RFC 5321 4.5.1; bounces are written as MAILER-DAEMON@hostname and name postmaster@hostname."""
     for peer in (STRANGER, TRUSTED, USER):
-        assert status(policy(), peer, recipient) == "-> anna@local.test"
+        assert status(rules_of(), peer, recipient) == "-> anna@local.test"
 
 
 def test_nobody_else_at_our_hostname_is_ours() -> None:
-    assert status(policy(), STRANGER, b"anna@mx.relay.example") == "5.7.1"
+    assert status(rules_of(), STRANGER, b"anna@mx.relay.example") == "5.7.1"
 
 
 @pytest.mark.parametrize(
@@ -190,28 +217,36 @@ def test_nobody_else_at_our_hostname_is_ours() -> None:
     ],
 )
 def test_clients_in_trusted_networks_are_trusted(address: str, is_trusted: bool) -> None:
-    answer = policy().connect(Peer(client_address=address))
+    peer = Peer(client_address=address, facts=Facts())
+    answer = rules_of().connect(peer)
     assert (isinstance(answer, Verdict) and answer.is_trusted) == is_trusted
+    assert (peer.facts.get(TRUSTED_NETWORK) is not None) == is_trusted
+
+
+def test_the_network_that_made_a_client_trusted_is_a_fact() -> None:
+    peer = Peer(client_address="::ffff:10.0.0.1", facts=Facts())
+    rules_of().connect(peer)
+    assert peer.facts.shown() == ["trusted_network=10.0.0.0/8"]
 
 
 def test_without_trusted_networks_nobody_is_trusted() -> None:
-    assert policy(trusted_networks=()).connect(Peer(client_address="127.0.0.1")) is None
+    assert rules_of(trusted_networks=()).connect(Peer(client_address="127.0.0.1")) is None
 
 
 def test_submission_needs_a_login_or_a_trusted_network() -> None:
     """RFC 6409 4.3."""
-    rules = policy()
+    rules = rules_of("submission")
     answer = rules.mail(Peer(is_submission=True), b"anna@local.test")
     assert isinstance(answer, Verdict)
     assert answer.reply is not None
     assert (answer.reply.code, answer.reply.status) == (530, "5.7.0")
     assert rules.mail(Peer(is_submission=True, is_trusted=True), b"") is None
     assert rules.mail(Peer(is_submission=True, account="anna@local.test"), b"") is None
-    assert rules.mail(STRANGER, b"") is None
+    assert rules_of().mail(STRANGER, b"") is None
 
 
 def test_mail_for_postmaster_is_refused_for_the_time_being_where_nobody_could_read_it() -> None:
-    answer = Policy(CONFIG, directory_of(CONFIG)).rcpt(STRANGER, b"postmaster@local.test")
+    answer = Rules(CONFIG, directory_of(CONFIG)).rcpt(STRANGER, b"postmaster@local.test")
     assert isinstance(answer, Verdict)
     assert answer.reply is not None
     assert (answer.kind, answer.reply.code, answer.reply.status) == ("defer", 450, "4.3.5")
@@ -239,6 +274,7 @@ class Late:
     ("means", "said"),
     [
         (Becomes((b"anna@local.test",)), "-> anna@local.test"),
+        (Becomes((b"anna@local.test", b"x@far.test")), "-> anna@local.test x@far.test"),
         (LISTED, "ok"),
         (UNKNOWN, "5.1.1"),
         (None, "5.1.1"),
@@ -248,11 +284,11 @@ class Late:
 def test_an_answer_of_the_directory_that_is_late_is_judged_like_any_other(means: Any, said: str) -> None:
     async def asked() -> str:
         directory = Directory(["local.test"], {}, Accounts(), sources=(Late(means),))
-        answer = Policy(CONFIG, directory).rcpt(STRANGER, b"list@local.test")
+        answer = Rules(CONFIG, directory).rcpt(STRANGER, b"list@local.test")
         assert isinstance(answer, Awaitable)
         verdict = await answer
         if verdict is None:
             return "ok"
-        return verdict.reply.status if verdict.reply else f"-> {(verdict.recipient or b'').decode()}"
+        return verdict.reply.status if verdict.reply else f"-> {b' '.join(verdict.instead or ()).decode()}"
 
     assert asyncio.run(asked()) == said
