@@ -89,30 +89,32 @@ distclean: clean ## The virtual environment too
 $(STAMPS)/venv:
 	@test -n "$(PYTHON)" || { echo "Relay needs Python 3.11 or newer with venv (Debian: apt install python3-venv)" >&2; exit 1; }
 	@$${CC:-cc} --version >/dev/null 2>&1 || { echo "Relay needs a C compiler (Debian: apt install build-essential)" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Making a virtual environment in $(VENV)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/build: deploy/lock/build.txt $(STAMPS)/venv
-	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/build.txt
+	@echo "Installing what it is built with"
+	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r deploy/lock/build.txt
 	@touch $@
 
 # The package is used from the source tree: the relay command points at it, and setup.py compiles in place.
 $(STAMPS)/installed: pyproject.toml setup.py $(STAMPS)/build
-	RELAY_EXT=none $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@RELAY_EXT=none $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
 $(STAMPS)/compiled: $(SOURCES) setup.py $(STAMPS)/installed
-	$(BIN)/python setup.py --quiet build_ext --inplace --parallel 2
+	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
 $(STAMPS)/dev: deploy/lock/dev.txt $(STAMPS)/compiled
-	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r deploy/lock/dev.txt
 	@touch $@
 
 $(STAMPS)/bench: deploy/lock/bench.txt $(STAMPS)/dev
-	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/bench.txt
+	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r deploy/lock/bench.txt
 	@touch $@
 
 $(STAMPS)/fuzz: deploy/lock/fuzz.txt $(STAMPS)/dev
-	$(BIN)/python -m pip install --quiet --require-hashes -r deploy/lock/fuzz.txt
+	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r deploy/lock/fuzz.txt
 	@touch $@

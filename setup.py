@@ -2,6 +2,9 @@
 has a ``.pxd`` of its name beside it, which gives its classes C fields and calls (docs/adr/0007-delivery.md). In place,
 those below ``benchmarks/`` are built too; a wheel does not hold them.
 
+Theory: whoever starts Relay for the first time waits for this, so all processors work, longest modules first, and only
+what runs for each message or octet is optimised; the rest is translated as fast as the compiler can.
+
 Environment:
     RELAY_BUILD   ``release`` (default), ``debug`` (bounds, wraparound and None checks on, -O1, assertions)
                   or ``asan`` (the debug build under AddressSanitizer).
@@ -13,38 +16,37 @@ No generated C is kept in the repository; it goes to ``build/``.
 
 import os
 import sys
+from collections.abc import Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
-KINDS = {
-    "release": (["-O3", "-fno-strict-aliasing", "-fvisibility=hidden"], []),
-    "debug": (["-O1", "-g", "-UNDEBUG"], []),
-    "asan": (["-O1", "-g", "-UNDEBUG", "-fsanitize=address", "-fno-omit-frame-pointer"], ["-fsanitize=address"]),
-}
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+SCANNERS = ("relay._fastparse", "relay._mime", "relay.mail._", "relay.imap._", "relay.sieve._", "benchmarks.")
+"""Modules, by how their names begin, that look at each octet: -O3."""
+SESSIONS = ("relay.smtp.", "relay.delivery.", "relay.net.", "relay.spool.", "relay.queue.", "relay.dispatch.",
+            "relay.telemetry.", "relay.policy.", "relay.directory.")  # fmt: skip
+"""Those that run for each message: -O2. The rest is -O1."""
+
+RELEASE = ["-fno-strict-aliasing", "-fvisibility=hidden", "-g0", "-w"]
+CHECKED = ["-O1", "-g", "-UNDEBUG", "-w"]
+SANITIZED = [*CHECKED, "-fsanitize=address", "-fno-omit-frame-pointer"]
+KINDS = {"release": (RELEASE, []), "debug": (CHECKED, []), "asan": (SANITIZED, ["-fsanitize=address"])}
+
 kind = os.environ.get("RELAY_BUILD", "release")
 if kind not in KINDS:
     raise SystemExit(f"RELAY_BUILD={kind}: must be one of {', '.join(KINDS)}")
 compile_args, link_args = KINDS[kind]
 checked = kind != "release"
 
-only = {name for name in os.environ.get("RELAY_EXT", "").split(",") if name}
-extensions = []
-folders = ("relay", "benchmarks") if "--inplace" in sys.argv else ("relay",)
-plain = []
-for source in sorted(path for folder in folders for path in Path(folder).rglob("*.py*")):
-    name = ".".join(source.with_suffix("").parts)
-    is_compiled = source.suffix == ".pyx" or (source.suffix == ".py" and source.with_suffix(".pxd").exists())
-    if is_compiled and source.name != "__init__.py" and (not only or name in only):
-        extension = Extension(name, [str(source)], extra_compile_args=compile_args, extra_link_args=link_args)
-        (plain if source.suffix == ".py" else extensions).append(extension)
-if unknown := only - {extension.name for extension in extensions + plain} - {"none"}:
-    raise SystemExit(f"RELAY_EXT: no such module: {', '.join(sorted(unknown))}")
-
-directives = {"embedsignature": False, "freethreading_compatible": False}
-scanners = {
-    # Offsets are computed by the scanners themselves; the debug build checks every one of them.
+DIRECTIVES = {"embedsignature": False, "freethreading_compatible": False}
+SCANNING = {
+    # Offsets are computed by the modules themselves; the debug build checks every one of them.
     "boundscheck": checked,
     "wraparound": checked,
     "initializedcheck": checked,
@@ -52,17 +54,86 @@ scanners = {
     "cdivision": not checked,
 }
 # Types come from the .pxd alone, and everything else means what it means to the interpreter.
-as_python = {"annotation_typing": False, "nonecheck": True}
+AS_PYTHON = {"annotation_typing": False, "nonecheck": True}
 
 
-def c_of(modules: list[Extension], special: dict[str, bool]) -> list[Extension]:
-    """``modules`` with their C made."""
-    return cythonize(
-        modules,
-        build_dir=f"build/cython-{kind}",
-        language_level=3,
-        compiler_directives=directives | special,
-    )
+class Module(NamedTuple):
+    """One extension module."""
+
+    name: str
+    source: str
+
+    @property
+    def c_file(self) -> str:
+        return str(Path(f"build/cython-{kind}", self.source).with_suffix(".c"))
+
+    @property
+    def optimisation(self) -> str:
+        return "-O3" if self.name.startswith(SCANNERS) else "-O2" if self.name.startswith(SESSIONS) else "-O1"
+
+    def extension(self) -> Extension:
+        flags = compile_args if checked else [self.optimisation, *compile_args]
+        return Extension(self.name, [self.c_file], extra_compile_args=flags, extra_link_args=link_args)
 
 
-setup(ext_modules=c_of(extensions, scanners) + c_of(plain, as_python))
+def modules() -> list[Module]:
+    """Those to build, the longest first: what takes longest should not come last."""
+    only = {name for name in os.environ.get("RELAY_EXT", "").split(",") if name}
+    folders = ("relay", "benchmarks") if "--inplace" in sys.argv else ("relay",)
+    found = [
+        Module(".".join(source.with_suffix("").parts), str(source))
+        for folder in folders
+        for source in Path(folder).rglob("*.py*")
+        if source.suffix == ".pyx" or (source.suffix == ".py" and source.with_suffix(".pxd").exists())
+    ]
+    if unknown := only - {module.name for module in found} - {"none"}:
+        raise SystemExit(f"RELAY_EXT: no such module: {', '.join(sorted(unknown))}")
+    wanted = [module for module in found if not only or module.name in only]
+    return sorted(wanted, key=lambda module: -Path(module.source).stat().st_size)
+
+
+def translation(module: Module) -> dict[str, Any]:
+    """What cythonize() takes to make the C of ``module``, which it does unless that is newer than all it is made of."""
+    return {
+        "module_list": [Extension(module.name, [module.source])],
+        "build_dir": f"build/cython-{kind}",
+        "language_level": 3,
+        "compiler_directives": DIRECTIVES | (AS_PYTHON if module.source.endswith(".py") else SCANNING),
+        "quiet": True,
+    }
+
+
+def progress(what: str, jobs: Iterable["Future[Any]"], total: int) -> None:
+    """Shows how far ``jobs`` have come, on one line where somebody looks; raises what one of them has raised."""
+    is_seen = sys.stdout.isatty()
+    for number, job in enumerate(as_completed(jobs), 1):
+        job.result()
+        if is_seen or number == total:
+            print(f"{what}: {number} of {total}", end="\r" if is_seen and number < total else "\n", flush=True)
+
+
+def translate(wanted: list[Module]) -> None:
+    """Makes the C of all. What is called in other processes is Cython's own: pip runs this file under another name."""
+    if len(wanted) < 2:
+        for module in wanted:
+            cythonize(**translation(module))
+        return
+    with ProcessPoolExecutor(PROCESSORS) as pool:
+        jobs = [pool.submit(cythonize, **translation(module)) for module in wanted]
+        progress("Translating to C", jobs, len(jobs))
+
+
+class BuildInParallel(build_ext):
+    """Compiles on all processors."""
+
+    def build_extensions(self) -> None:
+        self.check_extensions_list(self.extensions)
+        with ThreadPoolExecutor(PROCESSORS) as pool:
+            jobs = [pool.submit(self.build_extension, extension) for extension in self.extensions]
+            progress("Compiling", jobs, len(jobs))
+
+
+if __name__ == "__main__":
+    wanted = modules()
+    translate(wanted)
+    setup(ext_modules=[module.extension() for module in wanted], cmdclass={"build_ext": BuildInParallel})

@@ -1,10 +1,9 @@
 """Micro-benchmarks against a base revision: ``make bench-micro BASE=main``, ``python -m benchmarks.micro --base main``.
 
 The base revision's relay/ and tests/ are unpacked and compiled below build/micro/, then the cases of this tree
-(micro_cases.py) are run
-on both. With valgrind each case's instructions are counted: the same from run to run to about one in a thousand,
-whatever
-else the machine does. Without it (or with --by time) both are run in turns and the least CPU time counts.
+(micro_cases.py) are run on both. With valgrind each case's instructions are counted: the same from run to run to about
+one in a thousand, whatever else the machine does. Without it (or with --by time) both are run in turns and the least
+CPU time counts.
 
 What it cannot see: cache misses, system calls, waiting. A change here is a reason to look, not a verdict; the
 scenarios are.
@@ -95,7 +94,7 @@ def base_tree(base: str) -> tuple[Path, str]:
         ).stdout
         with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
             packed.extractall(tree, filter="data")
-        words = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace", "--parallel", "2"]
+        words = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
         built = subprocess.run(words, cwd=tree, capture_output=True, text=True, check=False)
         if built.returncode:
             raise click.ClickException(f"{revision[:12]} does not compile:\n{built.stderr[-2000:]}")
