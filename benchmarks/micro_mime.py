@@ -15,7 +15,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from relay import _mime
+from relay import _mime, _mime_lines
 
 MIB: Final = 1 << 20
 TEXT: Final = b"The quick brown fox jumps over the lazy dog and then goes on to the next.\r\n"
@@ -82,7 +82,7 @@ def standard(content: bytes) -> Any:
 
 
 def main() -> None:
-    print(f"bodies: {_mime.VECTORS[-1]}")
+    print(f"bodies: {_mime_lines.VECTORS[-1]}")
     print(f"{'content':<30}{'octets':>10}{'parts':>7}{'GB/s':>8}{'us':>9}{'email MB/s':>12}{'ratio':>8}")
     for name, content in contents().items():
         ours = theirs = float("inf")
@@ -94,8 +94,8 @@ def main() -> None:
         print(f"{name:<30}{size:>10}{parts:>7}{speeds}")
     body = b"QUJD" * 19 + b"\r\n"
     content = body * (MIB // len(body))
-    for vectors in _mime.VECTORS:
-        one = min(seconds(partial(_mime.find_candidate, content, 0, vectors), 0.02) for _ in range(ROUNDS))
+    for vectors in _mime_lines.VECTORS:
+        one = min(seconds(partial(_mime_lines.find_candidate, content, 0, vectors), 0.02) for _ in range(ROUNDS))
         print(f"{'one body of base64, ' + vectors:<30}{len(content) / one / 1e9:>25.2f}")
 
 

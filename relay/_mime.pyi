@@ -11,8 +11,6 @@ KINDS: Final[tuple[str, ...]]
 ENCODINGS: Final[tuple[str, ...]]
 FLAGS: Final[tuple[str, ...]]
 FIELDS: Final[tuple[str, ...]]
-VECTORS: Final[tuple[str, ...]]
-"""The ways of looking at bodies that this machine has, for ``find_candidate``; the last is the one in use."""
 
 @final
 class Part:
@@ -109,6 +107,3 @@ def scan(content: bytes, max_parts: int = 10_000, max_depth: int = 100, max_head
     not noted. Time is linear in the content. The GIL is released for contents of 1 MiB and more. ValueError for a
     content of 4 GiB or more and for bounds out of range.
     """
-
-def find_candidate(content: bytes, at: int, vectors: str) -> tuple[int, int, int]:
-    """(Next line that begins with "--" after offset ``at``, LFs up to there, how many of them are CRLF); for tests."""

@@ -19,8 +19,9 @@ Invariants: no octet outside the content is read; parts come in the order in whi
 parent's body, and siblings do not overlap; time is linear in the content, with depth as the factor for lines that
 begin with "--" (``steps`` counts the work); memory is bounded by ``max_parts``.
 
-Not here: how a field's value is read (_mime_values.pyx), decoding of bodies, encoded words, addresses and RFC 2231 values (but for boundaries); IMAP's way of writing
-structures down; part numbers.
+Not here: how lines are found (_mime_lines.pyx), how a field's value is read (_mime_values.pyx), decoding of
+bodies, encoded words, addresses and RFC 2231 values (but for boundaries); IMAP's way of writing structures down; part
+numbers.
 """
 
 cimport cython
@@ -30,104 +31,16 @@ from libc.stdlib cimport free, realloc
 from libc.string cimport memchr, memcmp, memset
 
 from relay._fastparse cimport equals, invariant, octets_t
+from relay._mime_lines cimport count_line, find_lf, is_hyphens, line_text_end, next_candidate, relay_lines
 from relay._mime_values cimport (
-    BOUNDARY_LIMIT, ENCODING_BASE64, ENCODING_QUOTED_PRINTABLE, Slice, is_space, media_type, read_boundary, transfer_encoding,
+    BOUNDARY_LIMIT, ENCODING_BASE64, ENCODING_QUOTED_PRINTABLE, Slice, field_colon, is_space, media_type, read_boundary,
+    transfer_encoding,
 )
-
-cdef extern from *:
-    """
-    #include <assert.h>
-    #include <stddef.h>
-    #include <stdint.h>
-    #include <string.h>
-
-    typedef struct { size_t lf, crlf; } relay_lines;
-
-    #if defined(__GNUC__)
-    /* Sums of two vectors of octet counts, each at most 252, given as 64-bit words. */
-    static inline void relay_add_counts(const uint64_t *lfs, const uint64_t *crlfs, int words, relay_lines *count) {
-        const uint64_t even = 0x00FF00FF00FF00FFu, all = 0x0001000100010001u;
-        uint64_t lf = 0, crlf = 0;
-        for (int i = 0; i < words; i++) {
-            lf += (lfs[i] & even) + ((lfs[i] >> 8) & even);
-            crlf += (crlfs[i] & even) + ((crlfs[i] >> 8) & even);
-        }
-        count->lf += (size_t)(lf * all >> 48);
-        count->crlf += (size_t)(crlf * all >> 48);
-    }
-
-    /* Defines NAME, which moves over whole blocks of 128 octets in which no LF is followed by two hyphens, counts their
-       line ends, and returns the offset of the block where it stopped. It reads p[at] to p[n-1] only. SIZE is the width
-       of the target's registers: wider vectors are compiled to single octets. */
-    #define RELAY_SKIP(NAME, SIZE) \\
-    static size_t NAME(const unsigned char *p, size_t at, size_t n, relay_lines *count) { \\
-        typedef unsigned char octets __attribute__((vector_size(SIZE))); \\
-        const octets all_lf = (octets){0} + '\\n', all_cr = (octets){0} + '\\r', all_hyphens = (octets){0} + '-'; \\
-        const int most = 252 / (128 / SIZE);    /* rounds until the counts of one octet are full */ \\
-        for (;;) { \\
-            octets lfs = {0}, crlfs = {0}; \\
-            uint64_t words[2][SIZE / 8]; \\
-            int rounds = 0; \\
-            for (; rounds < most && n - at > 129; rounds++, at += 128) { \\
-                octets lf = lfs, crlf = crlfs, hyphen = {0}; \\
-                uint64_t found = 0; \\
-                for (int i = 0; i < 128; i += SIZE) { \\
-                    octets here, next, after; \\
-                    memcpy(&here, p + at + i, SIZE); \\
-                    memcpy(&next, p + at + i + 1, SIZE); \\
-                    memcpy(&after, p + at + i + 2, SIZE); \\
-                    const octets is_lf = (octets)(here == all_lf); \\
-                    lf -= is_lf; \\
-                    crlf -= (octets)(here == all_cr) & (octets)(next == all_lf); \\
-                    hyphen |= is_lf & (octets)(next == all_hyphens) & (octets)(after == all_hyphens); \\
-                } \\
-                memcpy(words[0], &hyphen, SIZE); \\
-                for (int i = 0; i < SIZE / 8; i++) found |= words[0][i]; \\
-                if (found) break; \\
-                lfs = lf; \\
-                crlfs = crlf; \\
-            } \\
-            if (rounds == 0) return at; \\
-            memcpy(words[0], &lfs, SIZE); \\
-            memcpy(words[1], &crlfs, SIZE); \\
-            relay_add_counts(words[0], words[1], SIZE / 8, count); \\
-            if (rounds < most) return at; \\
-        } \\
-    }
-
-    RELAY_SKIP(relay_skip_plain, 16)    /* SSE2, NEON */
-    #else
-    static size_t relay_skip_plain(const unsigned char *p, size_t at, size_t n, relay_lines *count) {
-        (void)p; (void)n; (void)count;
-        return at;
-    }
-    #endif
-
-    #if defined(__GNUC__) && defined(__x86_64__)
-    __attribute__((target("avx2"))) RELAY_SKIP(relay_skip_avx2, 32)
-    static int relay_has_avx2(void) {
-        __builtin_cpu_init();
-        return __builtin_cpu_supports("avx2") != 0;
-    }
-    #else
-    #define relay_skip_avx2 relay_skip_plain
-    static int relay_has_avx2(void) { return 0; }
-    #endif
-    """
-    ctypedef struct relay_lines:
-        size_t lf, crlf
-    size_t relay_skip_plain(const unsigned char* p, size_t at, size_t n, relay_lines* count) noexcept nogil
-    size_t relay_skip_avx2(const unsigned char* p, size_t at, size_t n, relay_lines* count) noexcept nogil
-    bint relay_has_avx2() noexcept nogil
-
-ctypedef size_t (*skip_t)(const unsigned char*, size_t, size_t, relay_lines*) noexcept nogil
 
 cdef enum:
     DEPTH_LIMIT = 100           # the most that ``max_depth`` can be: there is one Frame for each
     WITHOUT_GIL_FROM = 1 << 20  # octets: below, taking the GIL again may cost more than the scan
     MESSAGE_FIELDS = FIELD_DATE
-
-cdef skip_t skip = relay_skip_avx2 if relay_has_avx2() else relay_skip_plain
 
 cdef struct Frame:              # an open multipart
     int part
@@ -151,52 +64,6 @@ cdef struct Scan:
     bint is_truncated
     bint is_out_of_memory
     Frame frames[DEPTH_LIMIT]
-
-
-# --- lines ---
-
-cdef inline Py_ssize_t _find_lf(octets_t p, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
-    """The offset of the first LF in p[at:n), ``n`` when there is none."""
-    cdef const void* found = memchr(p + at, c'\n', n - at) if at < n else NULL
-    return <octets_t>found - p if found != NULL else n
-
-
-cdef inline Py_ssize_t _text_end(octets_t p, Py_ssize_t start, Py_ssize_t lf, Py_ssize_t n) noexcept nogil:
-    """Where the line p[start:lf] ends without its line end; ``lf`` is ``n`` when it has none."""
-    return lf - 1 if start < lf < n and p[lf - 1] == c'\r' else lf
-
-
-cdef inline void _count_line(relay_lines* lines, Py_ssize_t text_end, Py_ssize_t lf, Py_ssize_t n) noexcept nogil:
-    if lf < n:
-        lines.lf += 1
-        lines.crlf += lf > text_end
-
-
-cdef inline bint _is_hyphens(octets_t p, Py_ssize_t at, Py_ssize_t n) noexcept nogil:
-    return n - at > 1 and p[at] == c'-' and p[at + 1] == c'-'
-
-
-cdef Py_ssize_t _next_candidate(octets_t p, Py_ssize_t at, Py_ssize_t n, skip_t skip_blocks,
-                                relay_lines* lines) noexcept nogil:
-    """The offset of the first line after the one at ``at`` that begins with "--"; ``n`` when there is none.
-
-    Counts the line ends from ``at`` to there; a CRLF that lies across two blocks is counted with the block of its CR.
-    """
-    cdef Py_ssize_t lf, stop
-    while at < n:
-        at = skip_blocks(p, at, n, lines)
-        stop = at + 128 if n - at > 128 else n
-        while at < stop:
-            lf = _find_lf(p, at, stop)
-            if lf == stop:
-                lines.crlf += stop < n and p[stop - 1] == c'\r' and p[stop] == c'\n'
-                at = stop
-                continue
-            _count_line(lines, _text_end(p, at, lf, n), lf, n)
-            at = lf + 1
-            if _is_hyphens(p, at, n):
-                return at
-    return n
 
 
 cdef inline bint _is_word(octets_t p, Slice word, const char* upper) noexcept nogil:
@@ -251,17 +118,6 @@ cdef int _field_name(octets_t p, Py_ssize_t start, Py_ssize_t end, bint is_messa
     return -1
 
 
-cdef Py_ssize_t _field_colon(octets_t p, Py_ssize_t at, Py_ssize_t end, Py_ssize_t* name_end) noexcept nogil:
-    """The offset of the colon of the field in the line p[at:end), -1 when the line is no field (RFC 5322 3.6.8, 4.5)."""
-    cdef Py_ssize_t colon = at
-    while colon < end and 33 <= p[colon] <= 126 and p[colon] != c':':
-        colon += 1
-    name_end[0] = colon
-    while colon < end and (p[colon] == c' ' or p[colon] == c'\t'):
-        colon += 1
-    return colon if colon < end and p[colon] == c':' and name_end[0] > at else -1
-
-
 cdef void _trim_fields(octets_t p, PartInfo* part) noexcept nogil:
     cdef int name
     cdef Slice* value
@@ -299,26 +155,26 @@ cdef void _read_header(Scan* s, PartInfo* part, bint is_message) noexcept nogil:
     cdef int field = -1
     part.flags |= PART_NO_EMPTY_LINE
     while s.at < s.n:
-        lf = _find_lf(p, s.at, s.n)
-        text_end = _text_end(p, s.at, lf, s.n)
+        lf = find_lf(p, s.at, s.n)
+        text_end = line_text_end(p, s.at, lf, s.n)
         s.steps += 1
         if text_end == s.at:
             part.flags &= ~PART_NO_EMPTY_LINE
-            _count_line(&s.lines, text_end, lf, s.n)
+            count_line(&s.lines, text_end, lf, s.n)
             s.at = lf + 1
             break
-        if _is_hyphens(p, s.at, s.n) and _match(s, s.at, text_end, &is_end) >= 0:
+        if is_hyphens(p, s.at, s.n) and _match(s, s.at, text_end, &is_end) >= 0:
             break
         if not is_first and (p[s.at] == c' ' or p[s.at] == c'\t'):
             if field >= 0:
                 part.fields[field].end = <uint32_t>text_end
         else:
-            colon = _field_colon(p, s.at, text_end, &name_end)
+            colon = field_colon(p, s.at, text_end, &name_end)
             if colon < 0:
                 break
             field = _note_field(s, part, name_end, colon, text_end, is_message)
         is_first = False
-        _count_line(&s.lines, text_end, lf, s.n)
+        count_line(&s.lines, text_end, lf, s.n)
         s.at = lf + 1 if lf < s.n else s.n
     _trim_fields(p, part)
 
@@ -456,8 +312,8 @@ cdef bint _take_line(Scan* s) noexcept nogil:
     False when nothing more is to be looked for.
     """
     cdef bint is_end = False
-    cdef Py_ssize_t lf = _find_lf(s.p, s.at, s.n)
-    cdef Py_ssize_t text_end = _text_end(s.p, s.at, lf, s.n)
+    cdef Py_ssize_t lf = find_lf(s.p, s.at, s.n)
+    cdef Py_ssize_t text_end = line_text_end(s.p, s.at, lf, s.n)
     cdef int frame = _match(s, s.at, text_end, &is_end)
     s.steps += 1
     if frame < 0:
@@ -467,7 +323,7 @@ cdef bint _take_line(Scan* s) noexcept nogil:
         return False
     _close_before(s, s.frames[frame].part)
     s.frame_count = frame if is_end else frame + 1
-    _count_line(&s.lines, text_end, lf, s.n)
+    count_line(&s.lines, text_end, lf, s.n)
     s.at = lf + 1 if lf < s.n else s.n
     if is_end:
         s.parts[s.current].flags |= PART_CLOSED
@@ -481,14 +337,14 @@ cdef void _scan(Scan* s) noexcept nogil:
     if _begin_part(s):
         while s.frame_count and s.at < s.n:
             start = s.at
-            if _is_hyphens(s.p, start, s.n):
+            if is_hyphens(s.p, start, s.n):
                 if not _take_line(s):
                     break
                 if s.at > start:
                     continue
-            s.at = _next_candidate(s.p, start, s.n, skip, &s.lines)
+            s.at = next_candidate(s.p, start, s.n, &s.lines)
     while s.at < s.n:
-        s.at = _next_candidate(s.p, s.at, s.n, skip, &s.lines)
+        s.at = next_candidate(s.p, s.at, s.n, &s.lines)
     _close_parts(s, -1, s.n, s.lines)
 
 
@@ -638,17 +494,3 @@ cpdef Structure scan(bytes content, int max_parts=10_000, int max_depth=DEPTH_LI
     if s.is_out_of_memory:
         raise MemoryError
     return structure
-
-
-VECTORS = ("plain", "avx2") if relay_has_avx2() else ("plain",)
-
-
-def find_candidate(bytes content, Py_ssize_t at, str vectors):
-    cdef relay_lines lines
-    cdef Py_ssize_t found
-    if vectors not in VECTORS or not 0 <= at <= PyBytes_GET_SIZE(content):
-        raise ValueError("no such vectors, or an offset outside the content")
-    lines.lf = lines.crlf = 0
-    found = _next_candidate(<octets_t>PyBytes_AS_STRING(content), at, PyBytes_GET_SIZE(content),
-                            relay_skip_avx2 if vectors == "avx2" else relay_skip_plain, &lines)
-    return found, lines.lf, lines.crlf

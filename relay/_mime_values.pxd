@@ -33,6 +33,10 @@ cdef struct Parameter:
     Py_ssize_t value_end
     bint is_quoted          # unquote() is needed
 
+# The offset of the colon of the field in the line p[at:end), where ``name_end`` says where its name ends; -1 when the line
+# is no field (RFC 5322 3.6.8, 4.5).
+cdef Py_ssize_t field_colon(octets_t p, Py_ssize_t at, Py_ssize_t end, Py_ssize_t* name_end) noexcept nogil
+
 # The next parameter of the value p[start:end), searched from ``at`` (begin with the value's start). Returns where to go
 # on, -1 when there is none. All calls for one value together look at each octet a bounded number of times.
 cdef Py_ssize_t next_parameter(const char* p, Py_ssize_t at, Py_ssize_t end, Parameter* out) noexcept nogil

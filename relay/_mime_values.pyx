@@ -1,5 +1,6 @@
 # cython: language_level=3
-"""The structured values of MIME header fields: media type, encoding, parameters, boundary (RFC 2045 5.1, 6.1, RFC 2231).
+"""Where the value of a header field begins, and the structured values of MIME: media type, encoding, parameters, boundary
+(RFC 2045 5.1, 6.1, RFC 2231).
 
 Theory: as in relay/_fastparse.pyx, a reader takes a pointer and offsets, owns nothing and raises nothing. White space, folds
 and comments are skipped wherever the grammar has tokens, and a value without quotes may hold what a token may not: many do.
@@ -19,6 +20,17 @@ cdef enum:
 
 cdef bint IS_TOKEN[256]         # RFC 2045 5.1: any CHAR but SPACE, CTLs and tspecials
 IS_TOKEN[:] = [33 <= c <= 126 and c not in b"()<>@,;:\\\"/[]?=" for c in range(256)]
+
+
+cdef Py_ssize_t field_colon(octets_t p, Py_ssize_t at, Py_ssize_t end, Py_ssize_t* name_end) noexcept nogil:
+    """The offset of the colon of the field in the line p[at:end), -1 when the line is no field (RFC 5322 3.6.8, 4.5)."""
+    cdef Py_ssize_t colon = at
+    while colon < end and 33 <= p[colon] <= 126 and p[colon] != c':':
+        colon += 1
+    name_end[0] = colon
+    while colon < end and (p[colon] == c' ' or p[colon] == c'\t'):
+        colon += 1
+    return colon if colon < end and p[colon] == c':' and name_end[0] > at else -1
 
 
 cdef Py_ssize_t _skip_comment(octets_t p, Py_ssize_t at, Py_ssize_t end) noexcept nogil:

@@ -49,11 +49,73 @@ def test_the_check_itself_finds_imports_upwards_and_sideways(package, text, foun
     assert forbidden(package, text) == found
 
 
-def test_no_file_grows_beyond_what_one_can_read_at_a_sitting():
-    """About 400 lines; the compiled sessions and scanners may be longer, since a machine is one table."""
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for path in ROOT.glob("relay/**/*.py")
-        if (lines := path.read_text().count("\n")) > 460
-    }
-    assert long == {}
+# ---- circles --------------------------------------------------------------------------------------------------------
+
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for pattern in ("*.py", "*.pyx", "*.pxd")
+    for path in sorted(ROOT.glob(f"relay/**/{pattern}"))
+}
+FROM = re.compile(r"^ *(?:from\s+(relay[\w.]*)\s+c?import\s+(\([^)]*\)|[^\n]*)|c?import\s+(relay[\w.]*))", re.MULTILINE)
+
+
+def imported(text, names):
+    """The modules among ``names`` that ``text`` imports, wherever in it: what is put into a function, or is for types
+    alone, makes a circle as well."""
+    for package, what, module in FROM.findall(re.sub(r"#.*", "", text)):
+        if module:
+            yield module
+            continue
+        parts = [each.split(" as ")[0].strip() for each in what.strip("()").split(",")]
+        below = [f"{package}.{part}" for part in parts if f"{package}.{part}" in names]
+        yield from below
+        if len(below) < len([part for part in parts if part]):
+            yield package
+
+
+def circles(graph):
+    """The groups of modules that import one another, however long the way."""
+    stack, found = [], []
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph.get(node, ()):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return sorted(found)
+
+
+def test_no_modules_import_one_another():
+    """A package's own __init__ gathers what is in it, and is no part of a circle by that."""
+    graph = {}
+    for name, path in MODULES.items():
+        is_package = path.name == "__init__.py"
+        text = path.read_text()
+        for pxd in (path.with_suffix(".pxd"),) if path.suffix != ".pxd" else ():
+            text += pxd.read_text() if pxd.exists() else ""
+        graph[name] = (
+            [] if is_package else [each for each in imported(text, MODULES) if each in MODULES and each != name]
+        )
+    assert circles(graph) == []
+
+
+def test_circles_are_found_however_long():
+    assert circles({"a": ["b"], "b": ["c"], "c": ["a"], "d": ["a"]}) == [["a", "b", "c"]]
+    assert circles({"a": ["b", "c"], "b": ["c"], "c": []}) == []
+    text = "from relay.x import y, z as w\nfrom relay.v import (\n    A,\n)\nimport relay.u\n  from relay.t import s\n"
+    assert list(imported(text, {"relay.x.y"})) == ["relay.x.y", "relay.x", "relay.v", "relay.u", "relay.t"]

@@ -12,19 +12,36 @@ Bound: ``MAX_MAILBOXES``; above it the client is told NOTIFICATIONOVERFLOW, and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from relay.imap.completion import No
 from relay.imap.events import MESSAGES, Event, Wishes, folded
 from relay.imap.responses import astring
 from relay.mailbox import names
+from relay.mailbox.interfaces import Store, View
 from relay.mailbox.vocabulary import Listed, Refused, Status
-
-if TYPE_CHECKING:
-    from relay.imap.state import State
 
 MAX_MAILBOXES: Final = 500
 """That one session may watch."""
+
+
+class Session(Protocol):
+    """What is read here of a session (state.py)."""
+
+    @property
+    def store(self) -> Store:
+        """Of who has logged in."""
+
+    @property
+    def view_or_none(self) -> View | None:
+        """The open mailbox, if there is one."""
+
+    @property
+    def has_modseqs(self) -> bool:
+        """Whether its client wants mod-sequences (RFC 7162 3.1)."""
+
+    def name(self, name: str) -> bytes:
+        """A mailbox name as its client reads it."""
 
 
 class Known(NamedTuple):
@@ -40,7 +57,7 @@ class Known(NamedTuple):
 class Notices:
     """One session's, until its next NOTIFY."""
 
-    def __init__(self, wishes: Wishes, row: Callable[[State, int], bytes] | None = None) -> None:
+    def __init__(self, wishes: Wishes, row: Callable[[Any, int], bytes] | None = None) -> None:
         self.wishes: Final = wishes
         self.row: Final = row
         """The FETCH response for a new message of the open mailbox, if one is wanted."""
@@ -64,7 +81,7 @@ class Notices:
         for name in folded(mailboxes):
             self._own.update((name, *names.parents(name)[-1:]))
 
-    def begin(self, state: State, *, has_status: bool) -> bytes:
+    def begin(self, state: Session, *, has_status: bool) -> bytes:
         """Looks at all that is asked about. No (NOTIFICATIONOVERFLOW) when that is too much."""
         self._known = self._asked(state.store.list() if self.wishes.groups else ())
         if len(self._known) > MAX_MAILBOXES:
@@ -80,7 +97,7 @@ class Notices:
             if known.status is not None and known.events & MESSAGES and not _is_open(state, name)
         )
 
-    def look(self, state: State, changed: frozenset[str], *, is_account: bool) -> bytes:
+    def look(self, state: Session, changed: frozenset[str], *, is_account: bool) -> bytes:
         """What is to be told of the mailboxes ``changed``, and, with ``is_account``, of the list of mailboxes."""
         told = b"".join(self._look(state, changed, is_account=is_account))
         if len(self._known) > MAX_MAILBOXES:
@@ -88,7 +105,7 @@ class Notices:
             told = b"* OK [NOTIFICATIONOVERFLOW] Too many mailboxes: nothing more is told\r\n"
         return told
 
-    def _look(self, state: State, changed: frozenset[str], *, is_account: bool) -> Iterator[bytes]:
+    def _look(self, state: Session, changed: frozenset[str], *, is_account: bool) -> Iterator[bytes]:
         if is_account:
             yield from self._names(state)
             notes = self._server_notes(state)
@@ -105,7 +122,7 @@ class Notices:
 
     # ---- names ------------------------------------------------------------------------------------------------------
 
-    def _names(self, state: State) -> Iterator[bytes]:
+    def _names(self, state: Session) -> Iterator[bytes]:
         """Mailboxes made, removed, renamed, subscribed (5.4, 5.5)."""
         before, every = self._known, {each.name: each for each in state.store.list()}
         self._known = self._asked(every.values())
@@ -142,7 +159,7 @@ class Notices:
         found = {each.name: Known(each, self.wishes.of(each) & ~Event.SERVER) for each in every}
         return {name: known for name, known in found.items() if known.events}
 
-    def _examine(self, state: State, name: str) -> Known:
+    def _examine(self, state: Session, name: str) -> Known:
         """Looks at a mailbox."""
         known = self._known[name]
         status: Status | None = None
@@ -156,11 +173,11 @@ class Notices:
         self._known[name] = known = known._replace(status=status, notes=notes)
         return known
 
-    def _server_notes(self, state: State) -> Mapping[str, bytes]:
+    def _server_notes(self, state: Session) -> Mapping[str, bytes]:
         return state.store.annotations("") if self.wishes.has_server else {}
 
 
-def _line(state: State, listed: Listed, old: str | None) -> bytes:
+def _line(state: Session, listed: Listed, old: str | None) -> bytes:
     attributes = [] if listed.exists else ["\\NonExistent"]
     attributes += ["\\Subscribed"] * listed.subscribed
     attributes += ["\\HasChildren" if listed.has_children else "\\HasNoChildren", *listed.special_use]
@@ -168,7 +185,7 @@ def _line(state: State, listed: Listed, old: str | None) -> bytes:
     return b'* LIST (%b) "/" %b%b\r\n' % (" ".join(attributes).encode(), state.name(listed.name), more)
 
 
-def _is_open(state: State, name: str) -> bool:
+def _is_open(state: Session, name: str) -> bool:
     """Of the open mailbox the client is told otherwise (3.1)."""
     return state.view_or_none is not None and state.view_or_none.name == name
 
@@ -205,7 +222,7 @@ def _has_changed(before: Status, after: Status, events: Event) -> bool:
     return Event.FLAGS in events and before.highestmodseq != after.highestmodseq
 
 
-def _status(state: State, name: str, known: Known, status: Status) -> bytes:
+def _status(state: Session, name: str, known: Known, status: Status) -> bytes:
     words = [f"MESSAGES {status.messages} UIDNEXT {status.uidnext} UIDVALIDITY {status.uidvalidity}"]
     if Event.FLAGS in known.events:
         words.append(f"UNSEEN {status.unseen}")
@@ -214,7 +231,7 @@ def _status(state: State, name: str, known: Known, status: Status) -> bytes:
     return b"* STATUS %b (%b)\r\n" % (state.name(name), " ".join(words).encode())
 
 
-def _metadata(state: State, name: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> bytes:
+def _metadata(state: Session, name: str, before: Mapping[str, bytes], after: Mapping[str, bytes]) -> bytes:
     """The entries that are others now, without their values (5.6, RFC 5464 4.4.2)."""
     others = [entry for entry in {**before, **after} if before.get(entry) != after.get(entry)]
     if not others:

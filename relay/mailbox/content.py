@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from relay.mailbox import _disk, filename
+from relay.mailbox import _reading, filename
 from relay.mailbox.files import below
 
 BLOCK: Final = 1 << 16
@@ -42,12 +42,12 @@ class FileContent:
         place = below(path)
         self._failed = failed
         self._is_exact = filename.is_exact(place[1].decode("latin-1").rpartition("/")[2])
-        self._whole = _disk.read_message(*place, BLOCK)
+        self._whole = _reading.read_message(*place, BLOCK)
         """What is sent, of a short one."""
         if self._whole is not None:
             size = len(self._whole)
         else:
-            self._descriptor = _disk.open_below(*place, os.O_RDONLY)
+            self._descriptor = _reading.open_below(*place, os.O_RDONLY)
         self._places: list[tuple[int, int]] = [(0, 0)] if counted is None else counted
         self._more: Callable[[], Iterable[tuple[int, int]]] | None = places
         self._size = size
@@ -132,7 +132,7 @@ def with_crlf(block: bytes, is_after_cr: bool = False) -> bytes:
 def wholes(root: bytes, paths: list[bytes | None]) -> list[bytes | None]:
     """All that is sent of each message, ``paths`` being those below the account's folder; None for one that is longer
     than BLOCK, or cannot be read now."""
-    return _disk.read_messages(root, paths, BLOCK)
+    return _reading.read_messages(root, paths, BLOCK)
 
 
 def crlf_size(path: Path) -> int:
@@ -149,4 +149,4 @@ def likely_size(path: Path) -> int:
 
 def require_readable(path: Path) -> None:
     """OSError unless the file of a message can be opened."""
-    os.close(_disk.open_below(*below(path), os.O_RDONLY))
+    os.close(_reading.open_below(*below(path), os.O_RDONLY))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import _disk, filename, names
+from relay.mailbox import _reading, filename, names
 from relay.mailbox.maildir import unique_name
 from relay.mailbox.vocabulary import INBOX
 
@@ -125,7 +125,7 @@ def give_way(root: Path, has_room: Callable[[], bool]) -> bool:
 
 
 def _are_folders(*paths: Path) -> bool:
-    return _disk.are_folders([os.fsencode(each) for each in paths])
+    return _reading.are_folders([os.fsencode(each) for each in paths])
 
 
 def _make(folder: Path) -> None:

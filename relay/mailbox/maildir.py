@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import _disk
+from relay.mailbox import _reading
 
 NAME_LIMIT: Final = 255
 """Octets of a file name on every file system that matters."""
@@ -109,7 +109,7 @@ def require_maildir(folder: Path) -> None:
     parts = [folder / "cur", folder / "new", folder / "tmp"]
     if folder.name.startswith("."):
         parts.insert(0, folder)
-    if _disk.are_folders([os.fsencode(each) for each in parts]):
+    if _reading.are_folders([os.fsencode(each) for each in parts]):
         return
     for each in parts:
         with contextlib.suppress(FileNotFoundError):

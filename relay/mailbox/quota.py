@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from relay.mailbox import _disk, filename
+from relay.mailbox import _reading, filename
 from relay.mailbox.account_root import Root
 from relay.mailbox.files import account_of
 from relay.mailbox.mailbox import GRAIN
@@ -126,7 +126,7 @@ def _counted(folder: str, modified: int) -> _Count:
     mailbox, _, place = folder.rpartition("/")
     root, way = account_of(mailbox)
     try:
-        names, _ = _disk.entries(root, way + os.fsencode(place))
+        names, _ = _reading.entries(root, way + os.fsencode(place))
     except OSError:  # not there, or not ours to look at: what cannot be counted does not count
         names = []
     for name in names:

@@ -20,7 +20,7 @@ import stat
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
-from relay.mailbox import _disk, filename
+from relay.mailbox import _reading, filename
 from relay.mailbox.columns import IN_NEW, MARKS, Picture
 from relay.mailbox.files import account_of
 from relay.mailbox.maildir import make_maildir, unique_name
@@ -115,12 +115,12 @@ def names(folder: Path, place: str) -> tuple[list[str], list[str]]:
     root, way = account_of(folder)
     below = way + os.fsencode(place)
     try:
-        return _disk.entries(root, below)
+        return _reading.entries(root, below)
     except FileNotFoundError:
         make_maildir(folder)  # somebody removed it
     except OSError as fault:
         raise OSError(fault.errno, fault.strerror, f"{folder}/{place}") from None
-    return _disk.entries(root, below)
+    return _reading.entries(root, below)
 
 
 def _other_base(folder: Path, first: str, base: str, second: str) -> tuple[str, str] | None:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgpack
 
 from relay import _mime
-from relay.mailbox import _disk, filename
+from relay.mailbox import _reading, filename
 from relay.mailbox.files import below
 from relay.mailbox.vocabulary import Part
 
@@ -31,7 +31,7 @@ class Scanned(NamedTuple):
 
 def scan(path: Path) -> Scanned:
     """Reads the file and takes it apart. FileNotFoundError; OSError, also for what is no regular file."""
-    with os.fdopen(_disk.open_below(*below(path), os.O_RDONLY), "rb") as file:
+    with os.fdopen(_reading.open_below(*below(path), os.O_RDONLY), "rb") as file:
         octets = file.read(LARGEST + 1)
     if len(octets) > LARGEST:
         octets = b"Content-Type: application/octet-stream\n\n"

@@ -2,6 +2,7 @@
 """C declarations of relay/queue/_entry.pyx."""
 
 cimport cython
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
@@ -33,6 +34,10 @@ cdef class Entry:
     cdef public uint8_t state
 
 
+# Where the nodes of an entry are, in octets from its beginning.
+cdef Py_ssize_t QUEUE_AT
+cdef Py_ssize_t GUARD_AT
+
 cpdef bint leave(Entry entry) except -1
 cpdef Entry new_entry(uint32_t log, uint32_t segment, uint32_t offset, uint32_t size, str queue_id,
                       int64_t received_at, object group, object indexes, uint32_t count, int flags)
@@ -51,26 +56,52 @@ cdef class EntryList(Chain):
     cpdef Entry popleft(self)
 
 
-cdef class _Slots(Chain):
-    cdef Node* slots
-    cdef int64_t current
-
-    cdef Node* slot_of(self, int64_t tick) noexcept
-    cdef int64_t tick_of(self, Node* node) noexcept
-    cdef void spread(self, Node* slot) noexcept
-    cdef void replace_all(self, int64_t current) noexcept
-    cdef void go(self, int64_t tick) noexcept
-    cdef Node* due_slot(self, int64_t target) noexcept
-    cdef int64_t next_tick(self) noexcept
+cdef inline void link_before(Node* node, Node* mark) noexcept:
+    node.prev = mark.prev
+    node.next = mark
+    mark.prev.next = node
+    mark.prev = node
 
 
-@cython.final
-cdef class DueWheel(_Slots):
-    cpdef int add(self, Entry entry) except -1
+cdef inline void unlink_node(Node* node) noexcept:
+    node.prev.next = node.next
+    node.next.prev = node.prev
+    node.prev = NULL
+    node.next = NULL
 
 
-@cython.final
-cdef class DeadlineWheel(_Slots):
-    cpdef int set(self, Entry entry, int64_t at) except -1
-    cpdef int set_after(self, Entry entry, int64_t time) except -1
-    cpdef bint remove(self, Entry entry) except -1
+cdef inline Entry queued(Node* node):
+    return <Entry><void*>(<char*>node - QUEUE_AT)
+
+
+cdef inline Entry guarded(Node* node):
+    return <Entry><void*>(<char*>node - GUARD_AT)
+
+
+cdef inline bint leave_chain(Entry entry):
+    # A module function: a cdef method would give every entry a pointer to a method table.
+    if entry.queue.next == NULL:
+        return False
+    unlink_node(&entry.queue)
+    (<Chain>entry.chain).count -= 1
+    entry.chain = NULL
+    Py_DECREF(entry)
+    return True
+
+
+cdef inline int enter(Chain chain, Entry entry, Node* before) except -1:
+    if entry.queue.next != NULL:
+        raise ValueError("the entry waits somewhere else")
+    link_before(&entry.queue, before)
+    entry.chain = <void*>chain
+    chain.count += 1
+    Py_INCREF(entry)
+    return 0
+
+
+cdef inline void move_instants(Entry entry, int64_t delta) noexcept:
+    cdef int64_t seconds = delta // 1000000
+    entry.received = <uint32_t>max(0, min(<int64_t>entry.received + seconds, 0xFFFFFFFF))
+    entry.deadline = <uint32_t>max(0, min(<int64_t>entry.deadline + seconds, 0xFFFFFFFF))
+    if entry.due_at:
+        entry.due_at = max(1, entry.due_at + delta)

@@ -1,8 +1,8 @@
-"""Entries, the lists they wait in, and the timing wheels of their times (compiled).
+"""Entries, and the lists they wait in (compiled).
 
 An entry is in at most one of: an EntryList (ready, held), the DueWheel (deferred). Besides that it is in the
-DeadlineWheel from the time it is queued until it is finished, unless it is held. Each of the two places owns one
-reference. Times are microseconds since the epoch.
+DeadlineWheel from the time it is queued until it is finished, unless it is held (_wheels.pyi). Each of the two places
+owns one reference. Times are microseconds since the epoch.
 """
 
 from collections.abc import Iterator
@@ -120,44 +120,3 @@ class EntryList(Chain):
         """Whether ``entry`` is one of the first ``count``: O(count)."""
     def take(self, group: object | None, limit: int) -> list[Entry]:
         """Takes out the first entries (up to ``limit``) whose ``group`` is this one, or any for None."""
-
-@final
-class DueWheel(Chain):
-    """Deferred entries by ``due_at``: never early, at most 131 ms late. add and unlink are O(1)."""
-
-    def __init__(self, now: int) -> None: ...
-    def add(self, entry: Entry) -> int: ...
-    def rebase(self, now: int) -> None:
-        """The clock was set and says ``now``; the entries' ``due_at`` were moved already."""
-    def expire(self, now: int, limit: int) -> list[Entry]:
-        """Takes out what is due, up to ``limit``; the rest comes with the next call."""
-    def next_at(self) -> int | None:
-        """When to call expire next: not after the first due time; None when empty."""
-
-@final
-class DeadlineWheel(Chain):
-    """Entries by the time at which something must be decided about them whatever they wait for. Whole seconds."""
-
-    def __init__(self, now: int) -> None: ...
-    def set(self, entry: Entry, at: int) -> int:
-        """Puts ``entry`` in, or moves it, to ``at`` rounded up to whole seconds."""
-    def set_after(self, entry: Entry, time: int) -> int:
-        """The same for ``time`` after its message was received."""
-    def remove(self, entry: Entry) -> bool: ...
-    def rebase(self, delta: int, now: int) -> None:
-        """The clock was moved by ``delta`` (whole seconds, in microseconds) and says ``now``: so are all instants of
-        the entries, ``due_at`` too. A DueWheel that has any of them must be told next."""
-    def expire(self, now: int, limit: int) -> list[Entry]:
-        """Takes out what has come, up to ``limit``."""
-    def next_at(self) -> int | None:
-        """When to call expire next: not after the first deadline; None when empty."""
-    def find(
-        self,
-        number: int = 0,
-        group: object | None = None,
-        received_before: int = 0,
-        log: int = -1,
-        segment: int = -1,
-        limit: int = 0x7FFFFFFF,
-    ) -> list[Entry]:
-        """The entries that match all that is given. One pass over all: about 50 ms for a million."""

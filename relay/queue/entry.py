@@ -22,12 +22,11 @@ from relay.queue._entry import (
     HELD,
     NEW,
     READY,
-    DeadlineWheel,
-    DueWheel,
     Entry,
     EntryList,
     queue_number,
 )
+from relay.queue._wheels import DeadlineWheel, DueWheel
 
 __all__ = [
     "ACTIVE",

@@ -4,11 +4,11 @@
 cimport cython
 from libc.stdint cimport int64_t
 
-from relay.queue._entry cimport DeadlineWheel as _DeadlineWheel
-from relay.queue._entry cimport DueWheel as _DueWheel
 from relay.queue._entry cimport Entry as _Entry
 from relay.queue._entry cimport EntryList as _EntryList
 from relay.queue._entry cimport leave
+from relay.queue._wheels cimport DeadlineWheel as _DeadlineWheel
+from relay.queue._wheels cimport DueWheel as _DueWheel
 from relay.queue.group cimport Group as _Group
 from relay.queue.group cimport Target as _Target
 from relay.queue.ledger cimport Ledger

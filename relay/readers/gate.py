@@ -4,7 +4,7 @@ Theory: one gate serves all listeners of a process. It lets a connection in or s
 wheel; when the worker drains it tells every session, and then whoever waits that the last one has gone. Jobs of the
 sessions run in its threads, in fair turns among accounts.
 
-Not here: a connection (dialogue.py), the protocols (relay/imap, relay/pop3).
+Not here: a connection (dialogue.py), what of a protocol is counted (meter.py), the protocols (relay/imap, relay/pop3).
 """
 
 from __future__ import annotations
@@ -12,72 +12,30 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from relay.config.model import Config
 from relay.mail.queue_id import QueueIds
-from relay.net.threads import Meter as ThreadsMeter
-from relay.net.threads import Threads
+from relay.net.threads import Meter, Threads
 from relay.net.wheel import TimingWheel
 from relay.readers.machine import Report
 from relay.telemetry import lines, metrics
-from relay.telemetry.reader_commands import READER_COMMANDS
 from relay.telemetry.sink import LogSink
 
-if TYPE_CHECKING:
-    from relay.readers.dialogue import Dialogue
-
 TICK_SECONDS: Final = 0.5
-_COMMAND_SECONDS: Final = {
-    "imap": "relay_imap_command_seconds",
-    "pop3": "relay_pop3_command_seconds",
-    "managesieve": "relay_managesieve_command_seconds",
-}
 
 
-class Meter:
-    """The cells of one protocol."""
+class Session(Protocol):
+    """What the gate asks of a connection (dialogue.py)."""
 
-    def __init__(self, row: memoryview[int], protocol: str) -> None:
-        self.row: Final = row
-        self._connections: Final = metrics.index("relay_reader_connections_total", protocol)
-        self._open: Final = metrics.index("relay_reader_sessions_open", protocol)
-        self._read: Final = metrics.index("relay_reader_read_bytes_total", protocol)
-        self._written: Final = metrics.index("relay_reader_written_bytes_total", protocol)
-        self._seconds: Final = metrics.histogram_cells("relay_reader_session_seconds", protocol)
-        self._job_seconds: Final = metrics.histogram_cells("relay_reader_job_seconds", protocol)
-        self._commands: Final = {
-            name: metrics.histogram_cells(_COMMAND_SECONDS[protocol], name) for name in READER_COMMANDS[protocol]
-        }
-        self._other: Final = self._commands["other"]
+    def expired(self) -> None:
+        """Its deadline has come."""
 
-    def finished(self, report: Report) -> None:
-        """Counts the commands that a session has carried out, and takes them out of its report."""
-        for kind, microseconds in report.finished:
-            self._commands.get(kind, self._other).observe(self.row, microseconds)
-        report.finished.clear()
+    def farewell(self, cause: str) -> None:
+        """It ends between two commands, because of ``cause``."""
 
-    def opened(self) -> None:
-        """A connection came in."""
-        self.row[self._connections] += 1
-        self.row[self._open] += 1
-
-    def closed(self, microseconds: int) -> None:
-        """One that was opened is gone."""
-        self.row[self._open] -= 1
-        self._seconds.observe(self.row, microseconds)
-
-    def read(self, octets: int) -> None:
-        """So much came in, TLS taken off."""
-        self.row[self._read] += octets
-
-    def written(self, octets: int) -> None:
-        """So much was said, before TLS."""
-        self.row[self._written] += octets
-
-    def job(self, microseconds: int) -> None:
-        """A job took so long, its wait for a thread included."""
-        self._job_seconds.observe(self.row, microseconds)
+    def abort(self, cause: str) -> None:
+        """It ends at once."""
 
 
 class Gate:
@@ -94,14 +52,14 @@ class Gate:
             readers.threads,
             share=readers.threads_per_account,
             name="store",
-            meter=ThreadsMeter(row),
+            meter=Meter(row),
             on_lost=self._lost,
         )
         self.wheel: Final[TimingWheel] = TimingWheel(TICK_SECONDS, 4096, time.monotonic())
         self.is_draining = False
         self._most: Final = -(-readers.max_connections // config.workers.mailbox)
         self._most_of_client: Final = readers.max_connections_per_client
-        self._sessions: set[Dialogue] = set()
+        self._sessions: set[Session] = set()
         self._clients: dict[str | int, int] = {}
         self._ids: Final = QueueIds(slot)
         self._on_empty: Callable[[], None] | None = None
@@ -125,7 +83,7 @@ class Gate:
         """A new one."""
         return self._ids.next(time.time_ns() // 1000)
 
-    def enter(self, session: Dialogue, client: str | int) -> str:
+    def enter(self, session: Session, client: str | int) -> str:
         """Counts a connection in; why it must be refused (one of ``READER_REFUSALS``), or nothing."""
         of_client = self._clients.get(client, 0) + 1
         self._sessions.add(session)
@@ -141,7 +99,7 @@ class Gate:
             self.row[self._refused[reason]] += 1
         return reason
 
-    def leave(self, session: Dialogue, client: str | int, cause: str) -> None:
+    def leave(self, session: Session, client: str | int, cause: str) -> None:
         """Counts a connection out; once for each that entered."""
         self._sessions.discard(session)
         left = self._clients.get(client, 1) - 1

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from relay.net.tls import Accepting
-from relay.readers.gate import Gate, Meter
+from relay.readers.gate import Gate
 from relay.readers.machine import Machine
+from relay.readers.meter import Meter
 
 
 class Listening:

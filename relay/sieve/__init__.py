@@ -12,12 +12,13 @@ Not here: where scripts are kept (relay/mailbox/scripts.py), carrying the action
 """
 
 from relay.sieve.actions import Result
-from relay.sieve.check import Script, compile_script
+from relay.sieve.check import compile_script
 from relay.sieve.environment import Environment
 from relay.sieve.errors import Problem, RunError, ScriptError
 from relay.sieve.evaluate import evaluate
 from relay.sieve.language import EXTENSIONS
 from relay.sieve.message import MessageView
+from relay.sieve.tree import Script
 
 __all__ = [
     "EXTENSIONS",

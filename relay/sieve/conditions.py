@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 from relay.sieve import addresses, body, dates, spam, values
-from relay.sieve.check import Node
 from relay.sieve.errors import RunError
 from relay.sieve.run import Run, clean_flags
+from relay.sieve.tree import Node
 
 _Any = TypeVar("_Any")
 DUPLICATE_SECONDS: Final = 7 * 86_400

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from relay.sieve.check import Script
+from relay.sieve.tree import Script
 
 
 def _nothing(*_: object) -> None:

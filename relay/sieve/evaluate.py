@@ -13,12 +13,12 @@ from typing import Final
 
 from relay.sieve import limits, values
 from relay.sieve.actions import FileInto, Keep, Redirect, Reject, Result, Vacation
-from relay.sieve.check import Node, Script
 from relay.sieve.conditions import decide
 from relay.sieve.environment import Environment
 from relay.sieve.errors import RunError, ScriptError
 from relay.sieve.message import MessageView
 from relay.sieve.run import Run, clean_flags
+from relay.sieve.tree import Node, Script
 from relay.sieve.variables import Variables, modified
 
 _GO: Final = "go"

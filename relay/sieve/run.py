@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from relay.net import stopping
 from relay.sieve import limits, match, values
@@ -11,10 +11,8 @@ from relay.sieve.actions import Result
 from relay.sieve.environment import Environment
 from relay.sieve.errors import RunError
 from relay.sieve.message import MessageView
+from relay.sieve.tree import Node, Script
 from relay.sieve.variables import Variables
-
-if TYPE_CHECKING:
-    from relay.sieve.check import Node, Script
 
 
 class Run:

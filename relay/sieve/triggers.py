@@ -7,10 +7,8 @@ message that has none of the fields it waits for: a look for their names is much
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from relay.sieve.check import Node
+from relay.sieve.tree import Node
 
 
 def triggers(commands: Sequence[Node]) -> frozenset[bytes] | None:

@@ -10,13 +10,16 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from relay.auth import AccountError, AccountFile, Authenticator
+from relay.config.model import Config, Listener
 from relay.directory.directory import Directory
 from relay.dispatch.adoption import ADOPT_SECONDS, Adopter
 from relay.dispatch.log_links import LogLinks
 from relay.net._poll import Poll
+from relay.net.tls import ServerTls
 from relay.net.wheel import TimingWheel
 from relay.policy.assembly import checks_of
 from relay.policy.fullness import Fullness
@@ -45,17 +48,8 @@ async def main(worker: Worker) -> None:
     writer = open_log(worker, sink, meter, links.committed)
     links.open(writer, writer.snapshot)
     wheel: TimingWheel = TimingWheel(0.5, 1024, time.monotonic())
-    context = ServerContext(
-        config,
-        spool=writer,
-        log=sink,
-        wheel=wheel,
-        row=worker.context.row,
-    )
+    context = ServerContext(config, spool=writer, log=sink, wheel=wheel, row=worker.context.row)
     adopter = Adopter(config.spool_dir, links, sink, worker.context.row) if worker.context.slot == 0 else None
-
-    def report(check: str, fault: BaseException) -> None:
-        sink.event("error", "check failed", check=check, cause=f"{type(fault).__name__}: {fault}")
 
     def tick() -> None:
         context.tick(time.monotonic_ns() // 1000, time.time_ns() // 1000)
@@ -72,19 +66,9 @@ async def main(worker: Worker) -> None:
     acceptors = Acceptors(worker.loop, sink)
     authenticator = Authenticator(AccountFile.of(config), config.auth, sink, worker.context.row)
     for listener in config.smtp_listeners:
-        service = Service(
-            context,
-            listener.name,
-            listener.kind,
-            config.smtp_of(listener),
-            Pipeline(checks_of(listener, config, directory, fullness), worker.context.row, report),
-            tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
-            is_implicit=listener.tls == "implicit",
-            authenticator=authenticator if listener.kind == "submission" else None,
-            allows_plaintext_login=listener.plaintext_login,
-            directions=directions(config.listeners),
-        )
-        acceptors.open(worker, listener.name, service)
+        checks = checks_of(listener, config, directory, fullness)
+        pipeline = Pipeline(checks, worker.context.row, partial(report_check, sink))
+        acceptors.open(worker, listener.name, make_service(context, config, listener, pipeline, tls, authenticator))
     worker.ready()
 
     def when_empty(call: Callable[[], None]) -> None:
@@ -106,6 +90,34 @@ async def main(worker: Worker) -> None:
             adopter.close()
         links.close()
         await sink.close()
+
+
+def report_check(sink: LogSink, check: str, fault: BaseException) -> None:
+    """A check has failed: somebody has to look."""
+    sink.event("error", "check failed", check=check, cause=f"{type(fault).__name__}: {fault}")
+
+
+def make_service(
+    context: ServerContext,
+    config: Config,
+    listener: Listener,
+    pipeline: Pipeline,
+    tls: ServerTls | None,
+    authenticator: Authenticator,
+) -> Service:
+    """One listener as its sessions see it."""
+    return Service(
+        context,
+        listener.name,
+        listener.kind,
+        config.smtp_of(listener),
+        pipeline,
+        tls=None if tls is None or listener.tls == "none" else tls.of(listener.profile),
+        is_implicit=listener.tls == "implicit",
+        authenticator=authenticator if listener.kind == "submission" else None,
+        allows_plaintext_login=listener.plaintext_login,
+        directions=directions(config.listeners),
+    )
 
 
 class Acceptors:

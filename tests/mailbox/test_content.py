@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.mailbox import _disk
+from relay.mailbox import _reading
 from relay.mailbox.content import BLOCK, FileContent
 from relay.mailbox.files import below
 
@@ -26,7 +26,7 @@ def path(tmp_path_factory):
 @given(OCTETS)
 def test_a_short_message_is_sent_with_crlf(path, octets):
     path.write_bytes(octets)
-    assert _disk.read_message(*below(path), len(octets)) == sent(octets)
+    assert _reading.read_message(*below(path), len(octets)) == sent(octets)
     with FileContent(path, 12345) as content:
         assert content.size == len(sent(octets))
         assert content.read(0, 1 << 20) == sent(octets)
@@ -34,8 +34,8 @@ def test_a_short_message_is_sent_with_crlf(path, octets):
 
 def test_a_longer_message_is_left_to_be_read_in_blocks(path):
     path.write_bytes(b"1234\n")
-    assert _disk.read_message(*below(path), 4) is None
-    assert _disk.read_message(*below(path), 5) == b"1234\r\n"
+    assert _reading.read_message(*below(path), 4) is None
+    assert _reading.read_message(*below(path), 5) == b"1234\r\n"
 
 
 @pytest.mark.parametrize("length", [BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK])

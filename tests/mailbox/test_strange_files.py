@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from relay.mailbox import _disk
+from relay.mailbox import _reading
 from relay.mailbox.exporting import Left, export_mbox, export_tar
 from relay.mailbox.files import is_lasting, open_file, replacing
 from relay.mailbox.importing import import_maildir
@@ -122,7 +122,7 @@ def test_a_message_that_becomes_something_else_is_gone(tmp_path, store, kind):
 
 def unreadable(monkeypatch, name: str, cause: int = errno.EACCES) -> None:
     """Files with this name cannot be opened, as if they were somebody else's: tests run as root."""
-    real_open, real_read, real_runs = _disk.open_below, _disk.read_message, _disk.read_messages
+    real_open, real_read, real_runs = _reading.open_below, _reading.read_message, _reading.read_messages
 
     def refuse(below: bytes) -> None:
         if name.encode() in below:
@@ -140,7 +140,7 @@ def unreadable(monkeypatch, name: str, cause: int = errno.EACCES) -> None:
         return real_runs(root, [None if path and name.encode() in path else path for path in paths], limit)
 
     for each in (open_below, read_message, read_messages):
-        monkeypatch.setattr(_disk, each.__name__, each)
+        monkeypatch.setattr(_reading, each.__name__, each)
 
 
 def test_one_that_cannot_be_read_costs_the_others_nothing(tmp_path, store, log, monkeypatch):
