@@ -9,7 +9,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/stamps
-SOURCES := $(shell find relay benchmarks -name '*.pyx' -o -name '*.pxd')
+SOURCES := $(shell find relay -name '*.pyx' -o -name '*.pxd')
+BENCH_SOURCES := $(shell find benchmarks -name '*.pyx' -o -name '*.pxd')
 # Python files with a .pxd beside them are compiled, too.
 SOURCES += $(wildcard $(patsubst %.pxd,%.py,$(filter %.pxd,$(SOURCES))))
 ROUNDS ?= 20
@@ -107,7 +108,8 @@ $(STAMPS)/compiled: $(SOURCES) setup.py $(STAMPS)/installed
 	@$(BIN)/python setup.py --quiet build_ext --inplace
 	@touch $@
 
-$(STAMPS)/dev: deploy/lock/dev.txt $(STAMPS)/compiled
+$(STAMPS)/dev: deploy/lock/dev.txt $(STAMPS)/compiled $(BENCH_SOURCES)
+	@RELAY_WITH=benchmarks $(BIN)/python setup.py --quiet build_ext --inplace
 	@$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r deploy/lock/dev.txt
 	@touch $@
 

@@ -1,6 +1,5 @@
 """Builds Relay's compiled parts: every ``.pyx`` below ``relay/`` is one extension module, and so is every ``.py`` that
-has a ``.pxd`` of its name beside it, which gives its classes C fields and calls (docs/adr/0007-delivery.md). In place,
-those below ``benchmarks/`` are built too; a wheel does not hold them.
+has a ``.pxd`` of its name beside it, which gives its classes C fields and calls (docs/adr/0007-delivery.md).
 
 Theory: whoever starts Relay for the first time waits for this, so all processors work, longest modules first, and only
 what runs for each message or octet is optimised; the rest is translated as fast as the compiler can.
@@ -10,6 +9,7 @@ Environment:
                   or ``asan`` (the debug build under AddressSanitizer).
     RELAY_EXT     comma-separated module names: build only these (a quicker edit-compile-test turn);
                   ``none`` builds nothing, for installing the package's metadata.
+    RELAY_WITH    ``benchmarks``: those below ``benchmarks/`` as well, which nobody needs who runs Relay.
 
 No generated C is kept in the repository; it goes to ``build/``.
 """
@@ -27,11 +27,13 @@ from setuptools.command.build_ext import build_ext
 
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-SCANNERS = ("relay._fastparse", "relay._mime", "relay.mail._", "relay.imap._", "relay.sieve._", "benchmarks.")
-"""Modules, by how their names begin, that look at each octet: -O3."""
-SESSIONS = ("relay.smtp.", "relay.delivery.", "relay.net.", "relay.spool.", "relay.queue.", "relay.dispatch.",
-            "relay.telemetry.", "relay.policy.", "relay.directory.")  # fmt: skip
-"""Those that run for each message: -O2. The rest is -O1."""
+HOT = (
+    *("relay._fastparse", "relay._mime", "relay.mail._", "relay.imap._rows", "relay.delivery._", "relay.telemetry._lines"),
+    *("relay.smtp._commands", "relay.smtp._policy", "relay.smtp._replies", "relay.smtp._session", "relay.smtp._spooling"),
+    *("relay.smtp._transaction", "relay.smtp._context", "relay.policy.pipeline", "benchmarks."),
+)
+"""Modules, by how their names begin, with the inner loops of each message and octet: -O3. The rest, glue between calls
+of Python objects, is -O1: -O2 takes half as long again, and no case of benchmarks/micro.py shows it."""
 
 RELEASE = ["-fno-strict-aliasing", "-fvisibility=hidden", "-g0", "-w"]
 CHECKED = ["-O1", "-g", "-UNDEBUG", "-w"]
@@ -44,7 +46,7 @@ if kind not in KINDS:
 compile_args, link_args = KINDS[kind]
 checked = kind != "release"
 
-DIRECTIVES = {"embedsignature": False, "freethreading_compatible": False}
+DIRECTIVES = {"embedsignature": False, "freethreading_compatible": False, "show_performance_hints": False}
 SCANNING = {
     # Offsets are computed by the modules themselves; the debug build checks every one of them.
     "boundscheck": checked,
@@ -69,17 +71,19 @@ class Module(NamedTuple):
 
     @property
     def optimisation(self) -> str:
-        return "-O3" if self.name.startswith(SCANNERS) else "-O2" if self.name.startswith(SESSIONS) else "-O1"
+        return "-O3" if self.name.startswith(HOT) else "-O1"
 
     def extension(self) -> Extension:
         flags = compile_args if checked else [self.optimisation, *compile_args]
-        return Extension(self.name, [self.c_file], extra_compile_args=flags, extra_link_args=link_args)
+        return Extension(
+            self.name, [self.c_file], depends=["setup.py"], extra_compile_args=flags, extra_link_args=link_args
+        )
 
 
 def modules() -> list[Module]:
     """Those to build, the longest first: what takes longest should not come last."""
     only = {name for name in os.environ.get("RELAY_EXT", "").split(",") if name}
-    folders = ("relay", "benchmarks") if "--inplace" in sys.argv else ("relay",)
+    folders = ("relay", "benchmarks") if os.environ.get("RELAY_WITH") == "benchmarks" or only else ("relay",)
     found = [
         Module(".".join(source.with_suffix("").parts), str(source))
         for folder in folders

@@ -14,6 +14,7 @@ cdef class Check:
     cdef readonly bint is_shadow
     cdef readonly dict cells
     cdef readonly Py_ssize_t pass_cell
+    cdef readonly bytes pass_head
     cdef readonly object time
     cdef dict _heads
 

@@ -67,7 +67,7 @@ class Decision:
     def encode(self) -> tuple[bytes, int]:
         """The JSON object of the log line, as lines take it (JSON in relay/telemetry/lines.py): check, stage, result,
         and where they say something mode, times and why; at last the microseconds."""
-        head = self.check.head(self.result)
+        head = self.check.pass_head if self.result is PASS else self.check.head(self.result)
         if self.times > 1 or self.why:
             head = head.removesuffix(_TIME)
             head += b'"times":%d,' % self.times if self.times > 1 else b""
@@ -105,6 +105,7 @@ class Check:
             result: metrics.index("relay_policy_checks_total", self._label(), result) for result in metrics.CHECKED
         }
         self.pass_cell = self.cells[PASS]
+        self.pass_head = self.head(PASS)
         self.time = metrics.histogram_cells("relay_policy_check_seconds", self._label())
 
     def _label(self) -> str:
