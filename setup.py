@@ -28,8 +28,21 @@ from setuptools.command.build_ext import build_ext
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 HOT = (
-    *("relay._fastparse", "relay._mime", "relay.mail._", "relay.imap._rows", "relay.delivery._", "relay.telemetry._lines"),
-    *("relay.smtp._commands", "relay.smtp._policy", "relay.smtp._replies", "relay.smtp._session", "relay.smtp._spooling"),
+    *(
+        "relay._fastparse",
+        "relay._mime",
+        "relay.mail._",
+        "relay.imap._rows",
+        "relay.delivery._",
+        "relay.telemetry._lines",
+    ),
+    *(
+        "relay.smtp._commands",
+        "relay.smtp._policy",
+        "relay.smtp._replies",
+        "relay.smtp._session",
+        "relay.smtp._spooling",
+    ),
     *("relay.smtp._transaction", "relay.smtp._context", "relay.policy.pipeline", "benchmarks."),
 )
 """Modules, by how their names begin, with the inner loops of each message and octet: -O3. The rest, glue between calls

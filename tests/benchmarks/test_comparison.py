@@ -3,7 +3,6 @@
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +20,7 @@ from benchmarks.syncs import SyncCount
 from benchmarks.tools import Load, Sent, Sink, StalledError, missing
 from tests.support.appliance import open_to_all
 from tests.support.needs import need
+from tests.support.waiting import pause, wait_until
 
 
 class FakeGroup:
@@ -229,7 +229,7 @@ def test_syncs_of_a_process_are_counted(tmp_path):
     script = (
         "import os, time\n"
         f"fd = os.open({str(tmp_path / 'f')!r}, os.O_CREAT | os.O_WRONLY)\n"
-        "time.sleep(2)\n"
+        f"while not os.path.exists({str(tmp_path / 'go')!r}): time.sleep(0.01)\n"
         "for _ in range(5): os.write(fd, b'x'); os.fdatasync(fd)\n"
         "for flags in (os.RWF_DSYNC, 0): os.pwritev(fd, [b'y'], 0, flags)\n"
         "time.sleep(60)\n"
@@ -237,11 +237,10 @@ def test_syncs_of_a_process_are_counted(tmp_path):
     with Group("syncs") as group:
         group.start([sys.executable, "-c", script])
         with SyncCount(group) as syncs:
-            for _ in range(400):
-                if group.first and (tmp_path / "f").exists() and (tmp_path / "f").stat().st_size == 5:
-                    break
-                time.sleep(0.01)
-            time.sleep(0.2)
+            pause(1.0)  # perf and strace do not say when they watch
+            (tmp_path / "go").touch()
+            wait_until(lambda: (tmp_path / "f").exists() and (tmp_path / "f").stat().st_size == 5)
+            pause(0.2)  # nor when they have seen all
     if syncs.count is None:
         pytest.skip(syncs.how)
     assert syncs.count == 6

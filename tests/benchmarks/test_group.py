@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.group import Group, cgroup_mount, descendants, sweep, title_of
 from tests.support.needs import need
+from tests.support.waiting import wait_until
 
 BURN = "import time\nwhile time.process_time() < 0.3: pass\n"
 PARENT = f"""
@@ -39,10 +39,7 @@ def process(group, tmp_path):
     said = tmp_path / "said"
     with said.open("wb") as output:
         made = group.start([sys.executable, "-c", PARENT], output=output)
-    until = time.monotonic() + 20
-    while said.read_bytes() != b"ready\n" and time.monotonic() < until:
-        time.sleep(0.01)
-    assert said.read_bytes() == b"ready\n"
+    wait_until(lambda: said.read_bytes() == b"ready\n")
     return made
 
 
@@ -51,9 +48,12 @@ def test_the_time_of_children_that_have_ended_counts(group, process):
 
 
 def test_memory_is_that_of_all_living_processes(group, process):
-    sizes = group.pss()
-    assert len(sizes) == 2
-    assert all(size > 100_000 for size in sizes.values())
+    def sizes() -> bool:
+        found = group.pss()
+        assert len(found) == 2
+        return all(size > 100_000 for size in found.values())
+
+    wait_until(sizes, "the child, which has just begun, holds no memory")
 
 
 def test_leaving_ends_every_process(group, process):
@@ -61,10 +61,7 @@ def test_leaving_ends_every_process(group, process):
     assert len(alive) == 2
     group.end()
     assert process.poll() is not None
-    gone = time.monotonic() + 5
-    while any(state(pid) != "Z" for pid in alive) and time.monotonic() < gone:
-        time.sleep(0.01)
-    assert all(state(pid) == "Z" for pid in alive)
+    wait_until(lambda: all(state(pid) == "Z" for pid in alive))
     assert group.folder is None or not group.folder.exists()
 
 
@@ -86,8 +83,7 @@ def test_what_a_killed_run_left_behind_is_swept():
     folder.mkdir()
     left = Group("left", folder)
     process = left.start(["sleep", "60"])
-    while not left.pids():
-        time.sleep(0.01)
+    wait_until(left.pids)
     sweep()
     assert process.wait(5) == -9
     assert not folder.exists()

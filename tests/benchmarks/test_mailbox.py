@@ -21,6 +21,7 @@ from benchmarks.servers import READERS
 from benchmarks.targets import TARGETS
 from tests.support.appliance import open_to_all
 from tests.support.needs import need
+from tests.support.waiting import settled
 
 
 def talk(said, use):
@@ -44,7 +45,7 @@ def talk(said, use):
                 return await use(peer)
             finally:
                 peer.close()
-                await asyncio.sleep(0.01)  # both ends get to know it
+                await settled()  # both ends get to know it
 
     return uvloop.run(main())
 

@@ -11,7 +11,6 @@ import random
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from tests.support.appliance import ANYTHING, SMALL, Appliance, wait_for
 from tests.support.needs import need
 from tests.support.sink import Sink
 from tests.support.source import Source, name_of
+from tests.support.waiting import pause
 
 PATIENT = f"{SMALL}max_errors = 1000\n"
 
@@ -123,10 +123,10 @@ def test_what_is_acknowledged_while_system_calls_fail_is_not_lost(tmp_path: Path
             stderr=subprocess.DEVNULL,
         )
         try:
-            time.sleep(0.5)
+            pause(0.5)
             source = Source(relay.smtp_port, sessions=6, messages=10**9, size=3000)
             source.start()
-            time.sleep(2.0)
+            pause(2.0)
             source.stop.set()
             source.join(30)
         finally:

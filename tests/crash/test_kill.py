@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from collections import Counter
 from pathlib import Path
 
 from tests.support.appliance import ANYTHING, Appliance, wait_for
 from tests.support.sink import Sink
 from tests.support.source import Source, name_of
+from tests.support.waiting import pause
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 TARGETS = ("smtp", "smtp", "delivery", "delivery", "supervisor", "two")
@@ -41,10 +41,10 @@ def test_every_acknowledged_message_survives_kill_9_of_any_process(tmp_path: Pat
                 recipient=f"someone{number}@relay.test",
             )
             source.start()
-            time.sleep(dice.uniform(0.05, 0.7))
+            pause(dice.uniform(0.05, 0.7))
             target = TARGETS[number % len(TARGETS)]
             killed[target] += kill(relay, target, dice)
-            time.sleep(dice.uniform(0.05, 0.4))
+            pause(dice.uniform(0.05, 0.4))
             source.stop.set()
             source.join(30)
             acknowledged |= source.acknowledged

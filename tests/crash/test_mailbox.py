@@ -6,11 +6,11 @@ import os
 import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from relay.mailbox.store import FolderStore
 from relay.mailbox.vocabulary import SEEN
+from tests.support.waiting import pause
 
 ROUNDS = int(os.environ.get("ROUNDS", "20"))
 
@@ -57,7 +57,7 @@ def test_no_message_and_no_uid_is_lost_when_processes_are_killed(tmp_path: Path)
         first = processes[0].stdout
         assert first is not None
         lines = [first.readline(), ""]
-        time.sleep(dice.uniform(0.05, 0.5))
+        pause(dice.uniform(0.05, 0.5))
         for process in processes:
             process.kill()
         for which, process in enumerate(processes):

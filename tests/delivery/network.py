@@ -10,6 +10,7 @@ from typing import NamedTuple
 from relay.net._poll import Poll
 from relay.net.wheel import TimingWheel
 from tests.delivery.peer import Peer
+from tests.support.waiting import settled
 
 
 @contextlib.asynccontextmanager
@@ -101,7 +102,7 @@ async def turning() -> AsyncIterator[Ground]:
 
     async def turn() -> None:
         while True:
-            await asyncio.sleep(0.01)
+            await settled(10)
             for session in ground.wheel.expire(loop.time()):
                 session.expire(loop.time())
 

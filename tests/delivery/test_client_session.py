@@ -24,6 +24,7 @@ from relay.mail.outcome import DEFERRED, DELIVERED, FAILED, Outcome
 from relay.net.dns import Resolver
 from tests.delivery.network import Ground, cutting, serving, turning
 from tests.delivery.peer import CUT, STALL, Peer, RecordingOwner, message
+from tests.support.waiting import accepts, reached, settled
 
 
 class Owner(RecordingOwner):
@@ -147,10 +148,9 @@ async def test_a_stream_waits_for_a_peer_that_does_not_read_and_its_memory_is_bo
         port = server.sockets[0].getsockname()[1]
         client = await connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner)
         assert isinstance(client, ClientSession)
-        while not client.is_choked:
-            await asyncio.sleep(0.001)
+        await reached(lambda: client.is_choked)
         for _ in range(50):
-            await asyncio.sleep(0.001)
+            await settled(1)
             assert client.octets_waiting <= 2 * 131072
         release.set()
         await asyncio.wait_for(owner.is_closed.wait(), 30)
@@ -244,7 +244,6 @@ async def test_a_connection_attempt_without_answer_ends_in_time():
             waiting = held.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())
-        await asyncio.sleep(0.05)
         why = await deliver(deaf.getsockname()[1], Owner(), Limits(connect=0.1))
     assert isinstance(why, Outcome)
     assert why[:2] == (DEFERRED, 0)
@@ -272,8 +271,8 @@ async def test_connections_come_from_the_source_address():
                     NextHop("smtp", "127.0.0.1", listening.getsockname()[1]), Owner()
                 )
             )
-            await asyncio.sleep(0.01)
-            accepted, peer = listening.accept()
+            listening.setblocking(False)
+            accepted, peer = await asyncio.get_running_loop().sock_accept(listening)
             with accepted:
                 assert peer[0] == "127.0.0.7"
         assert isinstance(await opening, Outcome)
@@ -325,11 +324,9 @@ async def test_abort_settles_what_is_in_hand():
     async with serving(lambda: Peer({("reply", 0): STALL})) as port, turning() as ground:
         client = await connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner)
         assert isinstance(client, ClientSession)
-        while not owner.taken[0].content_at:
-            await asyncio.sleep(0.001)
+        await reached(lambda: owner.taken[0].content_at)
         client.abort("drained")
-        while not owner.closings:
-            await asyncio.sleep(0.001)
+        await reached(lambda: owner.closings)
         client.wake()
         client.quit()
         client.abort()
@@ -345,8 +342,7 @@ async def test_an_idle_session_is_woken_and_later_quits_by_itself():
         assert client.is_idle
         owner.waiting = [message(1, 1)]
         client.wake()
-        while not owner.closings:
-            await asyncio.sleep(0.001)
+        await reached(lambda: owner.closings)
         assert len(ground.wheel) == 0
     assert owner.of(0)[0].kind == DELIVERED
     assert owner.closings == [([], None)]
@@ -364,8 +360,7 @@ async def test_a_fault_in_the_owners_code_ends_the_session_and_reaches_the_loop(
     owner = Faulty([message(1, 1), message(2, 1)])
     async with serving(Peer) as port, turning() as ground:
         await connector(ground).open(NextHop("smtp", "127.0.0.1", port), owner)
-        while not owner.closings:
-            await asyncio.sleep(0.001)
+        await reached(lambda: owner.closings)
     assert [type(fault) for fault in faults] == [ZeroDivisionError]
     owner.greetings.append(None)
     owner.check_all_came_back()
@@ -384,13 +379,7 @@ async def test_smtp_sink_takes_what_is_sent(options, unused_tcp_port):
     user = ["-u", "nobody"] if os.getuid() == 0 else []
     process = subprocess.Popen([SINK, *user, *options, f"127.0.0.1:{unused_tcp_port}", "100"])
     try:
-        for _ in range(500):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", unused_tcp_port)
-                writer.close()
-                break
-            except OSError:
-                await asyncio.sleep(0.01)
+        await reached(lambda: accepts(unused_tcp_port), "smtp-sink does not listen", every=0.01)
         owner = Owner(message(number, 2) for number in range(50))
         next_hop = NextHop("lmtp" if "-L" in options else "smtp", "127.0.0.1", unused_tcp_port)
         async with turning() as ground:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import dns.rcode
 import pytest
 
@@ -14,6 +12,7 @@ from relay.net.dns import Resolver
 from tests.delivery.network import serving, turning
 from tests.delivery.peer import Peer, RecordingOwner, message
 from tests.net import dns_server
+from tests.support.waiting import reached
 
 
 async def attempt(records: dict, domain: str, *, peer=Peer, **settings):
@@ -34,8 +33,7 @@ async def attempt(records: dict, domain: str, *, peer=Peer, **settings):
         client = await connector.open_mx(domain, owner)
         if isinstance(client, ClientSession):
             client.quit()
-            while not owner.closings:
-                await asyncio.sleep(0.001)
+            await reached(lambda: owner.closings)
     return client, owner, tried
 
 

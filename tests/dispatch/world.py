@@ -46,6 +46,7 @@ from relay.spool import LogWriter, SpoolError, lock_data_dir
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from tests.support.directories import Accounts
+from tests.support.waiting import reached
 
 SECOND = 1
 MINUTE = 60
@@ -386,11 +387,7 @@ class World:
 
     async def until(self, condition: Callable[[], object], what: str = "", patience: float = 10.0) -> None:
         """Lets the loop turn until ``condition()``; AssertionError after ``patience`` of real time."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience
-        while not condition():
-            assert loop.time() < until, f"not in time: {what}\n{self.sink.events[-20:]}\n{self.sink.lines[-20:]}"
-            await asyncio.sleep(0.001)
+        await reached(condition, lambda: f"{what}\n{self.sink.events[-20:]}\n{self.sink.lines[-20:]}", timeout=patience)
 
     async def written(self) -> None:
         """Until what has happened is in the journals."""

@@ -6,13 +6,13 @@ import os
 import shutil
 import ssl
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.interop.readers import ADDRESS, PASSWORD, Readers, message
 from tests.support.needs import need
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -57,10 +57,7 @@ def test_imaplib_does_what_a_mail_program_does(tmp_path):
     with Readers(tmp_path) as readers:
         readers.send(ADDRESS, content="Subject: by SMTP\r\n\r\nhello\r\n")
         client = readers.client()
-        for _ in range(200):
-            if answer(client.select())[0] != b"0":
-                break
-            time.sleep(0.05)
+        wait_until(lambda: answer(client.select())[0] != b"0", "the message is not there")
         assert b"Subject: by SMTP" in answer(client.fetch("1", "(BODY.PEEK[HEADER])"))[0][1]
         answer(client.create("Kept"))
         answer(client.append("INBOX", "(\\Flagged)", None, b"Subject: appended\r\n\r\n" + b"x" * 70 + b"\r\n"))
@@ -73,10 +70,7 @@ def test_imaplib_does_what_a_mail_program_does(tmp_path):
         answer(client.select("Kept", readonly=True))
         assert answer(client.fetch("1", "(RFC822.SIZE)"))[0] == b"1 (RFC822.SIZE 93)"
         client.logout()
-        deadline = time.monotonic() + 20
-        while not (lines := [line for line in readers.events() if line["kind"] == "session"]):
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        lines = wait_until(lambda: [line for line in readers.events() if line["kind"] == "session"], every=0.05)
         assert lines[-1]["account"] == ADDRESS
 
 

@@ -13,13 +13,13 @@ import smtplib
 import socket
 import ssl
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.support.appliance import Appliance, free_port
 from tests.support.needs import need
+from tests.support.waiting import wait_until
 
 PASSWORD = "correct horse; battery=staple"
 LISTENERS = """
@@ -111,10 +111,7 @@ class Place:
         return client
 
     def until(self, condition, why: str) -> None:
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, why
-            time.sleep(0.1)
+        wait_until(condition, why, timeout=60, every=0.05)
 
     def file(self, name: str, text: str) -> Path:
         path = self.root / name
@@ -291,14 +288,16 @@ def test_two_sessions_do_not_meet_at_one_maildrop(place):
 
 def retry(attempt):
     """What ``attempt`` gives, as soon as the session before has let go of the maildrop."""
-    for _ in range(100):
+
+    def granted():
         try:
-            return attempt()
+            return [attempt()]
         except poplib.error_proto as fault:
             if "IN-USE" not in str(fault):
                 raise
-            time.sleep(0.1)
-    raise AssertionError("the maildrop is never let go of")
+            return None
+
+    return wait_until(granted, "the maildrop is never let go of", every=0.05)[0]
 
 
 def test_curl_lists_and_fetches(place):
@@ -312,13 +311,14 @@ def test_curl_lists_and_fetches(place):
 
 def retry_run(attempt):
     """What ``attempt`` gives, tried again while the session before holds the maildrop."""
-    done = attempt()
-    for _ in range(50):
-        if done.returncode == 0:
-            break
-        time.sleep(0.1)
-        done = attempt()
-    return done
+    tried = []
+
+    def is_granted():
+        tried.append(attempt())
+        return tried[-1].returncode == 0 or len(tried) == 50
+
+    wait_until(is_granted, timeout=120, every=0.1)
+    return tried[-1]
 
 
 def test_mpop_fetches_with_scram(place):

@@ -25,6 +25,7 @@ from relay.net import threads as threads_module
 from relay.spool import LogWriter
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
+from tests.support.waiting import reached, settled
 
 
 class Sink:
@@ -88,10 +89,11 @@ class World:
         return len(list((self.folder / "mail" / "local.test" / name / "new").glob("*")))
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                self.runs.turn()
-                await asyncio.sleep(0.002)
+        def turned() -> object:
+            self.runs.turn()
+            return condition()
+
+        await reached(turned)
 
     async def during(self, work: Awaitable[None]) -> None:
         """Waits for ``work`` while time goes by."""
@@ -224,7 +226,7 @@ def test_a_deadly_one_runs_alone(run) -> None:
         others = asyncio.ensure_future(world.deliver("a", "b"))
         for _ in range(20):
             world.runs.turn()
-            await asyncio.sleep(0.005)
+            await settled(5)
         assert world.scripts.begun == ["x"]
         world.scripts.goes_on.set()
         await world.until(lambda: deadly.done() and others.done())
@@ -262,16 +264,16 @@ def test_a_turnstile_lets_many_in_or_one_alone() -> None:
         await enter("a", alone=False)
         await enter("b", alone=False)
         tasks = [asyncio.ensure_future(enter(name, alone=name.isupper())) for name in ("X", "c", "Y")]
-        await asyncio.sleep(0.01)
+        await settled()
         assert inside == ["a", "b"]
         gate.leave()
-        await asyncio.sleep(0.01)
+        await settled()
         assert inside == ["a", "b"]
         gate.leave()
-        await asyncio.sleep(0.01)
+        await settled()
         assert inside == ["a", "b", "X"]
         gate.leave()
-        await asyncio.sleep(0.01)
+        await settled()
         assert inside == ["a", "b", "X", "Y"]
         gate.leave()
         await asyncio.gather(*tasks)

@@ -14,6 +14,7 @@ import uvloop
 
 from relay.net._acceptor import Acceptor
 from relay.net._poll import Poll
+from tests.support.waiting import reached, settled
 
 
 class Stand:
@@ -80,10 +81,12 @@ def test_without_descriptors_accepting_stops_until_it_is_resumed() -> None:
     async def scenario(stand: Stand) -> None:
         with socket.create_connection(stand.address) as client:
             with no_descriptors_left():
-                await asyncio.sleep(0.05)
+                await reached(lambda: stand.troubles)
+                await settled()
                 assert [getattr(trouble, "errno", None) for trouble in stand.troubles] == [24]  # EMFILE
                 stand.acceptor.resume()
-                await asyncio.sleep(0.05)
+                await reached(lambda: len(stand.troubles) > 1)
+                await settled()
                 assert len(stand.troubles) == 2
             stand.acceptor.resume()
             await until_closed(client)

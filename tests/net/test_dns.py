@@ -9,6 +9,7 @@ import pytest
 
 from relay.net.dns import FOUND, NO_NAME, NO_RECORDS, TEMPORARY, MxRecord, Resolver
 from tests.net.dns_server import Zone, serving
+from tests.support.waiting import reached
 
 RECORDS: dict = {
     ("example.test", "MX"): ["20 Backup.Example.test.", "10 mx.example.test."],
@@ -164,8 +165,7 @@ async def test_many_who_ask_the_same_share_one_question_and_one_who_leaves_does_
     async with serving(zone) as server:
         dns_resolver = resolver(server, timeout=5)
         askers = [asyncio.ensure_future(dns_resolver.mx("example.test")) for _ in range(50)]
-        while not zone.held:
-            await asyncio.sleep(0.001)
+        await reached(lambda: zone.held)
         askers[0].cancel()
         zone.release()
         answers = await asyncio.gather(*askers[1:])

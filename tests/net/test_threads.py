@@ -14,6 +14,7 @@ from relay.net import stopping
 from relay.net.stopping import DEADLINE, GONE, JobStopped
 from relay.net.threads import GRACE_SECONDS, Meter, Threads, Ticket
 from relay.telemetry import metrics
+from tests.support.waiting import pause, reached, settled
 
 
 class World:
@@ -51,9 +52,7 @@ class World:
         return self.row[metrics.index(name, *labels)]
 
     async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.002)
+        await reached(condition)
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -105,7 +104,7 @@ def test_a_late_job_that_looks_is_stopped_and_its_thread_is_not_lost() -> None:
         def work() -> None:
             while True:
                 stopping.check()
-                time.sleep(0.001)
+                pause(0.001)
 
         world.submit("search", work, timeout=5.0)
         now = time.monotonic()
@@ -229,7 +228,7 @@ def test_a_job_that_nobody_wants_any_more_is_dropped_or_stopped() -> None:
             try:
                 while True:
                     stopping.check()
-                    time.sleep(0.001)
+                    pause(0.001)
             except JobStopped as fault:
                 stopped.append(fault.cause)
                 raise
@@ -258,7 +257,7 @@ def test_what_is_handed_in_after_the_end_is_not_begun() -> None:
         world = World()
         world.threads.close()
         world.submit("late", lambda: pytest.fail("it began"))
-        await asyncio.sleep(0.01)
+        await settled()
         assert not world.ended
 
     run(scenario)

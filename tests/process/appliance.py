@@ -14,7 +14,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from relay.net.listeners import Endpoint
 from relay.supervisor.main import Bound, serve
 from relay.telemetry import metrics
 from relay.workers.process import Role, StartError, Worker, WorkerContext, run_worker
+from tests.support.waiting import hang, pause, reached, slow
 
 
 def load(path: Path) -> Config:
@@ -67,11 +67,11 @@ class Toy(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         match data.decode().strip():
             case "hang":
-                time.sleep(3600)
+                hang()
             case "hang for good":
                 faulthandler.disable()
                 signal.signal(signal.SIGABRT, signal.SIG_IGN)
-                time.sleep(3600)
+                hang()
             case "fail":
                 os._exit(3)
             case "files":
@@ -113,7 +113,7 @@ def orphan() -> int:
     """A grandchild that ends when its parent is gone: a stranger for whoever is PID 1."""
     if (child := os.fork()) == 0:
         if os.fork() == 0:
-            time.sleep(0.05)
+            pause(0.05)
         os._exit(0)
     os.waitpid(child, 0)
     return child
@@ -137,17 +137,16 @@ async def smtp(worker: Worker) -> None:
     if toy == "dies at start":
         os._exit(4)
     if toy == "starts slowly":
-        await asyncio.sleep(0.5)
+        await slow()
     for name in worker.context.sockets:
         await worker.listen(name, lambda: Toy(worker, sessions))
     worker.ready()
     await worker.draining.wait()
     if toy == "does not drain":
-        await asyncio.sleep(3600)
+        await asyncio.Event().wait()
     for session in list(sessions):
         session.transport.close()
-    while sessions:
-        await asyncio.sleep(0.01)
+    await reached(lambda: not sessions)
 
 
 async def delivery(worker: Worker) -> None:
@@ -160,7 +159,7 @@ async def delivery(worker: Worker) -> None:
     worker.status("activated")
     await worker.draining.wait()
     if worker.config.smtp.banner == "slow delivery":
-        await asyncio.sleep(0.5)
+        await slow()
     held.close()
 
 

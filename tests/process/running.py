@@ -9,10 +9,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
+
+from tests.support.waiting import wait_until
 
 PROGRAM = Path(__file__).with_name("appliance.py")
 TREE = PROGRAM.parents[2]
@@ -20,12 +21,7 @@ TREE = PROGRAM.parents[2]
 
 def until(what: str, condition: Callable[[], Any], seconds: float = 15.0) -> Any:
     """Waits for ``condition``; fails with ``what`` when it does not come true."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain: {what}")
-        time.sleep(0.005)
-    return result
+    return wait_until(condition, what, timeout=seconds)
 
 
 def is_alive(pid: int) -> bool:

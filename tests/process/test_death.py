@@ -2,10 +2,10 @@
 
 import random
 import signal
-import time
 
 from tests.process.running import Running, is_alive, until
 from tests.process.test_reload import Clients
+from tests.support.waiting import pause
 
 
 def test_a_killed_worker_is_replaced_in_its_slot_and_its_backlog_waits(tmp_path):
@@ -27,7 +27,7 @@ def test_workers_killed_at_random_refuse_nobody(tmp_path):
     with appliance.serving(), Clients(appliance.ports["mx"]) as clients:
         for _ in range(12):
             appliance.kill(chance.choice(list(appliance.pids().values())))
-            time.sleep(0.03)
+            pause(0.03)
         clients.are_served(50)
         until("all are back", lambda: len(appliance.pids()) == 5)
         assert clients.refused == 0
@@ -62,12 +62,12 @@ def test_a_stopped_supervisor_does_not_take_its_workers_for_hung(tmp_path):
         appliance.gets(signal.SIGSTOP)
         for pid in pids:
             appliance.kill(pid, signal.SIGSTOP)
-        time.sleep(3.5)
+        pause(3.5)
         appliance.gets(signal.SIGCONT)
-        time.sleep(0.1)
+        pause(0.1)
         for pid in pids:
             appliance.kill(pid, signal.SIGCONT)
-        time.sleep(0.3)
+        pause(0.3)
         assert appliance.events("worker hung") == []
         assert [*appliance.pids().values()] == pids
 

@@ -2,9 +2,9 @@
 
 import signal
 import threading
-import time
 
 from tests.process.running import Running, Session, is_alive, until
+from tests.support.waiting import pause
 
 
 class Clients:
@@ -166,7 +166,7 @@ def test_two_sighups_at_once_end_with_one_generation(tmp_path):
     with appliance.serving():
         for _ in range(20):
             appliance.gets(signal.SIGHUP)
-            time.sleep(0.002)
+            pause(0.002)
         last = appliance.sees("serving", 2)["generation"]
 
         def settled() -> bool:

@@ -15,6 +15,7 @@ from relay.net.listeners import Endpoint, open_listener
 from relay.telemetry.page import BEAT_CELL, CountersPage
 from relay.workers import process
 from relay.workers.process import StartError, Worker, WorkerContext
+from tests.support.waiting import reached, settled
 
 
 class Supervised:
@@ -118,7 +119,7 @@ async def test_a_fault_after_ready_is_not_a_failed_start(supervised, capsys):
 async def test_a_periodic_duty_that_fails_ends_the_worker(supervised, capsys):
     async def main(worker: Worker) -> None:
         worker.repeat(0.001, lambda: 1 // 0)
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     assert await supervised.starts(main) == process.EXIT_FAULT
     assert "ZeroDivisionError" in capsys.readouterr().err
@@ -142,7 +143,7 @@ async def test_a_main_that_goes_on_is_cut_and_may_still_clean_up(supervised, ord
         else:
             supervised.tells(*order)
         try:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         finally:
             await asyncio.sleep(0)
             cleaned.append(True)
@@ -155,7 +156,7 @@ async def test_sigterm_drains_with_the_configured_deadline(supervised):
     async def main(worker: Worker) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         await worker.draining.wait()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     assert await supervised.starts(main) == process.EXIT_CUT
 
@@ -179,12 +180,11 @@ async def test_accepting_has_stopped_when_the_drain_is_announced(supervised):
         writer.close()
         await worker.draining.wait()
         with socket.create_connection(listening.getsockname()):
-            await asyncio.sleep(0.05)
+            await settled()
         assert len(peers) == 1
 
     running = supervised.starts(main)
-    while not peers:
-        await asyncio.sleep(0.005)
+    await reached(lambda: peers)
     supervised.tells("drain", 30)
     assert await running == process.EXIT_DRAINED
     listening.setblocking(True)

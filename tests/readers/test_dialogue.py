@@ -23,7 +23,6 @@ from relay.net.threads import GRACE_SECONDS
 from relay.net.tickets import TicketKeys
 from relay.net.tls import ServerTls
 from relay.readers import dialogue as dialogue_module
-from relay.readers import gate as gate_module
 from relay.readers.dialogue import Dialogue
 from relay.readers.gate import Gate
 from relay.readers.listening import Listening
@@ -31,6 +30,7 @@ from relay.readers.machine import Blocking, Report, Waiting
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 from tests.support.tls import client_context
+from tests.support.waiting import pause, reached, settled
 
 PIECE = b"x" * 65536
 
@@ -111,7 +111,7 @@ class Toy:
         try:
             while True:
                 stopping.check()
-                time.sleep(0.001)
+                pause(0.001)
         except JobStopped as fault:
             self.stopped.append(fault.cause)
             raise
@@ -208,9 +208,7 @@ class World:
         return self.row[metrics.index(name, *labels)]
 
     async def until(self, condition):
-        async with asyncio.timeout(20):
-            while not condition():
-                await asyncio.sleep(0.005)
+        await reached(condition)
 
 
 Scenario = Callable[[World], Awaitable[None]]
@@ -275,7 +273,7 @@ def test_a_peer_that_does_not_read_gets_no_more_pieces_made(run):
         last = -1
         while last != world.machines[0].made:
             last = world.machines[0].made
-            await asyncio.sleep(0.3)
+            await settled(200)
         assert last < 500
         await reader.readexactly(len(b"hello\r\n") + 2000 * len(PIECE))
         writer.write(b"BYE\r\n")
@@ -497,9 +495,9 @@ def test_silence_has_an_end(run):
         world.machines[0].patience = -100.0
         writer.write(b"ECHO x\r\n")
         assert await reader.readline() == b"x\r\n"
-        await asyncio.sleep(2 * gate_module.TICK_SECONDS)
-        world.gate.turn()
-        assert await rest(reader) == b"farewell idle_timeout\r\n"
+        ended = asyncio.ensure_future(rest(reader))
+        await reached(lambda: world.gate.turn() or ended.done(), every=0.01)
+        assert await ended == b"farewell idle_timeout\r\n"
         writer.close()
 
     run(scenario)

@@ -14,6 +14,7 @@ from relay.smtp import read_clocks
 from tests.smtp.serving import serving
 from tests.smtp.stand import MESSAGE, Spool, Stand
 from tests.support.explained import bare
+from tests.support.waiting import reached, settled
 
 
 class LoopSpool(Spool):
@@ -87,7 +88,7 @@ def run(scenario: Scenario, *, stand: Stand | None = None, listening: socket.soc
                 world.context.abort()
                 for client in clients:
                     client.writer.transport.abort()
-                await asyncio.sleep(0.01)
+                await settled()
         assert world.context.buffered == 0
         assert len(world.wheel) == 0
 
@@ -99,11 +100,7 @@ def run(scenario: Scenario, *, stand: Stand | None = None, listening: socket.soc
 
 
 async def until(is_true: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if is_true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never came")
+    await reached(is_true, "it never came")
 
 
 def test_quit_closes_the_connection() -> None:
@@ -127,7 +124,7 @@ def test_a_peer_that_closes_its_side_first_still_gets_its_replies() -> None:
         client.writer.write(MESSAGE + b".\r\nNOOP\r\n")
         client.writer.write_eof()
         await until(lambda: len(stand.spool.waiting) == 1)
-        await asyncio.sleep(0.02)
+        await settled()
         stand.spool.sync()
         assert [line[:3] for line in (await client.rest()).splitlines()] == [b"250", b"250"]
 
@@ -208,7 +205,7 @@ def test_a_peer_that_sends_on_during_a_sync_is_paused_and_resumed() -> None:
         await until(lambda: len(stand.spool.waiting) == 1)
         octets = b"NOOP\r\n" * 500_000
         sending = asyncio.create_task(send(client, octets))
-        await asyncio.sleep(0.1)
+        await settled(100)
         assert stand.context.buffered < 600_000
         stand.spool.sync()
         replies = 0
@@ -250,7 +247,7 @@ def test_a_peer_that_reads_late_gets_every_reply_before_the_end() -> None:
         client = await connect()
         client.writer.transport.pause_reading()  # type: ignore[attr-defined]
         client.writer.write(b"HELP\r\n" * count + b"QUIT\r\n")
-        await asyncio.sleep(0.1)
+        await settled(100)
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         lines = (await client.rest()).splitlines()
         assert [line[:3] for line in (lines[0], *lines[-2:])] == [b"220", b"214", b"221"]
@@ -284,12 +281,14 @@ class Slow:
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
+        self.has_begun = False
         self.was_cancelled = False
 
     def rcpt(self, session: View, recipient: bytes) -> Answer:
         return self.look_up()
 
     async def look_up(self) -> None:
+        self.has_begun = True
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
@@ -324,7 +323,7 @@ def test_an_awaited_answer_is_cancelled_with_its_connection() -> None:
         await client.say("HELO client.example")
         await client.say("MAIL FROM:<a@b.example>")
         client.writer.write(b"RCPT TO:<anna@local.test>\r\n")
-        await asyncio.sleep(0.05)
+        await until(lambda: policy.has_begun)
         # A reset: after a mere FIN the peer may still want to read its reply.
         raw: socket.socket = client.writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

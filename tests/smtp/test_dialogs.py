@@ -15,6 +15,7 @@ from tests.smtp.dialogs import Dialog, load_all, matches
 from tests.smtp.serving import serving
 from tests.smtp.stand import Peer, Stand
 from tests.support.explained import bare
+from tests.support.waiting import reached
 
 DIALOGS = load_all()
 every_dialog = pytest.mark.parametrize("dialog", DIALOGS, ids=lambda dialog: dialog.name)
@@ -121,8 +122,7 @@ async def run_over_a_socket(dialog: Dialog, tmp_path: Path) -> None:
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
-        while stand.context.open_sessions:
-            await asyncio.sleep(0.01)
+        await reached(lambda: not stand.context.open_sessions)
     await spool.close()
     if dialog.stored is not None:
         damage: list[object] = []

@@ -14,6 +14,7 @@ from relay.smtp import read_clocks
 from tests.smtp.serving import serving
 from tests.smtp.stand import MESSAGE, Stand
 from tests.support.explained import bare
+from tests.support.waiting import reached
 
 NOT_LAST = "554 5.5.1 Wait for the reply to"
 BEHIND = (
@@ -226,8 +227,7 @@ def connected(stand: Stand, octets: bytes) -> bytes:
             while not said.startswith(b"220 ") and (more := await asyncio.wait_for(loop.sock_recv(client, 4096), 10)):
                 said += more
             client.close()
-            while stand.context.open_sessions:
-                await asyncio.sleep(0.01)
+            await reached(lambda: not stand.context.open_sessions)
         return bare(said)
 
     return uvloop.run(run())

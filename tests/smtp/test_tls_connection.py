@@ -19,6 +19,7 @@ from tests.smtp.stand import MESSAGE, Stand
 from tests.smtp.test_connection import LoopSpool, until
 from tests.support.explained import bare
 from tests.support.tls import MemoryClient, client_context
+from tests.support.waiting import settled
 
 
 class Client:
@@ -108,7 +109,7 @@ async def _run(scenario: Scenario, folder: Path, is_implicit: bool) -> None:
             stand.context.abort()
             for client in clients:
                 client.writer.transport.abort()
-            await asyncio.sleep(0.01)
+            await settled()
     assert stand.context.buffered == 0
     assert len(stand.wheel) == 0
     assert stand.count("relay_tls_handshakes_open") == 0
@@ -224,7 +225,7 @@ def test_a_handshake_that_is_never_finished_ends_at_its_deadline(run: Callable[.
         hello = MemoryClient().step()
         client.writer.write(hello[:20])
         await client.writer.drain()
-        await asyncio.sleep(0.05)
+        await settled()
         now, wall = read_clocks()
         late = now + int((stand.config.tls.handshake_timeout + 1) * 1e6)
         stand.context.tick(late, wall + late - now)

@@ -23,6 +23,7 @@ from relay.spool.journal import absorbed_journals
 from tests.crash.layer.disk import Disk
 from tests.crash.layer.life import DATA, SPOOL
 from tests.spool.spools import make_spool
+from tests.support.waiting import reached
 
 
 @pytest.fixture
@@ -235,8 +236,7 @@ async def test_syncs_are_shared_and_begin_after_the_call(spool_dir: Path) -> Non
     files.syncs.clear()
     files.gate.clear()
     early = asyncio.ensure_future(first.sync())
-    while not files.syncs:
-        await asyncio.sleep(0.001)
+    await reached(lambda: files.syncs)
     first.append([entry(1)])
     late = [asyncio.ensure_future(first.sync()) for _ in range(10)]
     await asyncio.sleep(0)
@@ -273,8 +273,7 @@ async def test_a_sync_during_compaction_covers_the_old_file_too(spool_dir: Path)
         yield entry(1)
 
     compacting = asyncio.create_task(first.compact(entries()))
-    while first.number == old:
-        await asyncio.sleep(0.001)
+    await reached(lambda: first.number != old)
     files.syncs.clear()
     await first.sync()
     assert f"{old:010d}" in files.syncs
@@ -342,8 +341,7 @@ async def test_what_is_written_while_a_sync_runs_is_still_to_be_synced(spool_dir
     files.syncs.clear()
     first.append([entry(1)])
     syncing = asyncio.ensure_future(first.sync())
-    while not files.syncs:
-        await asyncio.sleep(0.001)
+    await reached(lambda: files.syncs)
     first.append([entry(2)])
     files.gate.set()
     await syncing

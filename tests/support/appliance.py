@@ -13,12 +13,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
+
+from tests.support.waiting import wait_until
 
 
 def _candidates() -> Iterator[int]:
@@ -233,28 +234,28 @@ class Appliance:
             self.wait_ready()
 
     def wait_ready(self, timeout: float = 30) -> None:
-        deadline = time.monotonic() + timeout
-        why = ""
-        while time.monotonic() < deadline:
+        why = [""]
+
+        def is_ready() -> bool:
             if self.process is not None and self.process.poll() is not None:
                 raise AssertionError(f"relay exited {self.process.returncode}:\n{self.tail()}")
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=2) as answer:
-                    if answer.status == 200:
-                        return
+                    return bool(answer.status == 200)
             except urllib.error.HTTPError as fault:
-                why = fault.read().decode("utf-8", "replace")
+                why[0] = fault.read().decode("utf-8", "replace")
             except OSError as fault:
-                why = str(fault)
-            time.sleep(0.05)
-        raise AssertionError(f"not ready in {timeout} s: {why}\n{self.tail()}")
+                why[0] = str(fault)
+            return False
+
+        wait_until(is_ready, lambda: f"not ready: {why[0]}\n{self.tail()}", timeout=timeout, every=0.02)
 
     def tail(self, lines: int = 40) -> str:
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     def events(self) -> list[dict[str, Any]]:
-        """Every JSON line logged so far."""
-        lines = self.log.read_text("utf-8", "replace").splitlines()
+        """Every JSON line logged so far, but for one that is still being written."""
+        lines = self.log.read_text("utf-8", "replace").rpartition("\n")[0].splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def metrics(self) -> dict[str, float]:
@@ -309,9 +310,7 @@ class Appliance:
         children = list(self.workers())
         self.process.kill()
         self.process.wait(10)
-        deadline = time.monotonic() + 10
-        while not all(is_gone(child) for child in children) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: all(is_gone(child) for child in children), "a worker outlives its supervisor", timeout=10)
 
 
 def is_gone(pid: int) -> bool:
@@ -324,8 +323,4 @@ def is_gone(pid: int) -> bool:
 
 def wait_for(condition: Callable[[], object], timeout: float, what: str | Callable[[], str]) -> None:
     """Polls ``condition()`` until it is true; AssertionError naming ``what`` after ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what() if callable(what) else what}")
-        time.sleep(0.02)
+    wait_until(condition, what, timeout=timeout)

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.support.waiting import settled
+
 CUT = "cut"
 """As an answer: the connection is closed instead."""
 SILENT = "silent"
@@ -67,7 +69,7 @@ class Sink:
         server.close()
         for session in list(self.open):
             session.transport.abort()
-        self._loop.run_until_complete(asyncio.sleep(0.01))
+        self._loop.run_until_complete(settled())
         self._loop.close()
 
     async def _listen(self) -> asyncio.AbstractServer:

@@ -11,6 +11,8 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from tests.support.waiting import pause
+
 
 @dataclass
 class Source:
@@ -63,7 +65,7 @@ class Source:
                 ):
                     self._converse(peer, name)
             except (OSError, EOFError):
-                time.sleep(0.02)
+                pause(0.02)
 
     def _converse(self, peer: object, name: str | None) -> None:
         self._expect(peer, b"2")

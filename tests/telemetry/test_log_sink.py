@@ -17,6 +17,7 @@ import pytest
 from relay.telemetry import bridge, metrics, sink
 from relay.telemetry.metrics import index
 from relay.telemetry.sink import LogSink, write_whole_lines
+from tests.support.waiting import pause, wait_until
 
 
 @pytest.fixture
@@ -33,11 +34,8 @@ def pipe(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, int]]:
 
 
 def until(condition) -> None:
-    """Waits for another thread, 10 s at most."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "nothing happened"
-        time.sleep(0.002)
+    """Waits for another thread."""
+    wait_until(condition, "nothing happened", every=0.002)
 
 
 def objects(path: Path) -> list[dict[str, object]]:
@@ -60,7 +58,7 @@ def test_nothing_is_lost_when_the_close_follows_a_line_at_once(tmp_path):
         log = LogSink(path)
         log.append(b"a\n")
         if number % 2:
-            time.sleep(number / 10_000)  # not for timing: moves the close along the thread's way
+            pause(number / 10_000)  # not for timing: moves the close along the thread's way
         log.append(b"b\n")
         assert log.finish()
         assert path.read_bytes() == b"a\nb\n"
@@ -249,7 +247,7 @@ def test_lines_of_several_processes_never_mix(kind, tmp_path, monkeypatch):
             for number in range(150):
                 log.append(b"%d " % number + bytes([code]) * (number * 67 % 9_000) + b"\n")
                 if number % 50 == 0:
-                    time.sleep(0.03)
+                    pause(0.03)
             os._exit(0 if log.finish(30) and log.lost == 0 else 1)
         children.append(child)
     os.close(writing)

@@ -3,12 +3,12 @@
 import base64
 import imaplib
 import socket
-import time
 
 import pytest
 
 from relay.auth import AccountFile
 from tests.support.appliance import Appliance, free_port
+from tests.support.waiting import wait_until
 
 ADDRESS = "anna@local.test"
 KINDS = {"submission": "smtp", "imap": "imap", "pop3": "pop3", "managesieve": "managesieve"}
@@ -69,16 +69,15 @@ def test_a_client_that_leaves_in_the_middle_of_a_login_is_told_in_the_log(ports,
         if ends == "cancelled":
             client.sendall(never_mind.encode())
             assert file.readline()
-    found: list[dict[str, object]] = []
-    deadline = time.monotonic() + 30
-    while not found:
-        assert time.monotonic() < deadline, "it is not told"
-        time.sleep(0.05)
-        found = [
+
+    def lines() -> list[dict[str, object]]:
+        return [
             line
             for line in appliance.events()
             if line.get("event") == "login came to nothing" and (line["listener"], line["reason"]) == (kind, ends)
         ]
+
+    found = wait_until(lines, "there is no event", every=0.02)
     told = {name: found[0][name] for name in ("protocol", "mechanism", "stage", "account", "client")}
     assert told == {
         "protocol": KINDS[kind], "mechanism": "SCRAM-SHA-256", "stage": "challenge", "account": ADDRESS,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from tests.support.appliance import Appliance, free_port, open_to_all, wait_for
 from tests.support.needs import need
+from tests.support.waiting import accepts, wait_until
 
 MESSAGES = 20_000
 MESSAGE_ID = re.compile(rb"^Message-Id: <([^>]+)>$", re.MULTILINE)
@@ -36,7 +36,7 @@ def smtp_sink(folder: Path) -> Iterator[int]:
         stderr=subprocess.PIPE,
     )
     try:
-        time.sleep(0.3)
+        wait_until(lambda: sink.poll() is not None or accepts(port), "smtp-sink does not listen")
         assert sink.poll() is None, sink.communicate()
         yield port
     finally:
