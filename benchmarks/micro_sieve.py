@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from relay.config.sieve import SieveSettings
-from relay.mda.filtering import Filters
 from relay.mda.incoming import Incoming
+from relay.mda.sieve_plan import Filters
 from relay.sieve import Environment, MessageView, compile_script, evaluate
 from relay.sieve.default import TEXT
 

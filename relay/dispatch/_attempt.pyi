@@ -21,5 +21,9 @@ class Attempt(Delivery):
     """What it took to connect and be greeted, when the connection was opened for this attempt; else negative."""
     def __init__(self, entry: Entry, record: Record, content: bytes | memoryview | None = None) -> None: ...
     @property
+    def number(self) -> int:
+        """The queue id as the 64-bit integer it is."""
+
+    @property
     def message(self) -> Message:
         """The record with its content, as loaded."""

@@ -16,6 +16,10 @@ cdef class Attempt(Delivery):
         _fill(self, entry, record, content)
 
     @property
+    def number(self):
+        return self.entry.number
+
+    @property
     def message(self):
         return _Message(self.record, self.content)
 

@@ -12,12 +12,12 @@ import asyncio
 from collections.abc import Mapping
 from typing import Final
 
-from relay.dispatch.notices import Spooled
 from relay.dispatch.shard import Shard
 from relay.net.clock import now_us
 from relay.queue import commands
 from relay.queue.entry import Entry
 from relay.spool import LargeContent, Message, MissingRecord, SpoolError
+from relay.spool.waiter import Spooled
 from relay.telemetry import metrics
 
 PORTION: Final = 200

@@ -28,6 +28,7 @@ from relay.mail.envelope import Envelope
 from relay.net.clock import now_us
 from relay.queue.action import Notice
 from relay.spool import Message, MissingRecord, SpoolError
+from relay.spool.waiter import Spooled
 from relay.telemetry import metrics
 
 MOMENT_SECONDS: Final = 0.5
@@ -40,19 +41,6 @@ RETURN_LIMIT: Final = 1 << 20
 """Octets of a large content that are read for a bounce."""
 
 _Key = tuple[str, int, int, int]
-
-
-class Spooled:
-    """The waiter of one record of our own: a DSN or a copy."""
-
-    __slots__ = ("future",)
-
-    def __init__(self, future: asyncio.Future[SpoolError | None]) -> None:
-        self.future = future
-
-    def spooled(self, error: SpoolError | None) -> None:
-        if not self.future.done():
-            self.future.set_result(error)
 
 
 class Notices:

@@ -15,7 +15,7 @@ from relay.delivery.connect import Connector
 from relay.dispatch.connection_report import ConnectionReport
 from relay.dispatch.feed import Feed
 from relay.dispatch.feeds import Feeds
-from relay.dispatch.lanes import Lanes, LocalFeed
+from relay.dispatch.lanes import LocalFeed
 from relay.dispatch.log_links import LogLinks
 from relay.dispatch.remote import MxHosts, RemoteFeeds, RemoteGroup
 from relay.dispatch.settle import Settler
@@ -23,8 +23,10 @@ from relay.dispatch.shard import Shard
 from relay.dispatch.tasks import report_failure
 from relay.mail.next_hop import NextHop
 from relay.mail.outcome import FAILED, Outcome, deferred
+from relay.mda.lane import Mda
 from relay.net.clock import now_us
 from relay.queue.group import Connection
+from relay.queue.routing import Router
 
 DRAIN_PATIENCE: Final = 5.0
 """Seconds that a drain waits for next hops which have no content to answer for."""
@@ -40,7 +42,9 @@ class Ways(NamedTuple):
     report: ConnectionReport
     links: LogLinks
     """To the other delivery workers, and to all that read our log."""
-    lanes: Lanes
+    router: Router
+    """Which of them a recipient goes."""
+    mda: Mda
     """To mailboxes."""
 
 
@@ -55,12 +59,12 @@ class Outbound:
         self._remote = remote
         self._connector = ways.connector
         self._report = ways.report
-        self._lanes = ways.lanes
+        self._mda = ways.mda
 
     def connect(self, connection: Connection) -> None:
         """Carries out Connect."""
         if connection.group.hop is None:
-            feed = LocalFeed(self._shard, self._feeds, self._settler, self._lanes, connection)
+            feed = LocalFeed(self._shard, self._feeds, self._settler, self._mda, connection)
             self._shard.tasks.start(feed.run())
         elif isinstance(connection.group.hop, RemoteGroup):
             self._remote.connect(connection, connection.group.hop)
@@ -81,7 +85,7 @@ class Outbound:
 
     def look(self) -> None:
         """Looks after local deliveries that are slow; several times a second."""
-        self._lanes.runs.turn()
+        self._mda.runs.turn()
 
     async def drain(self, seconds: float) -> None:
         """Takes nothing more and lets what is being sent end, for ``seconds`` at most; then cuts what is left.
@@ -101,7 +105,7 @@ class Outbound:
             feed.abort()
         self._shard.tasks.cancel()
         await asyncio.sleep(0)
-        self._lanes.runs.close()
+        self._mda.runs.close()
 
     async def _until_quiet(self, deadline: float) -> None:
         while self._feeds.open and time.monotonic() < deadline:  # noqa: ASYNC110 - once in a life

@@ -20,7 +20,8 @@ from relay.dsn.fields import safe_address, status_fields
 from relay.dsn.words import bounce_words, delay_words
 from relay.mail import dates
 from relay.mail.address import ascii_form
-from relay.mail.envelope import BODY_8BIT, DOTS, DSN, SMTPUTF8, Envelope
+from relay.mail.content_flags import content_flags, header_section
+from relay.mail.envelope import DSN, SMTPUTF8, Envelope
 from relay.mail.outcome import Outcome
 
 HEADER_LIMIT: Final = 32 * 1024
@@ -71,16 +72,9 @@ def delay(
 
 
 def flags(content: bytes) -> int:
-    """The envelope flags of a DSN: what is needed to send ``content`` (relay/mail/envelope.py)."""
-    found = DSN
-    if not content.isascii():
-        found |= BODY_8BIT
-    if not header_section(content).isascii():
-        # RFC 6531 3.4 is about the address in To as well; RFC 6533 parts alone do not need it.
-        found |= SMTPUTF8
-    if content.startswith(b".") or b"\r\n." in content:
-        found |= DOTS
-    return found
+    """The envelope flags of a DSN (relay/mail/envelope.py)."""
+    # RFC 6531 3.4 is about the address in To as well; RFC 6533 parts alone do not need it.
+    return DSN | content_flags(content)
 
 
 def needs_utf8(envelope: Envelope, failures: Sequence[tuple[int, Outcome]]) -> bool:
@@ -155,14 +149,6 @@ def _head(
         b'Content-Type: multipart/report; report-type=delivery-status;\r\n boundary="' + boundary + b'"',
     ]
     return b"\r\n".join(lines) + b"\r\n"
-
-
-def header_section(content: bytes) -> bytes:
-    """The header section of ``content``, without the empty line after it."""
-    if content.startswith(b"\r\n"):
-        return b""
-    end = content.find(b"\r\n\r\n")
-    return content[: end + 2] if end >= 0 else content
 
 
 def _returned(content: bytes, *, utf8: bool, whole: bool) -> bytes:

@@ -8,7 +8,7 @@ a fresh thread, so that one slow delivery does not make the others wait; and it 
 had it.
 
 Not here: deliveries (local.py), threads and deadlines (relay/net/threads.py), what the loop does with what it took
-back (relay/dispatch/filtered.py).
+back (mailbox_delivery.py).
 """
 
 from __future__ import annotations

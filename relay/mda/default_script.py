@@ -2,7 +2,7 @@
 
 It is the operator's affair when it cannot be used: the log says so, with its path, and accounts hear nothing of it.
 
-Not here: reading and keeping compiled scripts, what becomes of the message (filtering.py).
+Not here: reading and keeping compiled scripts, what becomes of the message (sieve_plan.py).
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ when it is delivered.
 The file: 64-bit words of this machine. A mark; then for each of SLOTS threads at work the queue id's number and the
 mailbox's crc32, 0 when it has nothing in hand; then for each of SUSPECTS number, crc32, strikes, and 1 after a death.
 
-Not here: what is done with a suspect (lanes.py).
+Not here: what is done with a suspect (lane.py).
 """
 
 from __future__ import annotations

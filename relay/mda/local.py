@@ -8,11 +8,11 @@ with the account's script, and what would be the same copy in the same mailbox a
 
 Theory: blocking work for a thread. What waits is handed over as one batch while the batch before is being synced, so
 that deliveries share syncs the more, the more there are; several threads gain on top of that. A script of the account
-is run in the same thread (filtering.py). Where it sends new messages the job comes back as ``Sending``: when they are
+is run in the same thread (sieve_plan.py). Where it sends new messages the job comes back as ``Sending``: when they are
 spooled, the job is handed in again with its plan.
 
 Not here: choosing the mailbox (addressee.py), the file itself (relay/mailbox/maildir.py), what a script
-means (filtering.py), spooling (relay/dispatch/filtered.py).
+means (sieve_plan.py), spooling (mailbox_delivery.py).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import contextlib
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from relay.mail.outcome import DELIVERED, DISCARDED, Outcome, deferred, failed
 from relay.mailbox.files import is_lasting
@@ -33,13 +33,11 @@ from relay.mailbox.troubles import SILENT, Troubles
 from relay.mailbox.vocabulary import INBOX, Refusal, Refused
 from relay.mda import trace
 from relay.mda.batch import Batch
-from relay.mda.filtering import STORED, Filters, Outgoing, Placement, Plan
 from relay.mda.incoming import Incoming, edited, whole
+from relay.mda.interfaces import Deliverable
 from relay.mda.room import Room
+from relay.mda.sieve_plan import STORED, Filters, Outgoing, Placement, Plan
 from relay.net.stopping import DEADLINE, JobStopped
-
-if TYPE_CHECKING:
-    from relay.delivery._delivery import Delivery
 
 _LETTERS: Final = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen": "S", "\\Deleted": "T"}
 
@@ -47,7 +45,7 @@ _LETTERS: Final = {"\\Draft": "D", "\\Flagged": "F", "\\Answered": "R", "\\Seen"
 class LocalJob(NamedTuple):
     """One message for one mailbox."""
 
-    delivery: Delivery
+    delivery: Deliverable
     """Its content and reverse-path; the recipients are not looked at."""
     mailbox: bytes
     """The account it belongs to, ``local@domain``; names the folder."""

@@ -1,14 +1,14 @@
 """Batches of local deliveries in threads: a slow one is split, one that hangs is given up, a deadly one runs alone.
 
 Theory: a batch in which nothing moves for a second is split (relay/mda/batch.py): the one that is slow keeps its
-thread, the others are handed in again, those to the same mailbox only when it has ended (filtered.py). When the slow
-one is not done within ``delivery.local_timeout`` it is given up: a fresh thread takes the place of its own, as far as
-may be (relay/net/threads.py), and as long as its thread has not come back nothing more is delivered to that mailbox, so
-that one mailbox never takes more than the threads it had at first.
+thread, the others are handed in again, those to the same mailbox only when it has ended (mailbox_delivery.py). When the
+slow one is not done within ``delivery.local_timeout`` it is given up: a fresh thread takes the place of its own, as far
+as may be (relay/net/threads.py), and as long as its thread has not come back nothing more is delivered to that mailbox,
+so that one mailbox never takes more than the threads it had at first.
 
 What is being *written* cannot be taken back: it might come twice. Its batch waits for the disk, however long.
 
-Not here: what a delivery does (relay/mda/local.py), what becomes of its message (lanes.py).
+Not here: what a delivery does (relay/mda/local.py), what becomes of its message (lane.py).
 """
 
 from __future__ import annotations

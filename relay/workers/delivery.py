@@ -17,7 +17,7 @@ from relay.delivery.connect import Connector, ConnectSettings
 from relay.directory.directory import Directory
 from relay.dispatch.connection_report import ConnectionReport
 from relay.dispatch.dispatcher import TICK_SECONDS, Dispatcher
-from relay.dispatch.lanes import Lanes
+from relay.dispatch.lanes import open_mda
 from relay.dispatch.log_links import LogLinks
 from relay.dispatch.meters import DnsMeter
 from relay.dispatch.outbound import Ways
@@ -67,8 +67,11 @@ class DeliveryWorker:
         router = Router.from_config(config, self._directory)
         report = ConnectionReport(sink, shard.row)
         self._network = Network(worker, report)
-        lanes = Lanes.open(shard, router, self._directory)
-        self._dispatcher = Dispatcher(shard, Ways(self._network.connector, report, links, lanes), self._requested)
+        self._dispatcher = Dispatcher(
+            shard,
+            Ways(self._network.connector, report, links, router, open_mda(shard, self._directory)),
+            self._requested,
+        )
         self._control = QueueControl(
             shard.scheduler,
             shard.reader,

@@ -32,7 +32,7 @@ from relay.directory.directory import Directory
 from relay.dispatch.connection_report import ConnectionReport
 from relay.dispatch.dispatcher import Dispatcher
 from relay.dispatch.feed import Feed
-from relay.dispatch.lanes import Lanes
+from relay.dispatch.lanes import open_mda
 from relay.dispatch.log_links import LogLinks
 from relay.dispatch.outbound import Ways
 from relay.dispatch.shard import Place, open_shard
@@ -233,12 +233,15 @@ class Shard:
         links = LogLinks(loop, config.run_dir, place.shards, sink)
         self.writer = LogWriter(config.spool_dir, config.spool, loop, links.committed)
         self.parts = open_shard(place, config, loop, self.writer, sink, self.row)
-        self.lanes = Lanes.open(self.parts, Router.from_config(config, world.directory), world.directory)
+        self.mda = open_mda(self.parts, world.directory)
+        router = Router.from_config(config, world.directory)
         report = ConnectionReport(sink, self.row)
         connector = world.connector or cast("Connector", Connections(world.hops, world.domains))
         self.requests: list[Any] = []
         self.dispatcher = Dispatcher(
-            self.parts, Ways(connector, report, links, self.lanes), lambda _, message: self.requests.append(message)
+            self.parts,
+            Ways(connector, report, links, router, self.mda),
+            lambda _, message: self.requests.append(message),
         )
 
     async def start(self) -> None:
@@ -256,7 +259,7 @@ class Shard:
         self.parts.tasks.cancel()
         self.dispatcher._notices._tasks.cancel()
         await self._compacted()
-        self.lanes.runs.close()
+        self.mda.runs.close()
         await self._close()
 
     async def _compacted(self) -> None:

@@ -13,8 +13,8 @@ from relay.delivery._delivery import Delivery
 from relay.mail.outcome import DEFERRED, DELIVERED, Outcome
 from relay.mailbox import maildir
 from relay.mda.batch import Batch
-from relay.mda.filtering import Filters, Placement, Plan
 from relay.mda.local import LocalJob, Suspect, deliver_local
+from relay.mda.sieve_plan import Filters, Placement, Plan
 from relay.net import stopping
 from relay.net.stopping import JobStopped, Mark
 

@@ -1,4 +1,4 @@
-"""relay/mda/local_runs.py, filtered.py, turnstile.py: a delivery that hangs holds up nobody else's."""
+"""relay/mda/local_runs.py, mailbox_delivery.py, turnstile.py: a delivery that hangs holds up nobody else's."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 
 from relay.config import Config
 from relay.delivery._delivery import Delivery
-from relay.dispatch.filtered import FilteredDelivery
 from relay.mail.outcome import DEFERRED, DELIVERED, Outcome
 from relay.mail.queue_id import QueueIds
 from relay.mda import local_runs as runs_module
-from relay.mda.filtering import Filters
 from relay.mda.hand import Hand, key_of
 from relay.mda.local import LocalJob, Suspect
 from relay.mda.local_runs import LocalRuns
+from relay.mda.mailbox_delivery import MailboxDelivery
+from relay.mda.sieve_plan import Filters
 from relay.mda.turnstile import Turnstile
 from relay.net import threads as threads_module
 from relay.spool import LogWriter
@@ -61,7 +61,7 @@ class World:
         self.hand = Hand(folder / "in-hand")
         self.runs = LocalRuns(self.row, cast("LogSink", self.sink), self.hand, seconds)
         config = Config(hostname="mx.relay.example", data_dir=folder)
-        self.delivery = FilteredDelivery(
+        self.delivery = MailboxDelivery(
             config, cast("LogWriter", None), QueueIds(0), cast("LogSink", self.sink), self.row, self.runs
         )
         self.scripts = Scripts()

@@ -14,8 +14,8 @@ from relay.mailbox import maildir
 from relay.mailbox.sieve_memory import Memory
 from relay.mailbox.store import FolderStore
 from relay.mda import local
-from relay.mda.filtering import REDIRECT, Filters
 from relay.mda.local import LocalJob, Sending, deliver_local
+from relay.mda.sieve_plan import REDIRECT, Filters
 
 NOW = 1_700_000_000.0
 CONTENT = b"From: bob@x.org\r\nTo: ann@local.test\r\nSubject: hi\r\nMessage-ID: <1@x>\r\n\r\nbody\r\n"

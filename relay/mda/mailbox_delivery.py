@@ -1,10 +1,10 @@
-"""Local delivery with scripts: what a script sends is spooled in this worker's own log, then the message is stored.
+"""Delivery into mailboxes as a whole: the script, what it sends (spooled in this worker's own log), and the store.
 
 Order: a vacation answer is noted before it is spooled (a crash loses an answer, never doubles it); a redirected or
 rejected message after it is *synced* in the spool (a crash doubles it at worst, never loses it). When something cannot
 be spooled nothing is stored, and the delivery is tried again as a whole; what was spooled is not sent again.
 
-Not here: what a script means (relay/mda/filtering.py), storing (relay/mda/local.py).
+Not here: what a script means (sieve_plan.py), storing (local.py), which messages, and what becomes of them (lane.py).
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from relay import dsn
 from relay.config.model import Config
-from relay.dispatch.notices import Spooled
 from relay.mail import envelope as envelopes
+from relay.mail.content_flags import content_flags
 from relay.mail.envelope import Envelope
 from relay.mail.outcome import Outcome, deferred
 from relay.mail.queue_id import QueueIds
@@ -26,19 +25,18 @@ from relay.mailbox.maildir import folder_of
 from relay.mailbox.sieve_memory import Memory
 from relay.mailbox.troubles import Troubles
 from relay.mda.batch import Batch
-from relay.mda.filtering import VACATION, Filters, Outgoing
 from relay.mda.hand import Key
+from relay.mda.interfaces import Received
 from relay.mda.local import LocalJob, Sending, Suspect, deliver_local, hung, shown
 from relay.mda.local_runs import Found, LocalRuns, Run
 from relay.mda.room import Room
+from relay.mda.sieve_plan import VACATION, Filters, Outgoing
 from relay.net.clock import now_us
 from relay.net.stopping import JobStopped
 from relay.spool import LargeContent, LogWriter, SpoolError
+from relay.spool.waiter import Spooled
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
-
-if TYPE_CHECKING:
-    from relay.dispatch._attempt import Attempt
 
 Tell = Callable[[int, Outcome | Suspect], None]
 """Is told what came of a job, by its number."""
@@ -46,7 +44,7 @@ Behind = Callable[[Coroutine[Any, Any, None]], None]
 _KEPT_FLAGS = envelopes.BODY_8BIT | envelopes.SMTPUTF8 | envelopes.DOTS | envelopes.LARGE
 
 
-class FilteredDelivery:
+class MailboxDelivery:
     """For one delivery worker."""
 
     def __init__(
@@ -194,9 +192,9 @@ class FilteredDelivery:
         loop = asyncio.get_running_loop()
         now = now_us()
         queue_id = self._ids.next(now)
-        attempt = cast("Attempt", job.delivery)
+        attempt = cast("Received", job.delivery)
         large: LargeContent | None = None
-        content, flags = outgoing.content, dsn.flags(outgoing.content) & ~envelopes.DSN
+        content, flags = outgoing.content, content_flags(outgoing.content)
         size = len(content)
         committed: asyncio.Future[SpoolError | None] = loop.create_future()
         if not outgoing.is_whole:

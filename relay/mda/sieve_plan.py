@@ -13,7 +13,7 @@ The default script is the operator's: when it fails, only the log says so.
 Loops: a redirect is not made when the message says ``Delivered-To`` of this account already; it is kept instead.
 Rejections and vacation answers have the null reverse-path and go to nobody who has it.
 
-Not here: running a script (relay/sieve), storing (local.py), spooling (relay/dispatch/filtered.py).
+Not here: running a script (relay/sieve), storing (local.py), spooling (mailbox_delivery.py).
 """
 
 from __future__ import annotations
