@@ -18,6 +18,14 @@ FUZZ_SECONDS ?= 60
 SCENARIO ?=
 BASE ?= HEAD
 PYTEST_ARGS ?=
+# Tests beside the suite: those with other programs (mail servers and clients, the load generator, valgrind), and of crashes.
+SERVERS := tests/interop tests/benchmarks tests/hostile/test_steps.py
+BESIDE := $(addprefix --ignore ,$(SERVERS) tests/crash)
+# What runs in memory and finds most of what an edit breaks, but for the long ones.
+QUICK := tests/auth tests/cli tests/config tests/control tests/delivery tests/directory tests/dispatch tests/dsn tests/imap \
+	tests/mail tests/managesieve tests/mda tests/net tests/policy tests/pop3 tests/queue tests/readers tests/sieve tests/smtp \
+	tests/spool tests/supervisor tests/telemetry tests/workers $(filter-out tests/test_documents.py,$(wildcard tests/test_*.py)) \
+	--ignore tests/imap/test_threads.py --ignore tests/telemetry/test_cells_compiled.py
 # Two processes at once; `make pytest PARALLEL=` for one, whose order and output are easier to follow.
 PARALLEL ?= -n 2 --dist worksteal
 # A stub may leave out what is only for the inside, and say that arguments go by position.
@@ -28,7 +36,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DELETE_ON_ERROR:
-.PHONY: run test lint format pytest bench bench-micro crash fuzz docs lock clean distclean help
+.PHONY: run test test-quick servers lint format pytest bench bench-micro crash fuzz docs lock clean distclean help
 
 help: ## What can be made
 	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -36,10 +44,16 @@ help: ## What can be made
 run: $(STAMPS)/compiled ## Relay with embedded defaults, in the foreground
 	@exec $(BIN)/relay serve
 
-test: lint pytest ## Lint and the whole test suite
+test: lint pytest ## Lint and the test suite
+
+test-quick: $(STAMPS)/dev ## What runs in memory, for the inner loop
+	$(BIN)/python -m pytest -q $(PARALLEL) $(QUICK) $(PYTEST_ARGS)
+
+servers: $(STAMPS)/dev ## The tests with other mail servers and clients, the load generator and valgrind
+	$(BIN)/python -m pytest $(PARALLEL) $(SERVERS) $(PYTEST_ARGS)
 
 pytest: $(STAMPS)/dev
-	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(BESIDE) $(PYTEST_ARGS)
 
 lint: $(STAMPS)/dev ## Ruff, mypy --strict, import contracts, stubs against compiled modules
 	$(BIN)/ruff check

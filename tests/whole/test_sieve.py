@@ -42,9 +42,11 @@ def send(relay: Appliance, subject: str, more: str = "", recipient: str = "ann@l
     return relay.send(recipient, sender="bob@relay.test", content=content)
 
 
-def files(relay: Appliance, folder: str = "", kind: str = "new") -> list[Path]:
-    path = relay.data / "mail" / "local.test" / "ann" / folder / kind
-    return sorted(path.iterdir()) if path.exists() else []
+def files(relay: Appliance, folder: str = "", kind: str = "") -> list[Path]:
+    """The messages there; of ``kind`` new or cur, or of both: whoever opens a mailbox moves what is in new."""
+    path = relay.data / "mail" / "local.test" / "ann" / folder
+    kinds = [path / each for each in ([kind] if kind else ["new", "cur"])]
+    return sorted(each for place in kinds if place.exists() for each in place.iterdir())
 
 
 def test_without_a_script_spam_goes_to_junk_and_all_else_to_inbox(relay: Appliance) -> None:
