@@ -25,7 +25,8 @@ BESIDE := $(addprefix --ignore ,$(SERVERS) tests/crash)
 QUICK := tests/auth tests/cli tests/config tests/control tests/delivery tests/directory tests/dispatch tests/dsn tests/imap \
 	tests/mail tests/managesieve tests/mda tests/net tests/policy tests/pop3 tests/queue tests/readers tests/sieve tests/smtp \
 	tests/spool tests/supervisor tests/telemetry tests/workers $(filter-out tests/test_documents.py,$(wildcard tests/test_*.py)) \
-	--ignore tests/imap/test_threads.py --ignore tests/telemetry/test_cells_compiled.py
+	$(addprefix --ignore ,tests/imap/test_threads.py tests/imap/test_consistency.py tests/telemetry/test_cells_compiled.py tests/net/test_tls.py \
+	tests/smtp/test_dialogs.py tests/mda/test_local_runs.py)
 # Two processes at once; `make pytest PARALLEL=` for one, whose order and output are easier to follow.
 PARALLEL ?= -n 2 --dist worksteal
 # A stub may leave out what is only for the inside, and say that arguments go by position.
