@@ -15,7 +15,7 @@ How a session uses it::
     login = await authenticator.password(name, password, client)        # IMAP LOGIN, POP3 USER and PASS
 
 An exchange that is Refused before there was a check, or whose client goes away while we wait for its line
-(``Trouble.ABANDONED``), is counted with ``authenticator.came_to_nothing(trouble, client, exchange)``.
+(``Trouble.ABANDONED``), is counted with ``authenticator.not_completed(trouble, client, exchange)``.
 
 The parts, each on top of the ones before: ``saslprep``, ``steps``, ``scram``, ``plain``, ``exchange`` (pure);
 ``entries``, ``sources`` (the interface), ``accounts`` (the file); ``throttle``, ``login_cache`` (pure);

@@ -93,7 +93,7 @@ class Authenticator:
         """A login without SASL (IMAP LOGIN, POP3 PASS)."""
         step = plain.checked_words(name, password, command)
         if isinstance(step, Refused):
-            return self.came_to_nothing(step.trouble, client)
+            return self.not_completed(step.trouble, client)
         return await self.check(step, client)
 
     async def check(self, check: Check, client: Client) -> Login:
@@ -103,7 +103,7 @@ class Authenticator:
         task.add_done_callback(self._going_on.discard)
         return await asyncio.shield(task)
 
-    def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None = None) -> Login:
+    def not_completed(self, trouble: Trouble, client: Client, begun: Exchange | None = None) -> Login:
         """Counts an exchange that ended before there was anything to check; one that had ``begun`` is logged, and
         charged like a failure when the client had named an account."""
         self._meter.counted(client.protocol, trouble)
@@ -114,7 +114,7 @@ class Authenticator:
             self._throttle.left_open(network, _throttle_name(begun.name), self._clock())
             self._meter.rows(self._throttle.rows, len(self._remembered))
         self._log.event(
-            "warning", "login came to nothing",
+            "warning", "login not completed",
             reason=trouble.value, account=_shown(begun.name), mechanism=begun.mechanism, stage=begun.stage,
             protocol=client.protocol, listener=client.listener, client=client.address, session_id=client.session_id,
         )  # fmt: skip

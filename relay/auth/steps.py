@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 
 class Trouble(StrEnum):
-    """Why a login came to nothing. The value is what is counted and logged."""
+    """Why a login not completed. The value is what is counted and logged."""
 
     CREDENTIALS = "credentials"
     """No such account, a wrong password, or one that is not for this protocol: the peer never learns which."""

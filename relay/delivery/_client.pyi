@@ -44,7 +44,7 @@ class ClientSession(ClientMachine):
         on_greeted: Callable[[Outcome | None], object] | None = None,
     ) -> None:
         """``on_greeted`` is called once: with None when EHLO was answered (before the first ``take``), or with why
-        the session never came to it; in that case the owner hears nothing of this session."""
+        the session never came to it; in that case the owner is not called for this session."""
     def connect(self, poll: Poll, descriptor: int) -> None:
         """Takes over a socket that is being connected, or is; called once, before anything else. A connection that does
         not come about is told to ``on_greeted`` like a refused greeting."""

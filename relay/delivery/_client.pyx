@@ -6,7 +6,7 @@ Theory: one call per read, one write per call, of the machine's output in its pa
 A content that lives in a file is read piece by piece as the peer takes it: from the page cache at once, and only what is
 not there in a thread (a piece from the cache takes 15 us, the way to the thread and back more).
 
-Invariants: the owner hears ``closed`` once the socket is closed, never before; that may be inside ``abort``,
+Invariants: the owner's ``closed`` is called once the socket is closed, never before; that may be inside ``abort``,
 ``withdraw`` and ``expire``. At most one piece of a file is in memory, twice its size when it must be stuffed. A fault in
 the owner's code ends this session, not the worker.
 

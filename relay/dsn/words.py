@@ -90,7 +90,7 @@ def own_sentence(outcome: Outcome) -> str:
     known = _OWN.get(outcome.status) if outcome.kind == FAILED or not host else None
     known = known or _OWN_STAGES.get(outcome.stage)
     if known is None and outcome.stage in _STAGES:
-        known = "The mail server {host} was reached, but the attempt came to nothing " + _STAGES[outcome.stage] + ":"
+        known = "The mail server {host} was reached, but the attempt failed " + _STAGES[outcome.stage] + ":"
     return (known or "").replace(
         "The mail server {host}", f"The mail server {host}" if host else "The next mail server"
     )

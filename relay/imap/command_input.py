@@ -1,4 +1,4 @@
-"""What a session hears: whole commands, and what becomes of their literals (RFC 9051 4.3, RFC 7888).
+"""What a session reads: whole commands, and what becomes of their literals (RFC 9051 4.3, RFC 7888).
 
 Theory: the reader stops at each literal. It is kept in place (names, search strings), streamed into the store (the
 message of APPEND and REPLACE, append.py), or thrown away, when the command is refused there: at once when the client

@@ -42,7 +42,7 @@ class Login(SessionLogin):
     def left(self) -> None:
         """The connection is gone, perhaps in the middle of an exchange."""
         if self._exchange is not None and self._awaits_response:
-            self.came_to_nothing(Trouble.ABANDONED, self._exchange)
+            self.not_completed(Trouble.ABANDONED, self._exchange)
         self._exchange = None
 
     def begin(self, command: str, tokens: Tokens) -> bytes | Waiting | Done | Entered:
@@ -93,7 +93,7 @@ class Login(SessionLogin):
                 return Entered(account)
             case Refused(trouble):
                 begun, self._exchange = self._exchange, None
-                self.came_to_nothing(trouble, begun)
+                self.not_completed(trouble, begun)
                 return _refused(trouble)
 
 
@@ -101,5 +101,5 @@ def _refused(trouble: Trouble) -> Done:
     if trouble in TEMPORARY:
         return Done("Try again later", "UNAVAILABLE", "NO")
     if trouble in {Trouble.MALFORMED, Trouble.TOO_LONG, Trouble.CANCELLED}:
-        return Done("The exchange came to nothing", "", "BAD")
+        return Done("The exchange was not completed", "", "BAD")
     return Done("The name or the password is wrong", "AUTHENTICATIONFAILED", "NO")

@@ -1,8 +1,8 @@
-"""What the watcher heard of a mailbox's files: names in ``cur`` that came or went, whoever moved them.
+"""What inotify named of a mailbox's files: names in ``cur`` that came or went, whoever moved them.
 
 Theory: in a large folder the modification time after a change of our own is trusted, and a foreign change in the same
 moment has no time of its own. But inotify names every file. A name that is as the log says was ours, or does not
-matter; one that is not betrays the foreign change, and a look follows at once. It costs a ``stat`` for each name.
+matter; one that is not shows the foreign change, and a look follows at once. It costs a ``stat`` for each name.
 
 Not here: the watches (relay/mailbox/watch.py), the look (relay/mailbox/rescan.py).
 """
@@ -21,7 +21,7 @@ MOST: Final = 256
 """Names that are kept; with more, a look costs less (100,000 messages: up to 1 ms a name, 0.29 s a look)."""
 
 
-class Heard:
+class ChangedNames:
     """Of one mailbox. Filled on the loop's thread, asked by those that hold the mailbox."""
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Heard:
         self._is_more = False
         self._names.clear()
 
-    def betrays(self, folder: Path, picture: Picture, odd: dict[int, str]) -> bool:
+    def show_foreign_change(self, folder: Path, picture: Picture, odd: dict[int, str]) -> bool:
         """Whether something of it is not as ``picture`` (and ``odd``: see relay/mailbox/rescan.py) says; forgets it."""
         is_more, names = self._is_more, set()
         self._is_more = False

@@ -11,7 +11,7 @@ other process skip the look. Order of things, so that a crash at any point loses
 
 Modification times have the grain of a clock tick, and our own renames change them too. A time that is only just past
 is not trusted; in a large folder the times after our own changes are, but only for TRUST, and then a look follows.
-Where a watcher listens, what it hears betrays a foreign change that they hide (inotify_names.py).
+Where a watcher is at work, the names that it gets show a foreign change that they hide (inotify_names.py).
 
 A disk that is full must not shut anybody out. The log keeps room for itself (logfile.py), which changes that remove or
 mark something may use, and additions may not. What a look finds and the log has no room for is not in the picture until
@@ -34,7 +34,7 @@ from relay.mailbox import dovecot, index
 from relay.mailbox.account_root import Root
 from relay.mailbox.columns import IN_NEW, Picture, packed
 from relay.mailbox.files import account_of
-from relay.mailbox.inotify_names import Heard
+from relay.mailbox.inotify_names import ChangedNames
 from relay.mailbox.logfile import LogFile
 from relay.mailbox.message_cache import Facts
 from relay.mailbox.rescan import expected, look, look_at_new
@@ -61,7 +61,7 @@ class Mailbox:
         self.folder = folder
         self.log = LogFile(folder)
         self.facts = Facts(folder, root.troubles)
-        self.heard = Heard()
+        self.changed_names = ChangedNames()
         """For the watcher to fill."""
         self._thread_lock = threading.RLock()
         self._depth = 0
@@ -131,7 +131,7 @@ class Mailbox:
         if picture is None or self.log.fingerprint() != self._known:
             return False
         new, cur, dirty_since = picture.looked
-        if dirty_since and self.heard:
+        if dirty_since and self.changed_names:
             return False
         is_trusted = not dirty_since or time.time_ns() - dirty_since <= self._trust
         return is_trusted and (new, cur) == self.log.modified()
@@ -296,9 +296,9 @@ class Mailbox:
         now = time.time_ns()
         dirty_since = picture.looked[2]
         if dirty_since:
-            force = self.heard.betrays(self.folder, picture, self._odd) or force
+            force = self.changed_names.show_foreign_change(self.folder, picture, self._odd) or force
         else:
-            self.heard.clear()
+            self.changed_names.clear()
         if force or (new, cur) != picture.looked[:2] or (dirty_since and now - dirty_since > self._trust):
             self._look(new, cur, now, force=force)
 

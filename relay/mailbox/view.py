@@ -19,7 +19,7 @@ from relay.mailbox import _runs, appending, change, structure
 from relay.mailbox.columns import GONE, MARKS, UNKNOWN, Picture
 from relay.mailbox.content import FileContent, crlf_size, likely_size, wholes
 from relay.mailbox.files import account_of
-from relay.mailbox.inotify_names import Heard
+from relay.mailbox.inotify_names import ChangedNames
 from relay.mailbox.mailbox import Mailbox
 from relay.mailbox.message_cache import PARTS
 from relay.mailbox.quota import Usage
@@ -85,9 +85,9 @@ class FolderView:
             self._gone = picture.gone
 
     @property
-    def heard(self) -> Heard:
-        """What the watcher hears of the mailbox's files."""
-        return self._mailbox.heard
+    def changed_names(self) -> ChangedNames:
+        """The names that the watcher has seen change."""
+        return self._mailbox.changed_names
 
     @property
     def folder(self) -> Path:

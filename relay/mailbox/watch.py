@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.mailbox import account_root, metadata, subscriptions
-from relay.mailbox.inotify_names import Heard
+from relay.mailbox.inotify_names import ChangedNames
 from relay.mailbox.interfaces import Store, View
 from relay.mailbox.logfile import NAME as LOG
 from relay.mailbox.rescan import modified
@@ -57,7 +57,7 @@ class _Watched:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.callbacks: list[Callable[[], None]] = []
-        self.heard: list[Heard] = []
+        self.changed_names: list[ChangedNames] = []
         """Of the callbacks' open mailboxes: mostly one and the same."""
         self.of_account: list[Callable[[], None]] = []
         """Who wants to know of what is beside the messages in an account's folder."""
@@ -65,14 +65,14 @@ class _Watched:
         self.is_polled = False
         self.seen: tuple[int, ...] = ()
 
-    def hear(self, name: str) -> None:
+    def name_changed(self, name: str) -> None:
         """An event named a file of ``cur``."""
-        for each in set(self.heard):
+        for each in set(self.changed_names):
             each.name(name)
 
     def lost(self) -> None:
         """Events were lost."""
-        for each in set(self.heard):
+        for each in set(self.changed_names):
             each.lost()
 
     def state(self) -> tuple[int, ...]:
@@ -102,12 +102,12 @@ class FolderWatcher:
     def watch(self, view: View, changed: Callable[[], None]) -> Callable[[], None]:
         assert isinstance(view, FolderView), "the view of another kind of store"
         end = self._watch(view.folder, changed)
-        heard = self._watched[view.folder].heard
-        heard.append(view.heard)
+        changed_names = self._watched[view.folder].changed_names
+        changed_names.append(view.changed_names)
 
         def end_both() -> None:
-            if view.heard in heard:
-                heard.remove(view.heard)
+            if view.changed_names in changed_names:
+                changed_names.remove(view.changed_names)
             end()
 
         return end_both
@@ -212,7 +212,7 @@ class FolderWatcher:
         if mask & _IGNORED:
             self._by_descriptor.pop(descriptor, None)
         elif name and watched.descriptors[1:2] == [descriptor]:
-            watched.hear(os.fsdecode(name))
+            watched.name_changed(os.fsdecode(name))
         is_folder = watched.descriptors and descriptor == watched.descriptors[-1]
         if not is_folder or not name or name in _MAILBOX_FILES:
             yield watched, False

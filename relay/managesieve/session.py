@@ -127,7 +127,7 @@ class Session(Turns):
         """See Machine."""
         if self._exchange is not None:
             begun, self._exchange = self._exchange, None
-            self._login_rules.came_to_nothing(Trouble.ABANDONED, begun)
+            self._login_rules.not_completed(Trouble.ABANDONED, begun)
         return None
 
     # ---- commands ---------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Session(Turns):
                     return
                 if self._exchange is not None:
                     begun, self._exchange = self._exchange, None
-                    self._login_rules.came_to_nothing(Trouble.MALFORMED, begun)
+                    self._login_rules.not_completed(Trouble.MALFORMED, begun)
                 self._no(fault.text)
                 continue
             if command is None:
@@ -252,7 +252,7 @@ class Session(Turns):
                 self._ok(b"Welcome")
             case Refused(trouble):
                 begun, self._exchange = self._exchange, None
-                self._login_rules.came_to_nothing(trouble, begun)
+                self._login_rules.not_completed(trouble, begun)
                 self._refused(trouble)
             case check:
                 self._begin(self._login_rules.check(check), self._checked)

@@ -1,6 +1,6 @@
 """The script of accounts that have no active one: the operator's (``sieve.default_script``), or the built-in one.
 
-It is the operator's affair when it cannot be used: the log says so, with its path, and accounts hear nothing of it.
+It is the operator's affair when it cannot be used: the log says so, with its path, and accounts are not notified.
 
 Not here: reading and keeping compiled scripts, what becomes of the message (sieve_plan.py).
 """

@@ -48,7 +48,7 @@ class Entrance(SessionLogin):
     def left(self) -> None:
         """The connection is gone, perhaps in the middle of an exchange."""
         if self._exchange is not None and self.awaits_response:
-            self.came_to_nothing(Trouble.ABANDONED, self._exchange)
+            self.not_completed(Trouble.ABANDONED, self._exchange)
         self._exchange = None
 
     def secured(self, stream: TlsServer) -> None:
@@ -106,7 +106,7 @@ class Entrance(SessionLogin):
                 return Entered(account)
             case Refused(trouble):
                 begun, self._exchange = self._exchange, None
-                self.came_to_nothing(trouble, begun)
+                self.not_completed(trouble, begun)
                 return _said(trouble)
             case check:
                 return self.check(check)
@@ -120,5 +120,5 @@ def _said(trouble: Trouble) -> bytes:
     if trouble in TEMPORARY:
         return b"-ERR [SYS/TEMP] Too many logins at the moment or too many that failed, try again later\r\n"
     if trouble in {Trouble.MALFORMED, Trouble.TOO_LONG, Trouble.CANCELLED}:
-        return b"-ERR The login came to nothing\r\n"
+        return b"-ERR The login not completed\r\n"
     return b"-ERR [AUTH] Account or password is wrong\r\n"

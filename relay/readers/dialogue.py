@@ -394,7 +394,7 @@ class Dialogue(asyncio.Protocol):
             self._listening.gate.wheel.move(timer, deadline)
 
     def _end(self, cause: str) -> None:
-        """Ends without a word: there is nobody to hear it."""
+        """Ends without a word: there is nobody to read it."""
         self._cause = self._cause or cause
         if self._transport is not None and not self._transport.is_closing():
             self._is_closing = True

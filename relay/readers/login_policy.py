@@ -23,7 +23,7 @@ class Authenticating(Protocol):
     def exchange(self, mechanism: str, bindings: Mapping[str, bytes], /) -> Exchange | None: ...
     def check(self, check: Check, client: Client, /) -> Awaitable[Login]: ...
     def password(self, name: bytes, password: bytes, client: Client, /) -> Awaitable[Login]: ...
-    def came_to_nothing(self, trouble: Trouble, client: Client, begun: Exchange | None, /) -> object: ...
+    def not_completed(self, trouble: Trouble, client: Client, begun: Exchange | None, /) -> object: ...
 
 
 class LoginPolicy(NamedTuple):
@@ -76,6 +76,6 @@ class SessionLogin:
         """The job that checks a name and a password."""
         return Waiting(lambda: self._policy.authenticator.password(name, password, self._policy.client))
 
-    def came_to_nothing(self, trouble: Trouble, begun: Exchange | None) -> None:
+    def not_completed(self, trouble: Trouble, begun: Exchange | None) -> None:
         """An exchange was refused before there was a check, or its client has gone: it counts as a try."""
-        self._policy.authenticator.came_to_nothing(trouble, self._policy.client, begun)
+        self._policy.authenticator.not_completed(trouble, self._policy.client, begun)

@@ -66,7 +66,7 @@ class Machine(Protocol):
 
     report: Report
     is_over: bool
-    """Nothing more will be said or heard: close when the output is written."""
+    """Nothing more will be sent or read: close when the output is written."""
     closes_at_once: bool
     """The peer has said goodbye itself and need not be waited for."""
     wants_tls: bool

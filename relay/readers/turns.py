@@ -1,7 +1,7 @@
 """What readers' machines (machine.py) have in common: what is said, and one job at a time.
 
 Theory: a machine hands out a job and goes on when it is done; until then it only gathers. ``Turns`` keeps the job and
-what follows it; what a protocol says and hears is its own business (``_go_on``).
+what follows it; what a protocol sends and reads is its own business (``_go_on``).
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ cdef class LoginSession(SpoolingSession):
             return self.say(_AUTHENTICATED)
         client = Client(self.client_address, "smtp", self.service.name, self.session_id)
         if isinstance(step, Refused):
-            self.service.authenticator.came_to_nothing(step.trouble, client, self.exchange)
+            self.service.authenticator.not_completed(step.trouble, client, self.exchange)
             return self.refuse_login(step.trouble)
         answer = self.service.authenticator.check(step, client)
         if isinstance(answer, Answer):
@@ -106,14 +106,14 @@ cdef class LoginSession(SpoolingSession):
         if self.state != LOGIN:
             return self.refuse("line_too_long")
         self.move(RESPONDED)
-        self.service.authenticator.came_to_nothing(
+        self.service.authenticator.not_completed(
             Trouble.TOO_LONG, Client(self.client_address, "smtp", self.service.name, self.session_id), self.exchange)
         return self.refuse_login(Trouble.TOO_LONG)
 
     cdef int leave_login(self) except -1:
         """The connection is gone, perhaps in the middle of an exchange."""
         if self.exchange is not None:
-            self.service.authenticator.came_to_nothing(
+            self.service.authenticator.not_completed(
                 Trouble.ABANDONED, Client(self.client_address, "smtp", self.service.name, self.session_id), self.exchange)
         self.exchange = None
         return 0

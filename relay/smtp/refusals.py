@@ -124,7 +124,7 @@ LOGIN_REFUSALS: Final = {
     Trouble.THROTTLED: "auth_later",
     Trouble.BUSY: "auth_later",
 }
-"""What is said to a login that came to nothing."""
+"""What is said to a login that was not completed."""
 
 PATH_ERROR_NAMES: Final = (
     "", "keyword", "no-angle", "unclosed", "after-path", "null", "local", "quoted", "no-domain", "domain", "literal",

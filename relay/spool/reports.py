@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 
 class ShardReports:
-    """The last report of each shard of the latest generation that was heard of."""
+    """The last report of each shard of the latest generation that has reported."""
 
     def __init__(self) -> None:
         self._of = (0, 0)

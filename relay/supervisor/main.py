@@ -1,4 +1,4 @@
-"""``relay serve``: the parent of all processes. It turns what happens into events, and the plan's actions into deeds.
+"""``relay serve``: the parent of all processes. It turns what happens into events, and carries out the plan's actions.
 
 Theory: one loop over a selector: signals (by a pipe), the workers' control connections, and the plan's next wake-up. No
 event loop, no threads; nothing here waits for anything but the selector.
@@ -235,7 +235,7 @@ class Supervisor:
                 self._events.append(vocabulary.Terminate(signal.Signals(number).name))
 
     def _hear(self, worker: int) -> None:
-        for message in self._processes.hear(worker):
+        for message in self._processes.receive(worker):
             match message:
                 case ("ready",):
                     self._events.append(vocabulary.Ready(worker))
@@ -260,7 +260,7 @@ class Supervisor:
             self._processes.remove(worker)
             self._events.append(vocabulary.Exited(worker, code))
 
-    # ---- deeds ------------------------------------------------------------------------------------------------------
+    # ---- actions ----------------------------------------------------------------------------------------------------
 
     def _do(self, action: vocabulary.Action) -> None:
         match action:

@@ -82,7 +82,7 @@ class Processes:
         self._page.mark(row, pid=pid)
         self._processes[worker] = Process(pid, row, mine)
 
-    def hear(self, worker: int) -> list[Message]:
+    def receive(self, worker: int) -> list[Message]:
         """What a worker has said since the last time; one that talks nonsense is killed."""
         process = self._processes[worker]
         messages: list[Message] = []
@@ -121,7 +121,7 @@ class Processes:
         """Waits for every child that has ended, strangers included (as PID 1 we inherit them).
 
         Returns our workers among them with their code: 0 or more an exit code, negative a signal. They are still in
-        here, to be heard a last time, until ``remove``.
+        here, to be read a last time, until ``remove``.
         """
         ended: list[tuple[int, int]] = []
         by_pid = {process.pid: worker for worker, process in self._processes.items()}

@@ -154,7 +154,7 @@ class Serve(NamedTuple):
 
 
 class Restore(NamedTuple):
-    """The reload came to nothing; the generation that served goes on."""
+    """The reload failed; the generation that served goes on."""
 
     result: str
     """``refused`` by the check, or ``failed`` because its workers did not become ready."""

@@ -26,7 +26,7 @@ MOST_STEPS: Final = 1000
 _CANDIDATES: Final = 64
 """For each journey that is wanted so many are remembered in which some of the words stand."""
 _KINDS: Final = ("transaction", "delivery")
-LOGIN_EVENTS: Final = ("login refused", "login came to nothing")
+LOGIN_EVENTS: Final = ("login refused", "login not completed")
 """Events that are a step of a session's way (docs/operations/login.md)."""
 _EVENT: Final = b'"kind":"event"'
 _LOGIN: Final = b'"event":"login '

@@ -104,10 +104,10 @@ DELIVERY_FIELDS: Final = (
     Field("text", "text of the next hop's reply, or our own words"),
     Field("connection_use", "messages sent over this connection up to and with this one"),
     Field("retry_at", "when a deferred one is tried again", TIME),
-    Field("queue_seconds", "from end of data at our door to the start of this attempt", SECONDS),
+    Field("queue_seconds", "from end of data here to the start of this attempt", SECONDS),
     Field("connect_seconds", "time to connect and to be greeted, when this attempt opened the connection", SECONDS),
     Field("transfer_seconds", "from MAIL to the final reply", SECONDS),
-    Field("delay_seconds", "from end of data at our door to the outcome", SECONDS),
+    Field("delay_seconds", "from end of data here to the outcome", SECONDS),
 )  # fmt: skip
 
 SESSION_FIELDS: Final = (

@@ -303,7 +303,7 @@ _DELIVERY = (
     counter("relay_delivery_failures_total", "Recipients deferred or failed, by the stage it happened in.", _stage),
     counter("relay_delivery_replies_total", "Final replies of next hops, one per recipient, by reply code.", _code),
     counter("relay_delivery_sent_bytes_total", "Octets of content sent and accepted.", _transport),
-    histogram("relay_delivery_delay_seconds", "From end of data at our door to the next hop's 250, per recipient.",
+    histogram("relay_delivery_delay_seconds", "From end of data here to the next hop's 250, per recipient.",
               _DELAY, scale=MICROSECONDS),
     histogram("relay_delivery_stage_seconds", "Parts of the delay of an attempt.", _WAIT,
               Label("stage", ("connect", "greeting", "transfer")), scale=MICROSECONDS),

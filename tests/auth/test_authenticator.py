@@ -273,12 +273,12 @@ async def test_an_exchange_that_the_client_leaves_is_charged_and_told(tmp_path, 
         assert begun is not None
         first = b"n,,n=alice@demo.test,r=nonce" if mechanism != "LOGIN" else b"alice@demo.test"
         begun.start(base64.b64encode(first))
-        world.authenticator.came_to_nothing(trouble, HOME, begun)
+        world.authenticator.not_completed(trouble, HOME, begun)
     assert (await world.login("wonderland")).trouble is Trouble.THROTTLED
     assert (await world.login("wonderland", client=AWAY)).account, "a stranger is slowed down, not kept out"
     assert world.slept[0] > 0
     event = world.events[0]
-    assert (event["event"], event["reason"]) == ("login came to nothing", trouble.value)
+    assert (event["event"], event["reason"]) == ("login not completed", trouble.value)
     assert (event["mechanism"], event["account"]) == (mechanism, "alice@demo.test")
     assert event["stage"] == {"SCRAM-SHA-256": "challenge", "LOGIN": "name"}[mechanism]
     assert world.count(trouble.value) == 5
@@ -291,7 +291,7 @@ async def test_who_has_said_no_name_and_who_has_been_let_in_is_not_charged(tmp_p
         begun = world.authenticator.exchange("PLAIN", {})
         assert begun is not None
         begun.start(None)
-        world.authenticator.came_to_nothing(Trouble.ABANDONED, HOME, begun)
+        world.authenticator.not_completed(Trouble.ABANDONED, HOME, begun)
     assert world.events[0]["stage"] == "mechanism"
     assert (await world.login("wonderland")).account
     await world.authenticator.close()

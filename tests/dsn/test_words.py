@@ -102,7 +102,7 @@ def test_every_judgement_of_ours_has_a_sentence_that_is_true(kind: str, status: 
         (deferred("4.4.1", "refused", "connect", next_hop=HOP), "The mail server mx1.y.example could not be reached"),
         (
             deferred("4.4.2", "timed out", "rcpt", next_hop=HOP),
-            "was reached, but the attempt came to nothing when told who",
+            "was reached, but the attempt failed when told who",
         ),
         (Outcome(FAILED, 552, "5.2.2", "full", "rcpt", HOP), "mx1.y.example refused it when told who the recipient is"),
     ],

@@ -51,7 +51,7 @@ class Authenticator:
             return Login(name.decode().lower() + "@local.test")
         return Login("", Trouble.CREDENTIALS)
 
-    def came_to_nothing(self, trouble, client, begun=None):
+    def not_completed(self, trouble, client, begun=None):
         return Login("", trouble)
 
 

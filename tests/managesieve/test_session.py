@@ -41,7 +41,7 @@ class Logins:
     async def password(self, name: bytes, password: bytes, _client: Client) -> Login:
         raise AssertionError("ManageSieve knows AUTHENTICATE only")
 
-    def came_to_nothing(self, trouble: Trouble, _client: Client, _begun: object = None) -> None:
+    def not_completed(self, trouble: Trouble, _client: Client, _begun: object = None) -> None:
         self.troubles.append(trouble)
 
 

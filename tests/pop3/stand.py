@@ -42,7 +42,7 @@ class Logins:
         step = checked_words(name, password, LOGIN)
         return Login("", step.trouble) if isinstance(step, Refused) else await self.check(step, client)
 
-    def came_to_nothing(self, trouble: Trouble, client: Client, begun: object = None) -> Login:
+    def not_completed(self, trouble: Trouble, client: Client, begun: object = None) -> Login:
         self.came_to.append(trouble)
         return Login("", trouble)
 

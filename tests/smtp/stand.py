@@ -200,7 +200,7 @@ class Logins:
             return Login("", self.trouble or Trouble.CREDENTIALS)
         return self.waits or Login("anna@local.test")
 
-    def came_to_nothing(self, trouble: Trouble, client: Client, begun: Any = None) -> Login:
+    def not_completed(self, trouble: Trouble, client: Client, begun: Any = None) -> Login:
         self.came_to.append(trouble)
         self.begun = begun
         return Login("", trouble)

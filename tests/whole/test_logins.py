@@ -74,7 +74,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_login_is_told_in_the_log(ports,
         return [
             line
             for line in appliance.events()
-            if line.get("event") == "login came to nothing" and (line["listener"], line["reason"]) == (kind, ends)
+            if line.get("event") == "login not completed" and (line["listener"], line["reason"]) == (kind, ends)
         ]
 
     found = wait_until(lines, "there is no event", every=0.02)
