@@ -1,8 +1,8 @@
 """What a connection to a next hop has to be, as far as TLS goes: a value that is compared, hashed and sent on.
 
     none            in the clear
-    opportunistic   TLS when the next hop offers it, nobody checked (RFC 7435)
-    encrypt         TLS or no delivery, nobody checked
+    opportunistic   TLS when the next hop offers it, its certificate not checked (RFC 7435)
+    encrypt         TLS or no delivery, the certificate not checked
     verify          TLS, with a certificate for one of the reference names that leads to a trust anchor (RFC 5280,
                     RFC 6125)
     dane            TLS, with a certificate that one of the TLSA records matches (RFC 6698, RFC 7672)
@@ -103,18 +103,18 @@ def opportunistic(min_version: TlsVersion = "1.2") -> TlsPolicy:
 
 
 def encrypt(min_version: TlsVersion = "1.2") -> TlsPolicy:
-    """TLS in any case, with anybody."""
+    """TLS in any case, without a check of the certificate."""
     return TlsPolicy("encrypt", min_version=min_version)
 
 
 def verify(*names: str, anchors: str = "", min_version: TlsVersion = "1.2") -> TlsPolicy:
-    """TLS with who can show a certificate for one of ``names`` (A-labels)."""
+    """TLS with a server whose certificate is for one of ``names`` (A-labels)."""
     return TlsPolicy("verify", _plain(names), anchors, min_version=min_version)
 
 
 def dane(records: tuple[TlsaRecord, ...], *names: str, min_version: TlsVersion = "1.2") -> TlsPolicy:
-    """What ``records``, which DNSSEC vouches for, ask for. Without one that is usable that is TLS with nobody checked
-    (RFC 7672 2.2); without any record there is nothing to make a policy of: ValueError."""
+    """What ``records``, secured by DNSSEC, ask for. If none of them is usable, that is TLS without a check of the
+    certificate (RFC 7672 2.2). ValueError without any record."""
     if not records:
         raise ValueError("no TLSA records")
     usable = tuple(sorted({record for record in records if record.is_usable}))
