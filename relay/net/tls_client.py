@@ -2,7 +2,7 @@
 
 Theory: what a policy asks of OpenSSL depends on few things (whether it checks, by which trust anchors, from which
 version on), and for each combination of those there is one context for the life of the process. Everything else is
-checked on the finished handshake, before a single octet of ours is sent: names and TLSA records (peer_certificates.py).
+checked on the finished handshake, before any plaintext of ours is sent: names and TLSA records (peer_certificates.py).
 
     connection = tls.connect(policy, "mx.example.org", "192.0.2.1")     # or TlsFailure
     wire.write(connection.take_output())            # after this and each of the following calls
@@ -128,7 +128,10 @@ class ClientTls:
     def keep(self, key: _Key, session: ssl.SSLSession, expires_at: datetime | None) -> None:
         """Remembers ``session`` for the next connection of ``key``."""
         now = self.clock()
-        good_until = now + min(SESSION_SECONDS, float(session.timeout))
+        seconds = min(SESSION_SECONDS, float(session.timeout))
+        if session.has_ticket:
+            seconds = min(seconds, float(session.ticket_lifetime_hint or seconds))  # 0: not given (RFC 5077 3.3)
+        good_until = now + seconds
         if expires_at is not None:
             good_until = min(good_until, expires_at.timestamp())
         self._sessions.put(key, session, good_until)
