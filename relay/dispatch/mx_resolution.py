@@ -21,7 +21,7 @@ from relay.dispatch.shard import Shard
 from relay.dispatch.tasks import report_failure
 from relay.mail.outcome import FAILED, Outcome, deferred
 from relay.net.clock import now_us
-from relay.queue.routing import shard_of
+from relay.queue.routing import mx_group_key, shard_of
 
 RESOLVED_SECONDS: Final = 300
 """How long a domain keeps the group that DNS gave it; the resolver's cache keeps to the TTLs."""
@@ -75,9 +75,9 @@ class MxResolution:
         self._shard.wakeup.changed()
 
     def _resolved(self, key: str, hosts: tuple[str, ...], now: int, until: int) -> None:
-        group_key = "mx-set:" + ",".join(sorted(hosts))
-        number = shard_of(group_key, self._place.shards)
         here = MxHosts(hosts)
+        group_key = mx_group_key(here.hosts, here.tls)
+        number = shard_of(group_key, self._place.shards)
         hop = here if number == self._place.shard else RemoteGroup(number, group_key, here)
         self._shard.scheduler.resolved(key, group_key, hop, until, now)
 

@@ -116,7 +116,7 @@ class Outbound:
         hop = connection.group.hop
         try:
             if isinstance(hop, MxHosts):
-                answer = await self._connector.open_hosts(hop, feed)
+                answer = await self._connector.open_hosts(hop.hosts, feed)
             else:
                 assert isinstance(hop, NextHop)
                 answer = await self._connector.open(hop, feed)

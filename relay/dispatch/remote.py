@@ -4,7 +4,8 @@ Which worker has a domain follows from its name; which has a group of mail excha
 section 5), so that the limits of a group are exact without locks. The worker of the domain stays responsible: it keeps
 the entry, journals the outcome and decides about retries; the worker of the group only makes the attempt.
 
-    home -> group's worker   ("deliver", token, log, segment, offset, indexes or None, group key, hosts)
+    home -> group's worker   ("deliver", token, log, segment, offset, indexes or None, group key, hosts,
+                              TLS policy), the last as TlsPolicy.pack() has it
     back                     ("outcomes", token, ((kind, code, status, text, stage, next_hop), ...))
                              one for each recipient, or one for all of them
     home -> group's worker   ("how", token)
@@ -28,6 +29,7 @@ from relay.dispatch.feeds import Feeds
 from relay.dispatch.log_links import LogLinks
 from relay.dispatch.shard import Shard
 from relay.mail.outcome import Outcome, deferred
+from relay.mail.tls_policy import NO_TLS, TlsPolicy
 from relay.net.clock import now_us
 from relay.net.frames import FrameError, FrameProtocol, Message
 from relay.queue.action import Settled
@@ -43,10 +45,12 @@ WINDOW: Final = 8
 """Entries that one connection has in flight at another worker."""
 
 
-class MxHosts(tuple[str, ...]):
-    """The hosts of a group of domains with one MX set, best first."""
+class MxHosts(NamedTuple):
+    """The hop of a group of domains with one MX set and one TLS policy."""
 
-    __slots__ = ()
+    hosts: tuple[str, ...]
+    """Best first."""
+    tls: TlsPolicy = NO_TLS
 
 
 class RemoteGroup(NamedTuple):
@@ -54,7 +58,8 @@ class RemoteGroup(NamedTuple):
 
     shard: int
     key: str
-    hosts: MxHosts
+    hop: MxHosts
+    """What it is there."""
 
 
 class RemoteFeeds:
@@ -148,7 +153,8 @@ class RemoteFeeds:
         self._last_token += 1
         self._asked[self._last_token] = (feed, entry)
         feed.tokens.add(self._last_token)
-        link.send(("deliver", self._last_token, *entry.ref, entry.indexes, feed.hop.key, feed.hop.hosts))
+        hosts, tls = feed.hop.hop
+        link.send(("deliver", self._last_token, *entry.ref, entry.indexes, feed.hop.key, hosts, tls.pack()))
 
     def take(self, feed: _RemoteFeed) -> Entry | None:
         """The next entry for ``feed``, while we are not draining and the other side is there."""
@@ -202,8 +208,9 @@ class ForeignEntries:
     def received(self, link: FrameProtocol, message: Message) -> bool:
         """What the worker of the domain asks for; False when ``message`` is something else."""
         match message:
-            case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts):
-                self._deliver(link, token, (log, segment, offset), indexes, key, hosts)
+            case ("deliver", int() as token, log, segment, offset, indexes, str() as key, hosts, tls):
+                hop = MxHosts(hosts, TlsPolicy.unpack(tls))
+                self._deliver(link, token, (log, segment, offset), indexes, key, hop)
             case ("how", int() as token):
                 self._how(link, token)
             case _:
@@ -217,7 +224,7 @@ class ForeignEntries:
         ref: tuple[int, int, int],
         indexes: tuple[int, ...] | None,
         key: str,
-        hosts: tuple[str, ...],
+        hop: MxHosts,
     ) -> None:
         try:
             record = self._reader.load(*ref).record
@@ -228,7 +235,7 @@ class ForeignEntries:
             return
         envelope = record.envelope
         now = now_us()
-        group = self._scheduler.resolved("", key, MxHosts(hosts), 0, now)
+        group = self._scheduler.resolved("", key, hop, 0, now)
         count = len(indexes) if indexes is not None else len(envelope.recipients)
         entry = Entry(*ref, 0, envelope.queue_id, envelope.received_at, group, indexes, count,
                       IS_NULL_PATH | IS_FOREIGN)  # fmt: skip

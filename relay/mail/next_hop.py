@@ -16,6 +16,8 @@ import ipaddress
 import re
 from typing import Final, Literal, NamedTuple
 
+from relay.mail.tls_policy import NO_TLS, TlsPolicy
+
 SMTP_PORT: Final = 25
 LMTP_PORT: Final = 24
 _NETLOC: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]+))(?::([0-9]{1,5}))?", re.ASCII)
@@ -31,6 +33,8 @@ class NextHop(NamedTuple):
     """Domain name or IP address (IPv6 without brackets)."""
     port: int = 0
     path: str = ""
+    tls: TlsPolicy = NO_TLS
+    """What connections to it have to be; not a part of its text."""
 
     def __str__(self) -> str:
         if self.path:

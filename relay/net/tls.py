@@ -34,9 +34,7 @@ from relay.net.certificates import CertificateError, Files
 from relay.net.handshakes import Handshakes
 from relay.net.tickets import TicketKeys
 from relay.net.tls_machine import TlsServer
-from relay.net.tls_profiles import MODERN, Context, make_context
-
-_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+from relay.net.tls_profiles import MODERN, VERSIONS, Context, make_context
 
 OnEvent = Callable[[str, str, Mapping[str, object]], None]
 """Takes level, event and fields; may be called from any thread."""
@@ -149,7 +147,7 @@ class ServerTls:
         """By profile; they stay the same."""
         self._tell(self._serving)
         for profile, context in self.contexts.items():
-            context.minimum_version = _VERSIONS[config.tls.min_version]
+            context.minimum_version = VERSIONS[config.tls.min_version]
             context.sni_callback = partial(self._choose, profile)
         self.has_shared_tickets: Final = self._install_tickets()
         for each in self._serving:

@@ -1,9 +1,10 @@
-"""The server's side of TLS as a pure machine: what comes from the wire in, plaintext out, and the other way round.
+"""Either side of TLS as a pure machine: what comes from the wire in, plaintext out, and the other way round.
 
 Theory: the standard library's SSLObject works on buffers in memory and knows no socket. So TLS is one more step
 between a transport and a protocol machine, inside the same call per buffer and the same write per read: no transport
 of its own, no task, no timer and no large buffer per connection, which asyncio's TLS costs (docs/adr/0005-tls.md
-has the figures). The protocols that listen share it: SMTP, POP3, IMAP, under STARTTLS or from the first octet.
+has the figures). The protocols that listen share it: SMTP, POP3, IMAP, under STARTTLS or from the first octet; and so
+does the client (tls_client.py).
 
     stream = tls.accept()                       # relay/net/tls.py
     is_done = stream.handshake(octets)          # again and again until it is; then
@@ -11,10 +12,13 @@ has the figures). The protocols that listen share it: SMTP, POP3, IMAP, under ST
     stream.send(replies)
     transport.write(stream.take_output())       # after every one of these calls
 
+A client's first call is ``handshake(b"")``, which makes its ClientHello.
+
 Invariants: whatever was read before the machine was made never gets in (RFC 3207 5: nothing that came in the clear may
 count as if it had come under TLS); it holds at most one record of the peer's that is not whole, and no plaintext.
 
-Not here: deadlines and bounds, which belong to whoever has the connection; certificates and contexts (tls.py).
+Not here: deadlines and bounds, which belong to whoever has the connection; certificates and contexts (tls.py); what a
+client wants of the server (tls_client.py).
 """
 
 from __future__ import annotations
@@ -33,6 +37,9 @@ _SLICE: Final = 8192
 _PLAINTEXT: Final = 16384
 """Most octets of plaintext in a record (RFC 8446 5.1)."""
 
+_DER: Final = 2
+"""``_ssl.ENCODING_DER``."""
+
 _plaintext: Final = bytearray(_PLAINTEXT)
 """Where every connection of the process decrypts to, before the octets are copied out."""
 
@@ -41,23 +48,27 @@ class TlsError(Exception):
     """The peer cannot be understood, or does not want us: the connection is of no more use. An alert may be in the
     output."""
 
-    def __init__(self, reason: str, kind: str) -> None:
+    def __init__(self, reason: str, kind: str, detail: str = "") -> None:
         super().__init__(reason)
         self.reason: Final = reason
         """OpenSSL's words, in lower case, for the log."""
         self.kind: Final = kind
-        """A value of the label ``reason`` of relay_tls_handshakes_failed_total."""
+        """A value of the label ``reason`` of relay_tls_handshakes_failed_total; or, for a client that does not want the
+        server's certificate, ``certificate``: then ``reason`` says why."""
+        self.detail: Final = detail or reason
+        """All that OpenSSL said."""
 
 
-class TlsServer:
-    """One connection. Not thread-safe."""
+class TlsMachine:
+    """One end of a connection. Not thread-safe."""
 
     __slots__ = ("_incoming", "_outgoing", "_ssl", "is_closed", "is_established")
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._incoming = ssl.MemoryBIO()
-        self._outgoing = ssl.MemoryBIO()
-        self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+    def __init__(self, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO, connection: ssl.SSLObject) -> None:
+        """``connection`` reads from ``incoming`` and writes to ``outgoing``."""
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._ssl = connection
         self.is_established = False
         """The handshake is done."""
         self.is_closed = False
@@ -102,7 +113,7 @@ class TlsServer:
             raise _error(fault) from fault
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def send(self, plaintext: bytes) -> None:
+    def send(self, plaintext: bytes | memoryview) -> None:
         """Puts ``plaintext`` into the output as records."""
         if plaintext:
             self._ssl.write(plaintext)
@@ -126,6 +137,26 @@ class TlsServer:
         """Version and cipher for the log, the envelope and the Received field: ``TLSv1.3 TLS_AES_256_GCM_SHA384``."""
         cipher = self._ssl.cipher()
         return f"{self._ssl.version()} {cipher[0] if cipher else ''}"
+
+    @property
+    def version(self) -> str:
+        """``TLSv1.2`` or ``TLSv1.3``."""
+        return self._ssl.version() or ""
+
+    @property
+    def is_resumed(self) -> bool:
+        """The client showed a ticket that was good, and both were spared most of the handshake."""
+        return bool(self._ssl.session_reused)
+
+
+class TlsServer(TlsMachine):
+    """The server's end of one connection."""
+
+    __slots__ = ()
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        super().__init__(incoming, outgoing, context.wrap_bio(incoming, outgoing, server_side=True))
 
     @property
     def bindings(self) -> dict[str, bytes]:
@@ -160,15 +191,48 @@ class TlsServer:
         shown = None if self.is_resumed or not known else _exporter.served_certificate(self._ssl)
         return known.get(shown, b"") if shown else b""
 
-    @property
-    def version(self) -> str:
-        """``TLSv1.2`` or ``TLSv1.3``."""
-        return self._ssl.version() or ""
+
+class TlsClient(TlsMachine):
+    """The client's end of one connection. ``handshake(b"")`` makes the ClientHello."""
+
+    __slots__ = ("_offered",)
+
+    def __init__(
+        self, context: ssl.SSLContext, server_name: str | None = None, session: ssl.SSLSession | None = None
+    ) -> None:
+        """``server_name``: a host name for the server to choose its certificate by (RFC 6066 3), in A-labels.
+        ``session``: of an earlier connection with the same context."""
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        connection = context.wrap_bio(incoming, outgoing, server_hostname=server_name, session=session)
+        super().__init__(incoming, outgoing, connection)
+        self._offered = session
 
     @property
-    def is_resumed(self) -> bool:
-        """The client showed a ticket that was good."""
-        return bool(self._ssl.session_reused)
+    def peer_chain(self) -> tuple[bytes, ...]:
+        """The certificates that the server has sent (DER), its own first, unchecked.
+
+        Of a resumed connection those of the session's first, as far as OpenSSL remembers them.
+        """
+        public = getattr(self._ssl, "get_unverified_chain", None)  # from Python 3.13 on
+        if public is not None:
+            return tuple(public())
+        # Older ones have it on the inner object only.
+        found = self._ssl._sslobj.get_unverified_chain() or ()  # type: ignore[attr-defined] # noqa: SLF001
+        return tuple(each.public_bytes(_DER) for each in found)
+
+    @property
+    def new_session(self) -> ssl.SSLSession | None:
+        """A session to be resumed in the next connection with this server; None while it has offered none.
+
+        Under TLS 1.3 tickets come with, or behind, the first plaintext (RFC 8446 4.6.1), and none is offered twice
+        (C.4).
+        """
+        session = self._ssl.session
+        if session is None or not self.is_established:
+            return None
+        if self.version == "TLSv1.2":
+            return session if session.has_ticket or session.id else None
+        return session if session.has_ticket and session != self._offered else None
 
 
 _KINDS: Final = (
@@ -182,7 +246,10 @@ _KINDS: Final = (
 
 def _error(fault: Exception) -> TlsError:
     """OpenSSL's fault as ours."""
-    reason = str(getattr(fault, "reason", None) or str(fault) or type(fault).__name__).lower()
+    detail = str(fault) or type(fault).__name__
+    if isinstance(fault, ssl.SSLCertVerificationError):
+        return TlsError(fault.verify_message, "certificate", detail)
+    reason = str(getattr(fault, "reason", None) or detail).lower()
     if isinstance(fault, ssl.SSLEOFError):
-        return TlsError("unexpected end", "protocol")
-    return TlsError(reason, next((kind for words, kind in _KINDS if words in reason), "protocol"))
+        return TlsError("unexpected end", "protocol", detail)
+    return TlsError(reason, next((kind for words, kind in _KINDS if words in reason), "protocol"), detail)

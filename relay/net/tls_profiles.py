@@ -1,4 +1,4 @@
-"""Versions and ciphers by purpose: what a server's context may agree on (docs/adr/0005-tls.md).
+"""Versions and ciphers by purpose: what a context may agree on (docs/adr/0005-tls.md).
 
 Theory: between mail servers whatever is encrypted beats clear text, since the other side falls back to it and checks
 nothing anyway (RFC 7435); people and programs that log in can choose a better client, so there a weak one is refused.
@@ -16,6 +16,9 @@ from typing import Final
 MODERN: Final = "modern"
 INTERMEDIATE: Final = "intermediate"
 OPPORTUNISTIC: Final = "opportunistic"
+
+VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+"""By what the configuration calls them."""
 
 _AEAD: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
 _MOZILLA: Final = f"{_AEAD}:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384:DHE-RSA-CHACHA20-POLY1305"
@@ -56,6 +59,20 @@ def make_context(profile: str) -> Context:
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE | ssl.OP_NO_COMPRESSION
     if profile != MODERN:
         _set_dh_group(context)
+    return context
+
+
+def make_client_context(min_version: str = "1.2") -> ssl.SSLContext:
+    """A client's context that checks nothing; ``min_version`` is a key of VERSIONS.
+
+    Ciphers are those of the profile ``opportunistic`` under every policy: OpenSSL's security level 2, best first.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = VERSIONS[min_version]
+    context.set_ciphers(CIPHERS[OPPORTUNISTIC])
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     return context
 
 

@@ -6,6 +6,11 @@ Recipients that share a key share connections, concurrency, rate and suspension.
                                                message to many mailboxes stays one entry per lane
     smtp/lmtp ``smtp://host:port`` and so on   the next hop as text: domains with one next hop share one group
     mx        ``mx:<domain>``                  until DNS has answered which hosts that is (see Scheduler.resolved)
+              ``mx-set:host,host``             then
+
+Connections under one TLS policy are not for recipients under another: a policy other than ``none`` stands behind the
+key of the next hop, as ``;tls=`` and its token (relay/mail/tls_policy.py). Without one the key is what it was before
+there were policies, so that the shard of a group stays the same.
 
 Order of decision: what the directory says is here, a relay domain's next hop, an address literal (RFC 5321 4.1.3), the
 smarthost, MX.
@@ -19,7 +24,7 @@ MX lookup (relay/delivery/mx.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 from zlib import crc32
 
@@ -27,6 +32,7 @@ from relay.config.model import Config
 from relay.directory.directory import Directory
 from relay.mail.address import ascii_octets, literal_address
 from relay.mail.next_hop import SMTP_PORT, NextHop
+from relay.mail.tls_policy import NO_TLS, TlsPolicy
 
 LOCAL_LANES: Final = 16
 MX_PREFIX: Final = "mx:"
@@ -60,6 +66,17 @@ _LANES: Final = tuple(Route("local", f"local:{lane}") for lane in range(LOCAL_LA
 def shard_of(key: str, shards: int) -> int:
     """Which of ``shards`` delivery workers answers for the group or domain ``key``; stable between runs."""
     return crc32(key.encode("utf-8", "surrogateescape")) % shards
+
+
+def group_key(next_hop: str, tls: TlsPolicy = NO_TLS) -> str:
+    """The key of the group of those that go to ``next_hop`` under one policy."""
+    token = tls.token
+    return f"{next_hop};tls={token}" if token else next_hop
+
+
+def mx_group_key(hosts: Iterable[str], tls: TlsPolicy = NO_TLS) -> str:
+    """The same for the hosts of an MX set, in whatever order."""
+    return group_key("mx-set:" + ",".join(sorted(hosts)), tls)
 
 
 class Router:
@@ -111,6 +128,6 @@ class Router:
             address = literal_address(domain.decode("ascii", "replace"))
             hop = self._smarthost or (NextHop("smtp", address, self._mx_port) if address else None)
         if hop is not None:
-            return Route(hop.transport, str(hop), next_hop=hop)
+            return Route(hop.transport, group_key(str(hop), hop.tls), next_hop=hop)
         name = domain.decode("utf-8", "surrogateescape")
         return Route("mx", MX_PREFIX + name, domain=name)

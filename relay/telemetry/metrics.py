@@ -96,6 +96,8 @@ TLS_VERSIONS: Final = ("TLSv1.2", "TLSv1.3")
 TLS_FAILURES: Final = _words("protocol no_agreement rejected closed timeout busy")
 """Why a handshake was not finished: not TLS or not right, no version or cipher in common, an alert from the client
 (which mostly does not trust the certificate), the connection closed, too slow, or above tls.max_handshakes."""
+TLS_CLIENT_FAILURES: Final = _words("anchors handshake certificate timed_out")
+"""Why there was no TLS with a next hop: our trust anchors cannot be read, no agreement, its certificate, too slow."""
 
 LOGIN_PROTOCOLS: Final = ("smtp", "imap", "pop3", "managesieve")
 LOGIN_RESULTS: Final = _words(
@@ -177,6 +179,11 @@ _TLS = (
               scale=MICROSECONDS),
     gauge("relay_tls_certificate_expiry_time_seconds", "When the first of the certificates expires, since the epoch.",
           merge=MAX, scale=MICROSECONDS),
+    counter("relay_tls_client_handshakes_total", "Finished handshakes with next hops.", Label("version", TLS_VERSIONS),
+            Label("resumed", ("yes", "no"))),
+    counter("relay_tls_client_handshakes_failed_total", "Handshakes with next hops that came to no connection.",
+            Label("reason", TLS_CLIENT_FAILURES)),
+    gauge("relay_tls_client_sessions", "TLS sessions with next hops that are kept to be resumed."),
     counter("relay_tls_certificate_loads_total", "Changed certificate files, by what became of them; counted in each "
             "process.", Label("result", ("served", "refused"))),
 )  # fmt: skip

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from relay.dispatch.remote import MxHosts
 from relay.mail.outcome import Outcome, deferred, failed
+from relay.mail.tls_policy import TlsaRecord, dane
 from relay.queue.entry import ACTIVE
-from relay.queue.routing import shard_of
+from relay.queue.group import Group
+from relay.queue.routing import mx_group_key, shard_of
 from tests.dispatch.world import HOUR, MINUTE, Hop, World, put_off, refused
 
 HOSTS = ("a.hosts.test", "b.hosts.test")
@@ -103,6 +106,24 @@ async def test_an_entry_that_another_shard_tries_says_why_and_until_when_it_wait
     assert found.reason is not None
     assert (found.reason.stage, found.reason.status) == ("connect", "4.4.1")
     assert "dead.hosts.test" in found.reason.next_hop
+
+
+async def test_the_tls_policy_of_a_group_comes_along_to_the_shard_that_has_it(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes the attempt has to keep to it."""
+    world, policy = two.world, dane((TlsaRecord(3, 1, 1, bytes(32)),), "a.hosts.test")
+    monkeypatch.setattr("relay.dispatch.mx_resolution.MxHosts", lambda hosts: MxHosts(hosts, policy))
+    key = mx_group_key(HOSTS, policy)
+    there = shard_of(key, 2)
+    domain = world.domain_in(1 - there, "checked")
+    world.domains[domain] = HOSTS
+    await world.submit(f"x@{domain}".encode())
+    await world.idle()
+    assert two.host.recipients == [f"x@{domain}"]
+    group = world.shards[there].parts.scheduler.group(key)
+    assert isinstance(group, Group)
+    assert group.hop == MxHosts(HOSTS, policy)
 
 
 async def test_no_connection_is_opened_to_a_host_of_domains_that_take_no_mail(tmp_path: Path) -> None:

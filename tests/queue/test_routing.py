@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.mail.next_hop import NextHop
-from relay.queue.routing import LOCAL_LANES, Route, Router, shard_of
+from relay.mail.tls_policy import NO_TLS, TlsaRecord, TlsPolicy, dane, encrypt, opportunistic, verify
+from relay.queue.group import Group
+from relay.queue.routing import LOCAL_LANES, Route, Router, group_key, mx_group_key, shard_of
+from tests.queue.world import World
 from tests.support.directories import local_directory
 
 HOP = NextHop("smtp", "10.0.0.1", 2526)
@@ -68,6 +71,47 @@ def test_domains_with_one_next_hop_share_a_group():
     assert one.key == two.key == "smtp://10.0.0.1:2526"
     assert one.next_hop == HOP
     assert fields(router().route(b"a@box.test")) == ("lmtp", "lmtp:///run/lmtp", LMTP, "")
+
+
+def test_one_next_hop_under_two_tls_policies_is_two_groups():
+    """Their connections are not for each other's recipients, so neither is anything else that a group has."""
+    checked = HOP._replace(tls=verify("mx.test"))
+    rules = Router(
+        local_directory("demo.test"),
+        {"relay.test": HOP, "plain.test": HOP, "checked.test": checked, "same.test": checked},
+    )
+    route = {name: rules.route(f"a@{name}.test".encode()) for name in ("relay", "plain", "checked", "same")}
+    assert route["relay"].key == route["plain"].key == "smtp://10.0.0.1:2526"
+    assert route["checked"].key == route["same"].key == f"smtp://10.0.0.1:2526;tls={checked.tls.token}"
+    assert route["checked"].next_hop == checked
+    world = World({})
+    groups = {name: world.scheduler.group(each.key, each.next_hop) for name, each in route.items()}
+    assert groups["relay"] is groups["plain"]
+    assert groups["checked"] is groups["same"]
+    assert groups["relay"] is not groups["checked"]
+    found = groups["checked"]
+    assert isinstance(found, Group)
+    assert isinstance(found.hop, NextHop)
+    assert found.hop.tls == checked.tls
+
+
+POLICIES = (
+    NO_TLS, opportunistic(), encrypt(), encrypt("1.3"), verify("a.test"), verify("b.test"), verify(anchors="/a.pem"),
+    dane((TlsaRecord(3, 1, 1, b"x" * 32),)), dane((TlsaRecord(3, 1, 1, b"y" * 32),)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tls", POLICIES, ids=lambda tls: tls.token)
+def test_an_mx_set_has_a_group_for_each_policy(tls: TlsPolicy):
+    key = mx_group_key(("b.test", "a.test"), tls)
+    assert key == mx_group_key(("a.test", "b.test"), tls)
+    assert [each for each in POLICIES if mx_group_key(("a.test", "b.test"), each) == key] == [tls]
+
+
+def test_a_key_without_a_policy_is_what_it_always_was():
+    """Which worker has a group follows from its key, and may not change when Relay does."""
+    assert group_key(str(HOP)) == group_key(str(HOP), HOP.tls) == "smtp://10.0.0.1:2526"
+    assert mx_group_key(("b.test", "a.test")) == "mx-set:a.test,b.test"
 
 
 def test_all_else_goes_by_mx_or_to_the_smarthost():
