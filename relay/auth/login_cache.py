@@ -3,11 +3,11 @@
 Theory, as an attacker sees it. What is kept is a mark: HMAC under a key that only this process knows, over the client's
 network, the account's line in the file and the password. So
 
-- a mark tells nothing without this process's memory, in which passwords pass by anyway, and is gone with it;
+- a mark is worth nothing without this process's memory, in which passwords pass by anyway, and is gone with it;
 - a changed or removed password, or account, makes its marks useless at once, since the line is part of them;
 - a guess from another network never meets a mark, so the quick way out is no oracle for strangers; from the same
   network a wrong guess goes the whole way, is charged and slowed like any other, and takes as long as for an unknown
-  account; a right one is answered quickly, which tells no more than the answer itself.
+  account; a right one is answered quickly, which gives away no more than the answer itself.
 
 Invariants: at most ``limit`` marks, none older than ``lifetime``; ``now`` in seconds, monotonic.
 

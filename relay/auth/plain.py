@@ -1,4 +1,4 @@
-"""PLAIN (RFC 4616) and LOGIN: the mechanisms that tell the password, as pure machines.
+"""PLAIN (RFC 4616) and LOGIN: the mechanisms that send the password, as pure machines.
 
 LOGIN has no RFC (draft-murchison-sasl-login); Outlook and many devices know nothing else.
 

@@ -5,7 +5,7 @@ server gives neither, its words do, or nothing does. So it is looked for in this
 together with its class (4.7.1 and 5.7.1 are different news), the reply code, the class. What never was a reply (nobody
 answered, DNS failed, the disk is full) is our own finding, told by stage and status.
 
-Not here: how a journey is told, and the reasons that our own refusals are counted under (journey_text.py); the words
+Not here: how a journey is shown, and the reasons that our own refusals are counted under (journey_text.py); the words
 for authors of mail (relay/dsn/words.py).
 """
 

@@ -47,7 +47,7 @@ class ClientSession(ClientMachine):
         the session never came to it; in that case the owner is not called for this session."""
     def connect(self, poll: Poll, descriptor: int) -> None:
         """Takes over a socket that is being connected, or is; called once, before anything else. A connection that does
-        not come about is told to ``on_greeted`` like a refused greeting."""
+        not come about is passed to ``on_greeted`` like a refused greeting."""
     def wake(self) -> None:  # type: ignore[override]  # the session writes by itself
         """The owner has work: an idle session takes it now; any other ignores this (it will ask by itself)."""
     def quit(self) -> None:  # type: ignore[override]  # the same

@@ -104,7 +104,7 @@ cdef class ClientSession(ClientMachine):
         self.wire.attach(poll, descriptor, True)
         self.set_timer()
 
-    # --- told by the wire ---
+    # --- called by the wire ---
 
     cdef int connected(self) except -1:
         self.now = self.connected_at = self.loop.time()

@@ -13,7 +13,7 @@ from relay.mail.outcome import Outcome
 @disjoint_base
 class ClientMachine(Flight):
     """The pure client session; without ``chunking`` it sends no chunks. Each method returns what is to be written, and
-    ``is_closed`` tells when to hang up."""
+    ``is_closed`` says when to hang up."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class ClientMachine(Flight):
     def output(self) -> bytes:
         """What is to be written and has not been returned yet."""
     def eof(self, now: float = 0.0) -> None:
-        """The transport is gone: settles everything and tells the owner."""
+        """The transport is gone: settles everything and reports to the owner."""
     def expire(self, now: float) -> bytes:
         """``now`` is past ``deadline``: the peer's time for this stage is over."""
     def wake(self) -> bytes:

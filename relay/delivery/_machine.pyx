@@ -57,7 +57,7 @@ cdef class ClientMachine(Flight):
         return b"".join(out)
 
     def eof(self, double now=0.0):
-        """The transport is gone: settles everything and tells the owner."""
+        """The transport is gone: settles everything and reports to the owner."""
         self.now = now
         self.lost()
 
@@ -453,7 +453,7 @@ cdef class ClientMachine(Flight):
         self.arm()
         return 0
 
-    # --- told from outside ---
+    # --- called from outside ---
 
     cdef int expired(self) except -1:
         if self.phase >= DEAD or self.now < self.deadline:

@@ -12,7 +12,7 @@ cdef enum Phase:
     READY
     QUIT
     DEAD        # over for the machine: the transport must be closed
-    OVER        # the owner has been told
+    OVER        # the owner has been called
 
 
 cdef class Sent:

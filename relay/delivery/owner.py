@@ -27,7 +27,7 @@ class Owner(Protocol):
 
         Asked when the peer has greeted us; then, where PIPELINING was offered, each time an end of data is about to
         be written; where it was not, after each finished delivery; and where CHUNKING was offered too, for several in a
-        row when half of those that may be in flight are answered. Not asked again once the session is told to quit
+        row when half of those that may be in flight are answered. Not asked again once the session is asked to quit
         or has used up ``Limits.max_messages``. What is returned belongs to the session until ``finished`` or
         ``closed`` gives it back.
         """
@@ -42,7 +42,7 @@ class Owner(Protocol):
         ``unsent`` were taken and are not to blame, oldest first: they rode behind something on a connection that
         ended, or the peer closed a connection that had served before, and answered nothing of them. They may be sent
         on another connection at once, without counting an attempt. ``why`` is None after an orderly end (we quit, or
-        the peer closed or said 421 between transactions) and otherwise tells the failure, always a temporary one.
+        the peer closed or said 421 between transactions) and otherwise has the failure, always a temporary one.
         """
 
 

@@ -41,7 +41,7 @@ class Literal(NamedTuple):
     header: bytes
     size: int
     is_sync: bool
-    """The client waits until it is told to go on."""
+    """The client waits until it is asked to go on."""
     is_binary: bool
     """A literal8: may hold NULs."""
 

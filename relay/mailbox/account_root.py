@@ -60,7 +60,7 @@ class Root:
         try:
             return read_text(self.folder / name)
         except OSError as fault:
-            self.troubles.tell(self.folder / name, fault)
+            self.troubles.report(self.folder / name, fault)
             return ""
 
     def bound_of(self, mailbox: Path) -> Bound:

@@ -234,7 +234,7 @@ def _linked(source: Mailbox, uid: int, folder: Path, *, is_urgent: bool) -> Draf
         except FileNotFoundError:
             continue
         except OSError as fault:
-            source.tell(path, fault)
+            source.report(path, fault)
             raise
         return Draft(base, flags, date, email_id)
     raise Refused(Refusal.EXPUNGED, "the message is no longer there")

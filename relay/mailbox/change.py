@@ -99,7 +99,7 @@ def _log_removal(mailbox: Mailbox, removed: list[int]) -> None:
         sync_directory(mailbox.folder / "new")
         mailbox.commit([Expunged(mailbox.picture.highestmodseq + 1, sorted(removed))])
     except OSError as fault:
-        mailbox.root.troubles.tell(mailbox.log.path, fault)
+        mailbox.root.troubles.report(mailbox.log.path, fault)
     if not _has_room(mailbox):
         give_way(mailbox)
 

@@ -66,7 +66,7 @@ def load(folder: Path, log: LogFile, generation: int, troubles: Troubles = SILEN
     except FileNotFoundError:
         return None
     except OSError as fault:
-        troubles.tell(folder / NAME, fault)
+        troubles.report(folder / NAME, fault)
         return None
     try:
         picture, end, last = _parse(octets, generation)

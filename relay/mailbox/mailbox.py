@@ -115,14 +115,14 @@ class Mailbox:
                 self._load()
             self._catch_up(force)
         except OSError as fault:
-            self.root.troubles.tell(fault.filename or self.folder, fault)
+            self.root.troubles.report(fault.filename or self.folder, fault)
             raise
 
     def _lock(self) -> bool:
         try:
             return self.log.lock()
         except OSError as fault:
-            self.root.troubles.tell(self.log.path, fault)
+            self.root.troubles.report(self.log.path, fault)
             raise
 
     def is_current(self) -> bool:
@@ -254,9 +254,9 @@ class Mailbox:
             picture = self._replaced(picture)
         return picture
 
-    def tell(self, below: str, fault: OSError | str) -> None:
+    def report(self, below: str, fault: OSError | str) -> None:
         """A file of the folder cannot be used: somebody has to be told."""
-        self.root.troubles.tell(self.folder / below, fault)
+        self.root.troubles.report(self.folder / below, fault)
 
     def _keep_damaged(self) -> None:
         with contextlib.suppress(OSError):
@@ -274,7 +274,7 @@ class Mailbox:
         try:
             self.log.replace(records)
         except OSError as fault:
-            self.root.troubles.tell(self.log.path, fault)
+            self.root.troubles.report(self.log.path, fault)
             return picture
         self._generation = generation
         self.log.damaged = 0
@@ -317,7 +317,7 @@ class Mailbox:
             self._odd = seen.odd
             self._trust = max(TRUST, TRUSTED_LOOKS * (time.monotonic_ns() - began))
         for each in seen.strange:
-            self.tell(each, "no regular file, so it is no message")
+            self.report(each, "no regular file, so it is no message")
         self._require_uids(seen.records)
         looked = (new if now - new > GRAIN else 0, cur, dirty_since)
         if is_whole:
@@ -331,7 +331,7 @@ class Mailbox:
         try:
             self._append(list(records), looked, durable=bool(records), is_growth=True)
         except OSError as fault:
-            self.root.troubles.tell(self.log.path, fault)
+            self.root.troubles.report(self.log.path, fault)
             kept: list[Record] = [each for each in records if not isinstance(each, Added)]
             if kept:
                 with contextlib.suppress(OSError):
@@ -352,7 +352,7 @@ class Mailbox:
             except FileNotFoundError:
                 continue  # the next look finds out
             except OSError as fault:
-                self.tell(self.path(uid) or "", fault)
+                self.report(self.path(uid) or "", fault)
                 continue
             claimed.append(uid)
             self.renamed(uid, target)

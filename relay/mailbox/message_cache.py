@@ -125,7 +125,7 @@ class Facts:
         try:
             yield
         except OSError as fault:
-            self._troubles.tell(self.path, fault)
+            self._troubles.report(self.path, fault)
 
     def _opened(self, *, create: bool) -> bool:
         if self._descriptor >= 0:

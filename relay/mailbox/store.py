@@ -129,7 +129,7 @@ class FolderStore:
             sync_directory(self.root.folder)
             self.root.set_special_uses(lambda table: table.update({folder: ()}))
         except OSError as fault:
-            self.root.troubles.tell(self.root.folder, fault)
+            self.root.troubles.report(self.root.folder, fault)
 
     def rename(self, name: str, new_name: str) -> None:
         name, new_name = names.checked(name), names.checked(new_name.removesuffix("/"))
@@ -163,7 +163,7 @@ class FolderStore:
         try:  # it is renamed, whatever becomes of this
             self.root.set_special_uses(lambda table: _renamed(table, pairs))
         except OSError as fault:
-            self.root.troubles.tell(self.root.folder, fault)
+            self.root.troubles.report(self.root.folder, fault)
 
     def subscribe(self, name: str) -> None:
         name = names.checked(name)
@@ -216,7 +216,7 @@ class FolderStore:
                     except FileNotFoundError:
                         picture.sizes[row] = 0  # the next look finds it gone
                     except OSError as fault:
-                        mailbox.tell(path, fault)
+                        mailbox.report(path, fault)
                         unread.append(row)
             return Status(
                 len(picture),
@@ -253,7 +253,7 @@ class FolderStore:
         try:
             require_maildir(path)
         except OSError as fault:
-            self.root.troubles.tell(fault.filename or path, fault)
+            self.root.troubles.report(fault.filename or path, fault)
             raise
         with self._lock:
             found = self._mailboxes.get(folder)

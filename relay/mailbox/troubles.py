@@ -34,7 +34,7 @@ class Troubles:
         self._told: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def tell(self, path: Path | str, cause: OSError | str) -> None:
+    def report(self, path: Path | str, cause: OSError | str) -> None:
         """``path`` cannot be used because of ``cause``."""
         if self._event is not None and self._is_news(_without_flags(str(path))):
             text = cause if isinstance(cause, str) else cause.strerror or str(cause)

@@ -211,7 +211,7 @@ class FolderView:
 
         def opened(path: str) -> FileContent:
             return FileContent(
-                f"{folder}/{path}", known, places, counted, lambda fault: self._mailbox.tell(path, fault)
+                f"{folder}/{path}", known, places, counted, lambda fault: self._mailbox.report(path, fault)
             )
 
         return self._reading(index, opened)
@@ -256,7 +256,7 @@ class FolderView:
             except FileNotFoundError:
                 self._mailbox.found(self.uids[index])
             except OSError as fault:
-                self._mailbox.tell(path, fault)
+                self._mailbox.report(path, fault)
                 raise
         raise Refused(Refusal.EXPUNGED, "the message is no longer there")
 

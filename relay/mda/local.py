@@ -87,7 +87,7 @@ def deliver_local(
     is then that of the one job that was not taken back. JobStopped when that one was, too.
 
     Delivered means *published*: synced, in ``new``, directory synced. A fault of the disk defers that job alone, and
-    ``troubles`` is told of the file, the sender never is. So does any other fault: it makes its job a ``Suspect``.
+    ``troubles`` gets the file, the sender never reads of it. So does any other fault: it makes its job a ``Suspect``.
     """
     batch = batch or Batch()
     works: list[_Work | Outcome | Sending | Suspect] = []
@@ -341,7 +341,7 @@ def _trace(job: LocalJob) -> bytes:
 def _tell(troubles: Troubles, folder: Path, fault: OSError) -> None:
     """Somebody has to put it right."""
     if is_lasting(fault):
-        troubles.tell(fault.filename or folder, fault)
+        troubles.report(fault.filename or folder, fault)
 
 
 def _outcome(work: _Work, results: list[str | OSError], now: float, troubles: Troubles) -> Outcome:

@@ -38,8 +38,8 @@ from relay.spool.waiter import Spooled
 from relay.telemetry import metrics
 from relay.telemetry.sink import LogSink
 
-Tell = Callable[[int, Outcome | Suspect], None]
-"""Is told what came of a job, by its number."""
+Report = Callable[[int, Outcome | Suspect], None]
+"""Gets what came of a job, by its number."""
 Behind = Callable[[Coroutine[Any, Any, None]], None]
 _KEPT_FLAGS = envelopes.BODY_8BIT | envelopes.SMTPUTF8 | envelopes.DOTS | envelopes.LARGE
 
@@ -73,21 +73,21 @@ class MailboxDelivery:
         self._faults = metrics.Total(row, "relay_sieve_faults_total")
 
     async def deliver(
-        self, jobs: list[LocalJob], keys: list[Key], tell: Tell, behind: Behind, *, alone: bool = False
+        self, jobs: list[LocalJob], keys: list[Key], report: Report, behind: Behind, *, alone: bool = False
     ) -> None:
-        """Tells what comes of each job, once; ``alone``: while no other delivery is at work.
+        """Reports what comes of each job, once; ``alone``: while no other delivery is at work.
 
-        Returns when all but slow ones are told; those go on behind, in coroutines that ``behind`` is given.
+        Returns when all but slow ones are reported; those go on behind, in coroutines that ``behind`` is given.
         """
         left = list(range(len(jobs)))
         if self._runs.hung:
-            left = [number for number in left if not self._waits_for_another(jobs[number], number, tell)]
+            left = [number for number in left if not self._waits_for_another(jobs[number], number, report)]
         while left:
             if self._runs.slow:
                 later = [number for number in left if jobs[number].mailbox in self._runs.slow]
                 for number in later:
                     left.remove(number)
-                    behind(self._later(jobs[number], keys[number], number, tell, behind, alone=alone))
+                    behind(self._later(jobs[number], keys[number], number, report, behind, alone=alone))
                 if not left:
                     return
             these = [jobs[number] for number in left]
@@ -96,22 +96,22 @@ class MailboxDelivery:
             except JobStopped:
                 for number in left:
                     text = "other deliveries have not come to an end"
-                    tell(number, deferred("4.3.0", text, "store", next_hop=shown(jobs[number].mailbox)))
+                    report(number, deferred("4.3.0", text, "store", next_hop=shown(jobs[number].mailbox)))
                 return
             found = await run.whole
             if found is None:
                 slow = left.pop(run.batch.at)
-                behind(self._follow(run, jobs[slow], slow, tell))
+                behind(self._follow(run, jobs[slow], slow, report))
                 continue
             self._faults.is_now(self._filters.faults)
             sending = [
-                self._tell_sent(jobs[number], number, each, tell)
+                self._report_sent(jobs[number], number, each, report)
                 for number, each in zip(left, found, strict=True)
                 if isinstance(each, Sending)
             ]
             for number, each in zip(left, found, strict=True):
                 if not isinstance(each, Sending):
-                    tell(number, each)
+                    report(number, each)
             if sending:
                 await asyncio.gather(*sending)
             return
@@ -119,21 +119,23 @@ class MailboxDelivery:
     def _deliver(self, jobs: Sequence[LocalJob], batch: Batch) -> list[Found]:
         return deliver_local(self._mail_dir, list(jobs), self._room, time.time(), self._filters, batch, self._troubles)
 
-    def _waits_for_another(self, job: LocalJob, number: int, tell: Tell) -> bool:
+    def _waits_for_another(self, job: LocalJob, number: int, report: Report) -> bool:
         """Whether a delivery to the same mailbox hangs."""
         if job.mailbox not in self._runs.hung:
             return False
-        tell(number, deferred("4.3.0", "another delivery into the mailbox has not come to an end", "store",
+        report(number, deferred("4.3.0", "another delivery into the mailbox has not come to an end", "store",
                               next_hop=shown(job.mailbox)))  # fmt: skip
         return True
 
-    async def _later(self, job: LocalJob, key: Key, number: int, tell: Tell, behind: Behind, *, alone: bool) -> None:
+    async def _later(
+        self, job: LocalJob, key: Key, number: int, report: Report, behind: Behind, *, alone: bool
+    ) -> None:
         """Delivers when what is slow in the same mailbox has ended, so that a mailbox that hangs takes one thread."""
         while (slow := self._runs.slow.get(job.mailbox)) is not None:
             await asyncio.wait([slow])
-        await self.deliver([job], [key], lambda _number, found: tell(number, found), behind, alone=alone)
+        await self.deliver([job], [key], lambda _number, found: report(number, found), behind, alone=alone)
 
-    async def _follow(self, run: Run, job: LocalJob, number: int, tell: Tell) -> None:
+    async def _follow(self, run: Run, job: LocalJob, number: int, report: Report) -> None:
         """Waits for one that is slow."""
         try:
             found = await run.rest
@@ -143,18 +145,18 @@ class MailboxDelivery:
             found = self._failed(job, fault)
         self._faults.is_now(self._filters.faults)
         if isinstance(found, Sending):
-            await self._tell_sent(job, number, found, tell)
+            await self._report_sent(job, number, found, report)
         else:
-            tell(number, found)
+            report(number, found)
 
-    async def _tell_sent(self, job: LocalJob, number: int, sending: Sending, tell: Tell) -> None:
+    async def _report_sent(self, job: LocalJob, number: int, sending: Sending, report: Report) -> None:
         try:
             found: Outcome | Suspect = await self._send_and_store(job, sending)
         except JobStopped:
             found = hung(job)
         except Exception as fault:  # noqa: BLE001 - the others of the batch must not be lost with it
             found = self._failed(job, fault)
-        tell(number, found)
+        report(number, found)
 
     async def _send_and_store(self, job: LocalJob, sending: Sending) -> Outcome | Suspect:
         memory = Memory(folder_of(self._mail_dir, job.mailbox))

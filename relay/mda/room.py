@@ -26,7 +26,7 @@ from relay.mailbox.quota import Usage, has_room
 KNOWN: Final = 1_000
 """Accounts whose counts are remembered."""
 WARNED: Final = "relay-quota-warned"
-"""A file whose modification time says when the owner was last told."""
+"""A file whose modification time says when the owner was last warned."""
 
 
 class Room:

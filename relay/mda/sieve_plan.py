@@ -106,7 +106,7 @@ class Filters:
     def __init__(self, settings: SieveSettings, *, hostname: str, delimiter: str, global_dir: Path, lifetime: float,
                  troubles: Troubles = SILENT) -> None:  # fmt: skip
         """``lifetime``: how long a message may be tried again, in seconds. ``global_dir``: where ``include :global``
-        finds scripts. ``troubles`` is told of files that cannot be used."""
+        finds scripts. ``troubles`` gets files that cannot be used."""
         self._troubles = troubles
         self._settings = settings
         self._hostname = hostname
@@ -156,10 +156,10 @@ class Filters:
             return self._broken(folder, incoming, now, f"internal error: {type(fault).__name__}")
 
     def _require_lasting(self, folder: Path, fault: OSError) -> None:
-        """Raises a fault that may be over at the next try; another one is told, and the message is kept."""
+        """Raises a fault that may be over at the next try; another one is reported, and the message is kept."""
         if not is_lasting(fault):
             raise fault
-        self._troubles.tell(fault.filename or folder, fault)
+        self._troubles.report(fault.filename or folder, fault)
 
     def load(self, path: str) -> Script | None:
         """The script at ``path``; None when there is none; ScriptError when it is wrong; OSError when it is no regular
@@ -239,10 +239,10 @@ class Filters:
         with self._lock:
             self.faults += 1
         try:
-            is_told = Memory(folder).knows(NOTICE, "broken", now)
+            is_reported = Memory(folder).knows(NOTICE, "broken", now)
         except OSError:
-            is_told = True  # or it would be told with every message
-        if not is_told:
+            is_reported = True  # or it would be with every message
+        if not is_reported:
             environment = self._environment(folder, incoming, now)
             plan.notice = answers.fault_notice(
                 fault, view_of(incoming), environment, account, f"{incoming.queue_id}.notice@{self._hostname}"
@@ -364,7 +364,7 @@ class _Planning:
         reject = result.reject
         assert reject is not None
         if reject.is_early or not self._incoming.reverse_path:
-            # RFC 5429 2.1: a DSN tells the sender, where there is one.
+            # RFC 5429 2.1: the sender gets a DSN, where there is one.
             self._plan.refusal = " ".join(reject.reason.split()) or "rejected by the recipient"
             return
         self._plan.notes.append("rejected")

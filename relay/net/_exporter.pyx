@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""Asks OpenSSL for what the ssl module of Python does not tell: the channel binding tls-exporter (RFC 9266), and the
+"""Asks OpenSSL for what the ssl module of Python does not give: the channel binding tls-exporter (RFC 9266), and the
 certificate that a client was shown.
 
 Theory: the functions are looked up at run time in the very libssl that the ssl module uses, as for the

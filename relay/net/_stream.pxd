@@ -31,7 +31,7 @@ cdef class Stream(Watched):
     cdef int close(self) except -1
     cdef int abort(self) except -1
 
-    # What a subclass is told. Any of them may call any of the above.
+    # What a subclass is called for. Any of them may call any of the above.
     cdef int connected(self) except -1      # the peer has accepted; lost() when it has not
     cdef int received(self, bytes octets) except -1
     cdef int ended(self) except -1          # the peer sends no more

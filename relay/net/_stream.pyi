@@ -1,4 +1,4 @@
-"""A connected socket on a Poll, for compiled protocols: see the .pxd for what a subclass is told and may call."""
+"""A connected socket on a Poll, for compiled protocols: see the .pxd for what a subclass is called for and may call."""
 
 from relay.net._poll import Watched
 

@@ -40,7 +40,7 @@ TEMPORARY: Final = "temporary"
 MAX_RECORDS: Final = 100
 """More records of one answer are not looked at."""
 SYSTEM_TTL: Final = 30.0
-"""How long, in seconds, an address from the system's own resolver (which tells no TTL) is kept."""
+"""How long, in seconds, an address from the system's own resolver (which gives no TTL) is kept."""
 
 
 class MxRecord(NamedTuple):

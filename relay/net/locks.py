@@ -2,7 +2,7 @@
 thread for ever.
 
 Theory: ``flock`` either waits without an end or not at all, so it is asked again and again, after pauses that grow;
-most locks are free, and then this costs what ``flock`` costs. A job that is told to stop (stopping.py) waits no longer.
+most locks are free, and then this costs what ``flock`` costs. A job that is to stop (stopping.py) waits no longer.
 
 Not here: what the locks are for.
 """

@@ -24,7 +24,7 @@ class Notifier:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether there is a service manager to tell."""
+        """Whether there is a service manager to notify."""
         return bool(self._address)
 
     def ready(self, status: str) -> None:

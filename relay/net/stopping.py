@@ -1,4 +1,4 @@
-"""The mark that tells a job in a thread to stop: its peer is gone, or its time is over.
+"""The mark that asks a job in a thread to stop: its peer is gone, or its time is over.
 
 Theory: a thread cannot be ended from outside, so long work looks now and then whether anybody still wants it: once for
 each message, for each piece that is read, for each turn of a loop over what a stranger wrote. ``check`` costs one look
@@ -21,7 +21,7 @@ GONE: Final = "gone"
 
 
 class JobStopped(Exception):  # noqa: N818 - it is an answer
-    """The job was told to stop; its text is the cause, ``DEADLINE`` or ``GONE``."""
+    """The job was asked to stop; its text is the cause, ``DEADLINE`` or ``GONE``."""
 
     @property
     def cause(self) -> str:

@@ -1,9 +1,9 @@
 """Threads for work that blocks, with deadlines, fair shares, and an account of those that are lost.
 
 Theory: the loop's thread decides everything; a thread is handed one job and hands back what came of it. A job that is
-late is told so by its mark (stopping.py), and most end at once. One that does not look is *given up*: whoever waits for
-it is told, its thread counts as lost until it comes back, and a fresh one takes its place, up to as many as there were
-at first. So a few jobs that hang - a disk that does not answer, a file that somebody holds locked - cost nothing but
+late is marked so (stopping.py), and most end at once. One that does not look is *given up*: whoever waits for it is
+called, its thread counts as lost until it comes back, and a fresh one takes its place, up to as many as there were at
+first. So a few jobs that hang - a disk that does not answer, a file that somebody holds locked - cost nothing but
 themselves, and an account whose jobs hang keeps its share of threads, and no more, until they come back (shares.py).
 
 When all threads are taken, and none comes back, for a while, readiness says so (relay/admin/readiness.py): the
@@ -30,7 +30,7 @@ from relay.net.stopping import DEADLINE, JobStopped, Mark, check, enter
 from relay.telemetry import metrics
 
 GRACE_SECONDS: Final = 2.0
-"""How long a job that was told to stop may take to do so, before its thread counts as lost."""
+"""How long a job that was asked to stop may take to do so, before its thread counts as lost."""
 
 T = TypeVar("T")
 Done = Callable[[Any, BaseException | None], None]
@@ -66,7 +66,7 @@ class Meter:
         row[self._oldest], row[self._stuck] = int(oldest * 1_000_000), int(stuck * 1_000_000)
 
     def stopped(self, cause: str) -> None:
-        """A job was told to stop, or dropped."""
+        """A job was asked to stop, or dropped."""
         self._row[self._stopped[cause]] += 1
 
     def lost(self) -> None:
@@ -77,7 +77,7 @@ class Meter:
 class Ticket:
     """One job. Whoever handed it in may only give it back to ``Threads.drop``."""
 
-    __slots__ = ("done", "handed_in", "is_told", "key", "mark", "run", "stopped_at", "stuck", "timeout", "waits")
+    __slots__ = ("done", "handed_in", "is_reported", "key", "mark", "run", "stopped_at", "stuck", "timeout", "waits")
 
     def __init__(
         self,
@@ -100,9 +100,9 @@ class Ticket:
         self.handed_in: Final = now
         self.mark: Final = Mark()
         self.stopped_at = 0.0
-        """When it was told to stop."""
-        self.is_told = False
-        """Whoever waits has been told that it does not come back."""
+        """When it was asked to stop."""
+        self.is_reported = False
+        """Whoever waits has been called: it does not come back."""
 
 
 class Threads:
@@ -119,7 +119,7 @@ class Threads:
         on_lost: Callable[[Hashable, float], None] = lambda _key, _seconds: None,
     ) -> None:
         """``share``: jobs of one key at the same time, those that threads are lost with included; None: any number. As
-        many threads more than ``size`` may take the places of lost ones. ``on_lost`` is told whose job a thread is
+        many threads more than ``size`` may take the places of lost ones. ``on_lost`` gets whose job a thread is
         given up with, and how many seconds it has been at it."""
         self._loop: Final = loop
         self._size: Final = size
@@ -174,7 +174,7 @@ class Threads:
         return await answer
 
     def drop(self, ticket: Ticket, cause: str) -> None:
-        """Nobody wants the job any more: one that waits is over now, one that runs is told to stop."""
+        """Nobody wants the job any more: one that waits is over now, one that runs is asked to stop."""
         if ticket.stopped_at:
             return
         self._stop(ticket, cause, time.monotonic())
@@ -183,7 +183,7 @@ class Threads:
             ticket.done(None, JobStopped(cause))
 
     def turn(self, now: float) -> None:
-        """Stops what is late, gives up what does not stop, and tells how things are; at least once a second.
+        """Stops what is late, gives up what does not stop, and reports how things are; at least once a second.
 
         ``now``: seconds of CLOCK_MONOTONIC.
         """
@@ -265,8 +265,8 @@ class Threads:
             self._lost[ticket] = None
             self._meter.lost()
             self._on_lost(ticket.key, now - ticket.mark.since)
-        if not ticket.is_told:
-            ticket.is_told = True
+        if not ticket.is_reported:
+            ticket.is_reported = True
             if ticket.stuck is not None:
                 ticket.stuck()
 

@@ -30,7 +30,7 @@ class DeadlineWheel(Chain):
     def remove(self, entry: Entry) -> bool: ...
     def rebase(self, delta: int, now: int) -> None:
         """The clock was moved by ``delta`` (whole seconds, in microseconds) and says ``now``: so are all instants of
-        the entries, ``due_at`` too. A DueWheel that has any of them must be told next."""
+        the entries, ``due_at`` too. A DueWheel that has any of them must be rebased next."""
     def expire(self, now: int, limit: int) -> list[Entry]:
         """Takes out what has come, up to ``limit``."""
     def next_at(self) -> int | None:

@@ -96,8 +96,8 @@ class Places:
             self.ready(entry, now)
 
     def _guard(self, entry: Entry) -> None:
-        is_told = entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED)
-        self.deadlines.set_after(entry, self._lifetime if is_told else self._first_deadline)
+        is_reported = entry.flags & (IS_NULL_PATH | IS_DELAY_NOTIFIED)
+        self.deadlines.set_after(entry, self._lifetime if is_reported else self._first_deadline)
 
     def ready(self, entry: Entry, now: int) -> None:
         """``entry`` is due: into the list of its group, or of its domain while that has to be looked up."""

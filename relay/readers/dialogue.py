@@ -360,7 +360,7 @@ class Dialogue(asyncio.Protocol):
             self._go_on()
 
     def _stuck(self) -> None:
-        """The job does not come back in time: the peer is told, and need not wait longer."""
+        """The job does not come back in time: the peer is answered, and need not wait longer."""
         if self._is_lost:
             return
         self._is_given_up = True

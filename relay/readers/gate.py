@@ -1,8 +1,8 @@
 """Who is connected to a worker that serves readers (IMAP, POP3): limits, deadlines, ids, what is counted.
 
 Theory: one gate serves all listeners of a process. It lets a connection in or says why not; it turns the one timing
-wheel; when the worker drains it tells every session, and then whoever waits that the last one has gone. Jobs of the
-sessions run in its threads, in fair turns among accounts.
+wheel; when the worker drains it ends every session, and then calls whoever waits when the last one has gone. Jobs of
+the sessions run in its threads, in fair turns among accounts.
 
 Not here: a connection (dialogue.py), what of a protocol is counted (meter.py), the protocols (relay/imap, relay/pop3).
 """

@@ -94,7 +94,7 @@ class Machine(Protocol):
         """What is to be done next; asked only while none is out."""
 
     def job_done(self, result: Any, fault: BaseException | None, now: int) -> None:
-        """The job's result, or what it raised: JobStopped (stopping.py) when it was told to stop because it took too
+        """The job's result, or what it raised: JobStopped (stopping.py) when it was asked to stop because it took too
         long."""
 
     def given_up(self) -> None:

@@ -11,7 +11,7 @@ How a worker uses it::
         SmtpAcceptor(poll, sockets[listener.name], report, service)
     # about once a second:
     context.tick(*read_clocks())
-    # when told to drain:
+    # when asked to drain:
     context.drain(on_empty=drained.set)
 
 The parts, each on top of the ones before:

@@ -341,7 +341,7 @@ cdef class CommandSession(PolicySession):
 
     cdef int bdat(self, const char* p, Py_ssize_t at, Py_ssize_t end) except -1:
         """BDAT size [LAST] (RFC 3030 2). The octets of the chunk follow whatever is replied, so a refused one is
-        skipped; without a size that can be told nobody knows where commands go on, and the session ends."""
+        skipped; without a size that can be read nobody knows where commands go on, and the session ends."""
         cdef Transaction t
         cdef Py_ssize_t stop = at
         cdef int64_t size

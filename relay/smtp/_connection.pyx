@@ -117,7 +117,7 @@ cdef class Connection(Session):
         return 0
 
     cdef bint has_spoken_early(self) except -1:
-        """Before the greeting the kernel is asked as well. What is another protocol's is let through: it is told so,
+        """Before the greeting the kernel is asked as well. What is another protocol's is let through: it is answered so,
         and which port is the right one, when it is read."""
         cdef char[PEEKED] octets
         cdef ssize_t size

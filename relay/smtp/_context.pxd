@@ -72,7 +72,7 @@ cdef class ServerContext:
     cdef readonly bint is_draining
     cdef readonly int64_t wall_offset
     cdef readonly Py_ssize_t buffered
-    cdef int64_t latest                 # the latest monotonic time that anyone has told, microseconds
+    cdef int64_t latest                 # the latest monotonic time that anyone has passed in, microseconds
     cdef uint64_t* counters
     cdef Py_ssize_t max_connections
     cdef Py_ssize_t large_content       # octets

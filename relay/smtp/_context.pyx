@@ -175,7 +175,7 @@ cdef class ServerContext:
         return None
 
     cdef int leave(self, object session, object client) except -1:
-        """Counts a connection out; tells a waiting drain when it was the last."""
+        """Counts a connection out; calls a waiting drain when it was the last."""
         if session not in self.sessions:
             return 0
         self.sessions.discard(session)

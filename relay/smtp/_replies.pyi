@@ -47,7 +47,7 @@ class ReplySession(Subject):
 
     @property
     def question(self) -> Awaitable[Any] | None:
-        """What the oldest open question waits for, or None; tell it with Session.answered()."""
+        """What the oldest open question waits for, or None; its answer goes to Session.answered()."""
 
     @property
     def open_questions(self) -> tuple[Question, ...]:

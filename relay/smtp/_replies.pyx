@@ -175,7 +175,7 @@ cdef class ReplySession(Subject):
     # --- replies ---
 
     cdef int64_t read_clock(self) noexcept:
-        """Monotonic microseconds; a session that knows no clock takes the latest time it has been told."""
+        """Monotonic microseconds; a session that knows no clock takes the latest time that was passed in."""
         return self.context.latest
 
     cdef int say(self, bytes wire) except -1:

@@ -20,7 +20,7 @@ class Session(CommandSession):
         """The peer has connected; a greeting, or a 421, is in the output (unless a policy or a delay is waited for)."""
 
     def secured(self, stream: TlsServer) -> None:
-        """The handshake is done, ``stream`` (relay.net.tls_machine) tells what was agreed on. The session begins anew:
+        """The handshake is done, ``stream`` (relay.net.tls_machine) has what was agreed on. The session begins anew:
         nothing that was said in the clear counts any more (RFC 3207 4.2)."""
 
     def insecure(self, kind: str, reason: str) -> None:
@@ -35,7 +35,7 @@ class Session(CommandSession):
     def take_answer(self, question: Question, answer: Any) -> None:
         """Of Question.answered()."""
 
-    def told(self) -> None:
+    def spool_answered(self) -> None:
         """The spool has answered for contents of this session: their replies, and what had to wait for them."""
 
     def file_drained(self) -> None:

@@ -73,7 +73,7 @@ cdef class Session(CommandSession):
             self.end("limit", "refused")
 
     def secured(self, stream not None):
-        """The handshake is done, ``stream`` (relay.net.tls_machine) tells what was agreed on. The session begins anew:
+        """The handshake is done, ``stream`` (relay.net.tls_machine) has what was agreed on. The session begins anew:
         nothing that was said in the clear counts any more (RFC 3207 4.2)."""
         self.now = self.read_clock()
         self.is_shaking = False
@@ -116,16 +116,16 @@ cdef class Session(CommandSession):
             question.answered(verdict)
 
     def take_answer(self, Question question not None, answer):
-        """What Question.answered() was told."""
+        """What Question.answered() was called with."""
         self.now = self.read_clock()
         self.settle_question(question, answer)
         self.is_held_up = False
         self.go_on()
         self.flush()
 
-    def told(self):
+    def spool_answered(self):
         """The spool has answered for contents of this session, and for all that were synced with them."""
-        self.is_to_be_told = False
+        self.awaits_batch = False
         if self.state == GONE:
             return
         self.is_held_up = False
@@ -186,7 +186,7 @@ cdef class Session(CommandSession):
 
     def drain(self):
         """421 4.3.2 now when between transactions; else turn() says it when the transaction has ended. A handshake gets a
-        little time to be finished, so that the peer can be told."""
+        little time to be finished, so that the peer can be answered."""
         if GREETING <= self.state <= LOGIN:
             self.now = self.read_clock()
             self.turn()
@@ -237,7 +237,7 @@ cdef class Session(CommandSession):
         return self.may_read()
 
     cdef int speaks_plainly(self, bytes octets) except -1:
-        """Where TLS should begin came something else: tells the peer, in the clear, what this port is."""
+        """Where TLS should begin came something else: answers the peer, in the clear, what this port is."""
         cdef Py_ssize_t start = 0, stop = 0
         cdef int verb = command(
             PyBytes_AS_STRING(octets), 0, PyBytes_GET_SIZE(octets.partition(b"\n")[0].rstrip(b"\r")), &start, &stop)

@@ -13,7 +13,7 @@ cdef class Handed(Promise):
 
 cdef class SpoolingSession(ReplySession):
     cdef int awaited                # contents that the spool has and has not answered for
-    cdef bint is_to_be_told         # told() follows when the spool has told all of its batch
+    cdef bint awaits_batch         # spool_answered() follows when the spool has answered all of its batch
 
     cdef int submit(self) except -1
     cdef bytes envelope_of(self, Transaction t, str protocol)

@@ -8,7 +8,7 @@ class Handed:
     """A transaction whose content the spool has: its waiter (relay/spool/writer.py)."""
 
     def spooled(self, error: Exception | None) -> Callable[[], object] | None:
-        """The spool's answer: 250 or 45x. Returns what it is to call when it has told all of its batch, or None."""
+        """The spool's answer: 250 or 45x. Returns what it is to call when it has answered all of its batch, or None."""
 
     def large_committed(self, error: Exception | None) -> None:
         """The file of a large content is published, or not."""

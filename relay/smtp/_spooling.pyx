@@ -3,11 +3,11 @@
 
 Theory: between end of data and its reply is a sync. The peer that sends on meanwhile (RFC 2920, RFC 3030) is listened to: the
 transaction goes to the spool as a Handed, which is at the same time the promise of its reply, and the session is free for
-the next. So the contents that one read has brought share a sync, and their replies a write: told() comes once for
+the next. So the contents that one read has brought share a sync, and their replies a write: spool_answered() comes once for
 all that the spool has answered together. It may answer when the peer is long gone: what is synced by then is ours all the
 same (I2), so the session lives on until the last answer is there, and is counted out by depart().
 
-Invariant: 250 for a content is only said by settle(), after the spool has told that it is synced (I1).
+Invariant: 250 for a content is only said by settle(), after the spool has reported that it is synced (I1).
 
 Not here: what a content must be like (_transaction.pyx).
 """
@@ -45,7 +45,7 @@ cdef class Handed(Promise):
     """A transaction whose content the spool has: its waiter (relay/spool/writer.py)."""
 
     def spooled(self, error):
-        """The spool's answer. Returns what it is to call when it has told all of its batch, or None."""
+        """The spool's answer. Returns what it is to call when it has answered all of its batch, or None."""
         cdef SpoolingSession session = self.session
         if session is None:
             return None
@@ -54,10 +54,10 @@ cdef class Handed(Promise):
             session.settle(self, error)
         except Exception as fault:
             session.fail(fault)
-        if session.is_to_be_told:
+        if session.awaits_batch:
             return None
-        session.is_to_be_told = True
-        return session.told
+        session.awaits_batch = True
+        return session.spool_answered
 
     def large_committed(self, error):
         """The file of a large content is published (or not): now its record can follow."""
@@ -65,13 +65,13 @@ cdef class Handed(Promise):
         cdef Transaction t = self.transaction
         if error is not None:
             self.spooled(error)
-            session.told()
+            session.spool_answered()
             return
         session.now = session.read_clock()
         if session.state != GONE:
             session.append(self, t.pieces, t.large)
             if self.session is None:
-                session.told()
+                session.spool_answered()
             return
         self.session = None
         session.awaited -= 1

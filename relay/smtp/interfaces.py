@@ -13,7 +13,7 @@ from relay.auth import Check, Client, Exchange, Login, Trouble
 
 
 class Waiter(Protocol):
-    """Who is told when a record has become durable."""
+    """Who is called when a record has become durable."""
 
     def spooled(self, error: Exception | None) -> None:
         """Called once on the loop's thread: None when the record is synced, else why it is not."""

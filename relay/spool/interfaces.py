@@ -14,7 +14,7 @@ class Waiter(Protocol):
     def spooled(self, error: SpoolError | None) -> Callable[[], object] | None:
         """Called once on the loop's thread: None when the record is synced, else why it is not. Must not raise.
 
-        What it returns is called when all waiters of the same batch have been told: one reply for several records.
+        What it returns is called when all waiters of the same batch have been called: one reply for several records.
         """
 
 

@@ -1,4 +1,4 @@
-"""What a process tells the metrics, and the log, of its spool log: what is written, and how full the disk is.
+"""What a process reports to metrics and log of its spool log: what is written, and how full the disk is.
 
 Not here: the log itself (writer.py).
 """

@@ -1,7 +1,7 @@
 """The reading side: tails that discover records, and the reader that loads one of them.
 
-Theory: there is one way in. A tail of a living log is told how far its octets are synced, by notices or by the owner's
-snapshot, and believes nothing beyond; the tail of a dead log uses the same code and finds the end by itself.
+Theory: there is one way in. Notices, or the owner's snapshot, say how far the octets of a living log are synced, and
+its tail believes nothing beyond; the tail of a dead log uses the same code and finds the end by itself.
 It passes over large contents, which are checked by the one who loads them.
 A living log's segment may be recycled under the tail's eyes, but only when all its records are finished: then the file
 has lost its name, and what was read from it is dropped without a word.
@@ -202,8 +202,8 @@ class Tail:
 class LogReader:
     """Loads records by reference from any log; keeps a few files open. Blocking; one thread.
 
-    ``on_damage``, where given, is told once of each record that was whole when a tail read it and is not any more; its
-    octets are then in corrupt/ already.
+    ``on_damage``, where given, is called once for each record that was whole when a tail read it and is not any more;
+    its octets are then in corrupt/ already.
     """
 
     def __init__(self, spool_dir: Path, files: Files = OS, on_damage: Callable[[Damage], None] | None = None) -> None:

@@ -6,7 +6,7 @@ else a batch that was torn by the crash, unless a later record shows that it had
 goes on at the next good head.
 
 Each record says how many stand before it in its batch; all before its batch were synced when it was written. That
-tells damage (an acknowledged message is lost) from the leftovers of a torn batch (nobody was told 250).
+tells damage (an acknowledged message is lost) from the leftovers of a torn batch (nobody was answered 250).
 
 Not here: which segments there are, and where damaged octets are kept (tail.py, corrupt.py).
 """

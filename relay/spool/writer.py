@@ -1,14 +1,14 @@
 """The writing side of one log: what an smtp or delivery worker uses to make messages durable.
 
 Theory: group commit without a timer. A thread outside of the interpreter (_syncer.pyx) writes and syncs a batch while
-the next one gathers, which is handed over the moment the sync ends, before the waiters of the first are told. The
+the next one gathers, which is handed over the moment the sync ends, before the waiters of the first are called. The
 loop's thread only appends to a deque and answers the waiters of a whole batch in one callback: no future, coroutine or
 lock per message. A second thread does what may take long: it fills segments with zeroes, recycles finished ones,
 watches the room on the disk and, after failures, tries whether it writes again.
 
 It is on the way of every message, so it is compiled (writer.pxd, log.pxd); it says the same without.
 
-Invariant: every waiter is told exactly once, and told None only when its record is synced.
+Invariant: every waiter is called exactly once, and with None only when its record is synced.
 Not here: what is written (log.py), which segments are finished (reports.py).
 """
 
@@ -42,7 +42,7 @@ from relay.spool.segments import SegmentPool
 _BATCH: Final = 4 << 20
 """Octets after which a batch is closed: bounds how long one sync takes."""
 _TOGETHER: Final = 0.005
-"""Seconds within which on_committed is told once only while more is on the way."""
+"""Seconds within which on_committed is called once only while more is on the way."""
 _TICK: Final = 1.0
 _GRACE: Final = 0.5
 """How long a finished segment has to come back before a new one is made in its place."""
@@ -203,7 +203,7 @@ class LogWriter:
     def snapshot(self) -> list[tuple[int, int, bool]]:
         """(segment, committed end, closed) of every segment that is not recycled yet, oldest first.
 
-        What a delivery worker that has just connected must be told before the next on_committed.
+        What a delivery worker that has just connected must get before the next on_committed.
         """
         return [(segment, state.end, state.is_closed) for segment, state in self._segments.items()]
 
@@ -380,7 +380,7 @@ class LogWriter:
             self._begin()
 
     def _post(self, call: Callable[..., None], *arguments: object) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends, nobody was told 250
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends, nobody was answered 250
             self._loop.call_soon_threadsafe(call, *arguments)
 
     # -- in the tending thread

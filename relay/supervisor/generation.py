@@ -100,10 +100,10 @@ class Worker:
     kill_at: float | None = None
     """When it is killed unless something happens before."""
     drain_at: float | None = None
-    """When it is told to drain, of one that is leaving."""
+    """When it is asked to drain, of one that is leaving."""
     state: State = State.STARTING
     was_draining: bool = False
-    """It was told to finish what it had begun: whether it did is worth knowing."""
+    """It was asked to finish what it had begun: whether it did is worth knowing."""
     killed_for: str | None = None
     """``hung`` or ``not_ready`` when that is why it was killed."""
 

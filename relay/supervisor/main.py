@@ -86,7 +86,7 @@ def serve(
     premises: Premises | None = None,
     environ: MutableMapping[str, str] = os.environ,
 ) -> int:
-    """Serves until told to stop; returns the program's exit code (``EXIT_...`` of vocabulary.py).
+    """Serves until asked to stop; returns the program's exit code (``EXIT_...`` of vocabulary.py).
 
     ``load`` reads and checks the configuration: once at the start, where what it raises goes to the caller, and with
     every reload, where it is logged and the old configuration serves on. It runs without root's rights from the second
@@ -269,7 +269,7 @@ class Supervisor:
             case vocabulary.Spawn():
                 self._spawn(action)
             case vocabulary.Tell(worker, message):
-                self._processes.tell(worker, message)
+                self._processes.send(worker, message)
             case vocabulary.Kill(worker, is_final):
                 self._processes.kill(worker, signal.SIGKILL if is_final else signal.SIGABRT)
             case vocabulary.Serve(generation):

@@ -10,7 +10,7 @@ Rules:
  the last one has been waited for: at once, or after a back-off when its workers die again and again (throttle.py).
  2. A worker of an exclusive role stands by until no process of another generation of that role is left, and, in a
     reload, until its generation serves. So two processes never work on one shard, and queues never change hands early.
- 3. A worker that was told to go has a time at which it is killed. So does one that does not become ready, and one whose
+ 3. A worker that is to go has a time at which it is killed. So does one that does not become ready, and one whose
     loop does not turn.
  4. What a reload replaces goes on with the sessions that it has, takes in no others, and drains when ``reload_timeout``
     is over; at most ``MOST_LEAVING`` generations do so at a time, the oldest drains first. Who keeps no sessions
@@ -19,7 +19,7 @@ Rules:
 
 Times are seconds of one clock that does not go back.
 
-Not here: processes and sockets (processes.py, sockets.py), what is told to systemd and the counters (main.py).
+Not here: processes and sockets (processes.py, sockets.py), what is sent to systemd and the counters (main.py).
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Plan:
         slot.worker = None
         names = {"worker": worker.name, "generation": slot.generation.number, "code": code, "meaning": meaning(code)}
         if worker.state in {State.LEAVING, State.GOING} or self.is_stopping or slot.generation.number in self._leaving:
-            # One that was told to stop had nothing begun; of any other only 0 says that it finished what it had.
+            # One that was asked to stop had nothing begun; of any other only 0 says that it finished what it had.
             is_cut = code != 0 and (worker.was_draining or worker.state is not State.GOING)
             if is_cut and self.is_stopping:
                 self._exit_code = self._exit_code or EXIT_CUT
@@ -210,7 +210,7 @@ class Plan:
 
     def _tick(self, beats: dict[int, float], now: float) -> None:
         if self._ticked_at is not None and now - self._ticked_at > 3 * self._tick_interval():
-            # We were not running ourselves (a frozen container, a suspended machine): nobody's beat tells anything.
+            # We were not running ourselves (a frozen container, a suspended machine): nobody's beat means anything.
             self._beats_count_from = now
         self._ticked_at = now
         for number, worker in self._workers.items():

@@ -99,7 +99,7 @@ class Processes:
                 process.is_open = False
         return messages
 
-    def tell(self, worker: int, message: Message) -> None:
+    def send(self, worker: int, message: Message) -> None:
         """Sends an order. One that cannot be sent is not: a worker that does not read is killed by the plan in time."""
         process = self._processes.get(worker)
         if process is not None and process.is_open:

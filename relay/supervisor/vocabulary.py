@@ -1,4 +1,4 @@
-"""What the plan is told and what it orders: the events, the actions, and the words in them. Values only.
+"""What the plan gets and what it orders: the events, the actions, and the words in them. Values only.
 
 A *worker* is one process, with a number that is never used again. A *slot* is a place for a worker: generation, role
 and number; when its worker dies, the next one takes the slot. A *generation* is one configuration and all its slots.
@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from relay.workers.process import EXIT_TEXTS
 
 EXIT_DRAINED: Final = 0
-"""Stopped as told, everything begun was finished."""
+"""Stopped as asked, everything begun was finished."""
 EXIT_FAULT: Final = 1
 """A fault of the supervisor's own."""
 EXIT_CANNOT_START: Final = 5
@@ -29,7 +29,7 @@ class RolePlan(NamedTuple):
     is_exclusive: bool
     """They stand by until no process of another generation holds the same role."""
     keeps_sessions: bool = False
-    """In a reload their sessions go on for a while, instead of being told at once to come again."""
+    """In a reload their sessions go on for a while, instead of being asked at once to come again."""
 
 
 class Spec(NamedTuple):
@@ -179,7 +179,7 @@ class Log(NamedTuple):
 
 
 class Died(NamedTuple):
-    """A worker ended without being told to; for the counters."""
+    """A worker ended without being asked to; for the counters."""
 
     cause: str
     """``exit``, ``signal``, ``hung`` or ``not_ready``."""

@@ -9,7 +9,7 @@ up, so each is one step to all threads.
 
 Invariants: what take() returns are whole lines, in the order of put(); ``octets`` never grows beyond ``limit``.
 
-Not here: who writes them, who is told of those that are lost (sink.py).
+Not here: who writes them, who reports those that are lost (sink.py).
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE

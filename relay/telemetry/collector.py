@@ -2,7 +2,7 @@
 
 Theory: processes count in cells; only here, and only when somebody asks, do the cells become samples. Rows of dead
 processes are part of the sums (page.py), so counters never go back while the appliance runs. What the page's process
-cells tell (who runs, in which state) is exposed too, and memory and CPU time of each process from /proc.
+cells say (who runs, in which state) is exposed too, and memory and CPU time of each process from /proc.
 
 A row is read cell by cell while its process counts on: samples of one scrape may be some microseconds apart. A
 histogram's count is the sum of its buckets, so it always agrees with them.

@@ -7,7 +7,7 @@ journeys a word stands in, once to gather their lines. Memory is bounded by the 
 
 Invariants: a line that is not one of ours, or is damaged, is passed over; nothing is guessed.
 
-Not here: which files are read (relay/cli/trace.py), how a journey is told (relay/cli/journey_text.py).
+Not here: which files are read (relay/cli/trace.py), how a journey is shown (relay/cli/journey_text.py).
 """
 
 from __future__ import annotations

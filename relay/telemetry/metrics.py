@@ -190,7 +190,7 @@ _TLS = (
 
 _READERS = (
     counter("relay_reader_connections_total", "Connections accepted by a listener, refused ones included.", _reader),
-    counter("relay_reader_connections_refused_total", "Connections told to go instead of being greeted.",
+    counter("relay_reader_connections_refused_total", "Connections asked to go instead of being greeted.",
             Label("reason", READER_REFUSALS)),
     gauge("relay_reader_sessions_open", "Sessions open now.", _reader),
     counter("relay_reader_sessions_closed_total", "Sessions that ended, by cause.", Label("cause", READER_CLOSED)),
@@ -219,7 +219,7 @@ _THREADS = (
           "threads included.", merge=MAX, scale=MICROSECONDS),
     gauge("relay_store_stuck_seconds", "How long all store threads of a worker have been taken without one coming "
           "back; readiness is red above 10 s.", merge=MAX, scale=MICROSECONDS),
-    counter("relay_store_stopped_jobs_total", "Work in store threads that was told to stop, or never begun: it took "
+    counter("relay_store_stopped_jobs_total", "Work in store threads that was asked to stop, or never begun: it took "
             "longer than it may (deadline), or its client had gone.", Label("cause", STOPPED_JOBS)),
     counter("relay_store_lost_threads_total", "Store threads that were given up because their work did not stop."),
 )  # fmt: skip
@@ -341,7 +341,7 @@ _PROCESSES = (
     gauge("relay_supervisor_throttled_workers", "Slots held back because their workers die again and again.", _role),
     counter("relay_supervisor_worker_starts_total", "Workers started.", _role),
     counter("relay_supervisor_worker_restarts_total", "Workers started because their predecessor was lost.", _role),
-    counter("relay_supervisor_worker_deaths_total", "Workers that ended without being told to.",
+    counter("relay_supervisor_worker_deaths_total", "Workers that ended without being asked to.",
             Label("cause", ("exit", "signal", "hung", "not_ready"))),
     histogram("relay_worker_loop_lag_seconds", "How late the event loop ran its beat timer.", _SYNC,
               scale=MICROSECONDS),

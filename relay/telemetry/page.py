@@ -5,10 +5,10 @@ row belongs to one process at a time, and only that process writes its metric ce
 supervisor gives rows out and takes them back:
 
 - a counter cell is never set back: what a dead worker counted stays in the sums, and the row's next owner counts on;
-- gauge cells are set to 0 when the row comes back, because what they told of is gone with the process;
+- gauge cells are set to 0 when the row comes back, because what they counted is gone with the process;
 - a row is taken back only after its process is gone (waited for), so two generations never share one.
 
-The first cells of a row tell whose it is (Process). The supervisor writes them, except the beat, which the process
+The first cells of a row say whose it is (Process). The supervisor writes them, except the beat, which the process
 itself writes.
 
 Row 0 is the supervisor's own. Memory is touched only as rows are used: a page for 512 processes costs no more than
@@ -37,7 +37,7 @@ READY: Final = 2
 STANDBY: Final = 3
 """It is ready and waits for its predecessor to be gone (a delivery worker of a new generation)."""
 DRAINING: Final = 4
-"""It was told to finish."""
+"""It was asked to finish."""
 STATES: Final = ("free", "starting", "ready", "standby", "draining")
 """Names of the states by number."""
 
@@ -55,7 +55,7 @@ class Process(NamedTuple):
     slot: int
     generation: int
     pid: int
-    """0 until the supervisor has told it (CountersPage.mark)."""
+    """0 until the supervisor has written it (CountersPage.mark)."""
     state: str
     """One of STATES, never ``free``."""
     started_at: int

@@ -54,8 +54,9 @@ holds a password or anything of a message's content.
 
 Lines are written in batches, some 100 ms after they were made, and all of them before a process ends in peace. When the
 destination takes no more (a full disk, a stopped reader), lines wait up to `log.buffer_limit`; what is above is
-dropped, counted in `relay_log_lines_lost_total`, and told by the event `log lines lost`. Lines of different processes
-never mix, but are not sorted: order them by `time`. After the file was moved away, SIGHUP makes Relay open a new one.
+dropped, counted in `relay_log_lines_lost_total`, and reported by the event `log lines lost`. Lines of different
+processes never mix, but are not sorted: order them by `time`. After the file was moved away, SIGHUP makes Relay open a
+new one.
 """
 
 _EVENT_NOTE: Final = """\

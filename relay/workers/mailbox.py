@@ -65,7 +65,7 @@ class Rooms:
         try:
             store = self._stores.of(folder, self._limits.of(folder))
         except OSError as fault:
-            self._troubles.tell(fault.filename or folder, fault)
+            self._troubles.report(fault.filename or folder, fault)
             raise
         try:
             provide(store, self._defaults)

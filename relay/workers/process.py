@@ -16,7 +16,7 @@ Theory: a worker is forked by the supervisor with everything it needs in a ``Wor
         return run_worker(context, main)
 
 Invariants: the beat is written by the loop itself, so that a hung loop is seen; a worker whose supervisor is gone does
-not live on; a worker told to drain ends by the deadline, one told to stop ends at once; the exit code says why.
+not live on; a worker told to drain ends by the deadline, one asked to stop ends at once; the exit code says why.
 
 The control connection carries, to the supervisor: ``("ready",)``, ``("failed", text)``, ``("status", text)``; to the
 worker: ``("activate",)``, ``("leave",)``, ``("drain", seconds)``, ``("stop",)``.
@@ -68,7 +68,7 @@ EXIT_TEXTS: Final = {
     EXIT_ORPHANED: "its supervisor was gone",
     EXIT_FAULT: "an unexpected fault, see stderr",
     EXIT_CUT: "the drain's deadline passed",
-    EXIT_STOPPED: "told to stop",
+    EXIT_STOPPED: "asked to stop",
     EXIT_CANNOT_START: "could not start",
 }
 
@@ -317,7 +317,7 @@ class Worker:
         self.draining.set()
 
     def _terminated(self) -> None:
-        """SIGTERM sent to this very process: an operator wants it replaced, or the whole group was told to go."""
+        """SIGTERM sent to this very process: an operator wants it replaced, or the whole group was asked to go."""
         self._drain(self.config.drain_timeout)
 
     def _orphaned(self, _protocol: FrameProtocol, _fault: Exception | None) -> None:

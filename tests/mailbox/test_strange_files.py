@@ -175,11 +175,11 @@ def test_a_file_is_told_once_an_hour():
     log, now = Log(), [0.0]
     troubles = Troubles(log.event, lambda: now[0])
     for _ in range(3):
-        troubles.tell("/a", OSError(errno.EIO, os.strerror(errno.EIO)))
-    troubles.tell("/b", "no regular file")
+        troubles.report("/a", OSError(errno.EIO, os.strerror(errno.EIO)))
+    troubles.report("/b", "no regular file")
     assert (log.count, log.files) == (2, {"/a": os.strerror(errno.EIO), "/b": "no regular file"})
     now[0] = HOUR
-    troubles.tell("/a", OSError(errno.EIO, os.strerror(errno.EIO)))
+    troubles.report("/a", OSError(errno.EIO, os.strerror(errno.EIO)))
     assert log.count == 3
 
 
@@ -187,7 +187,7 @@ def test_a_message_is_the_same_file_when_it_is_no_longer_new_or_gets_flags():
     log = Log()
     troubles = Troubles(log.event)
     for path in ("/a/new/17.host", "/a/cur/17.host:2,", "/a/cur/17.host:2,FS", "/b/cur/17.host:2,FS"):
-        troubles.tell(path, "no regular file")
+        troubles.report(path, "no regular file")
     assert list(log.files) == ["/a/new/17.host", "/b/cur/17.host:2,FS"]
 
 

@@ -136,7 +136,7 @@ INPUTS: dict[str, Callable[[Peer], object]] = {
     "fault": lambda peer: peer.session.fail(RuntimeError("x")),
     "answered": answered,
     "answer fails": lambda peer: peer.session.answered(TimeoutError("x")),
-    "told": lambda peer: peer.session.told(),
+    "told": lambda peer: peer.session.spool_answered(),
     "file drained": lambda peer: peer.session.file_drained(),
     "insecure": lambda peer: peer.session.insecure("closed", "x"),
 }
