@@ -10,11 +10,11 @@ from relay.delivery.chunking import Chunking
 from relay.delivery.owner import Limits, Owner
 from relay.mail.outcome import Outcome
 from relay.net._poll import Poll
-from relay.net._stream import Stream
+from relay.net._tls_stream import TlsStream
 from relay.net.wheel import TimingWheel
 
 @disjoint_base
-class Wire(Stream):
+class Wire(TlsStream):
     """The socket under a session."""
 
 @disjoint_base

@@ -10,7 +10,8 @@ Invariants: the owner's ``closed`` is called once the socket is closed, never be
 ``withdraw`` and ``expire``. At most one piece of a file is in memory, twice its size when it must be stuffed. A fault in
 the owner's code ends this session, not the worker.
 
-Not here: SMTP (_machine.pyx), opening the connection (connect.py).
+Not here: SMTP (_machine.pyx), opening the connection (connect.py). The wire can begin TLS (relay/net/_tls_stream.pyx);
+the session does not ask for it yet.
 """
 
 import os as _os
@@ -22,7 +23,7 @@ from libc.stdint cimport int64_t
 from relay.delivery._machine cimport ClientMachine
 from relay.delivery._transactions cimport BANNER, CONNECT, DEAD
 from relay.net._poll cimport Poll
-from relay.net._stream cimport Stream
+from relay.net._tls_stream cimport TlsStream
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -48,28 +49,28 @@ cdef bytes _read_cached(int descriptor, Py_ssize_t offset):
 cdef class ClientSession(ClientMachine)
 
 
-cdef class Wire(Stream):
-    """The socket under a session."""
+cdef class Wire(TlsStream):
+    """The socket under a session, in the clear."""
 
     cdef ClientSession session
 
     def __cinit__(self, ClientSession session not None):
         self.session = session
 
-    cdef int connected(self) except -1:
-        return self.session.connected()
+    cpdef object on_connected(self):
+        self.session.connected()
 
-    cdef int received(self, bytes octets) except -1:
-        return self.session.received(octets)
+    cpdef object on_received(self, bytes octets):
+        self.session.received(octets)
 
-    cdef int ended(self) except -1:
-        return self.abort()             # who sends no more answers nothing any more
+    cpdef object on_ended(self):
+        self.abort()                    # who sends no more answers nothing any more
 
-    cdef int drained(self) except -1:
-        return self.session.drained()
+    cpdef object on_drained(self):
+        self.session.drained()
 
-    cdef int lost(self, int error) except -1:
-        return self.session.disconnected(error)
+    cpdef object on_lost(self, int error):
+        self.session.disconnected(error)
 
     cdef int failed(self, object fault) except -1:
         """A fault in the owner's code, or in ours."""

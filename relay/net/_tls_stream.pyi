@@ -19,7 +19,8 @@ class TlsStream(Stream):
     def start_tls(self, connection: ClientConnection, wheel: TimingWheel, deadline: float) -> None:
         """Sends the ClientHello of ``connection``; all that is read from now on belongs to TLS, until ``on_secured`` or
         ``on_refused``. ``deadline``, in the time of ``wheel``, is the handshake's; whatever expires the wheel calls
-        ``expire``. Called once, in the clear; RuntimeError when the stream is not connected or is closing."""
+        ``expire``. Called once, in the clear; RuntimeError when the stream is not connected, is closing, or
+        has not sent all that was written."""
 
     def expire(self, now: float) -> None:
         """The wheel found the deadline passed: the handshake is given up."""

@@ -47,7 +47,8 @@ cdef class TlsStream(Stream):
         self.attach(poll, descriptor, is_connecting)
 
     def start_tls(self, connection not None, wheel not None, double deadline):
-        if self.tls is not None or self.fd < 0 or self.is_connecting or self.is_shut or self.is_closing:
+        if (self.tls is not None or self.fd < 0 or self.is_connecting or self.unsent is not None
+                or self.is_shut or self.is_closing):
             raise RuntimeError("not a stream that can begin TLS")
         self.tls = connection
         self.wheel = wheel

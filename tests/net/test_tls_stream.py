@@ -101,7 +101,7 @@ class Far:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
         self.reader, self.writer = reader, writer
         self.tls = TlsServer(context)
-        self.plaintext = b""
+        self.plaintext = bytearray()
 
     async def secure(self) -> None:
         """The handshake."""
@@ -124,12 +124,13 @@ class Far:
         """``size`` octets of plaintext."""
         while len(self.plaintext) < size:
             self.plaintext += self.tls.receive(await self.octets())
-        found, self.plaintext = self.plaintext[:size], self.plaintext[size:]
+        found = bytes(self.plaintext[:size])
+        del self.plaintext[:size]
         return found
 
     async def rest(self) -> bytes:
         """All plaintext up to close_notify."""
-        found = [self.plaintext]
+        found = [bytes(self.plaintext)]
         while not self.tls.is_closed:
             found.append(self.tls.receive(await self.octets()))
         return b"".join(found)
@@ -235,7 +236,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def echo(far: Far) -> None:
     """Sends back what it gets, until the client ends."""
     await far.secure()
-    far.tls.send(far.plaintext)
+    far.tls.send(bytes(far.plaintext))
     far.flush()
     while not far.tls.is_closed:
         far.tls.send(far.tls.receive(await far.octets()))
@@ -693,6 +694,41 @@ async def settled(values: Callable[[], Any]) -> Any:
         await asyncio.sleep(0)
         same, last = (same + 1, last) if values() == last else (0, values())
     return last
+
+
+@every_version
+async def test_a_client_that_has_ended_still_reads(world: World, version):
+    """RFC 8446 6.1: each direction has its own end."""
+
+    async def answer(far: Far) -> None:
+        await far.secure()
+        assert await far.rest() == b"QUIT\r\n"
+        await far.send(BIG + b"221 bye\r\n")
+        far.tls.close()
+        far.flush()
+        await far.writer.drain()
+
+    async with world.serving(answer, server_of(world, GOOD, version)) as port:
+        client = await world.secured(port)
+        client.write(b"QUIT\r\n")
+        client.shut()
+        await client.until(lambda: client.error is not None)
+    assert client.read == BIG + b"221 bye\r\n"
+    assert client.calls == ["connected", "secured", "ended", "lost"]
+
+
+async def test_tls_does_not_begin_while_something_is_still_being_sent_in_the_clear(world: World):
+    async def silent(far: Far) -> None:
+        far.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        await far.writer.wait_closed()
+
+    async with world.serving(silent) as port:
+        client = await world.connect(port)
+        client.write(BIG)
+        assert client.count_unsent() > 0
+        with pytest.raises(RuntimeError, match="not a stream that can begin TLS"):
+            world.start(client, encrypt())
+        client.abort()
 
 
 async def test_both_directions_at_once(world: World):
