@@ -10,7 +10,8 @@ chain the trust anchor; from there down the signatures, dates, constraints and t
 
 Traps: the key is compared as its octets stand in the certificate, not as a library would write them again, which may
 differ. A record with SHA-256 does not count where there is one with SHA-512 of the same usage and selector
-(RFC 7671 9).
+(RFC 7671 9). What the library raises for a malformed certificate is not of one class, and for some it only warns:
+whatever it raises, the certificate is refused; its warnings are dropped.
 
 Limit: a bare key of an authority (usage 2, selector 1, matching 0) is found in a certificate of the chain only, as all
 other records of usage 2 are but for a whole certificate (2 0 0), which need not be in it.
@@ -23,12 +24,13 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -41,9 +43,17 @@ _SHOWN: Final = 3
 _LONGEST: Final = 500
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 # ---- names ----------------------------------------------------------------------------------------------------------
 
 
+@_without_warnings()
 def mismatch_of_names(certificate: bytes, names: Iterable[str], *, with_common_name: bool = False) -> str:
     """Why ``certificate`` (DER) is for none of ``names``, lower case, or nothing (RFC 6125 6.4).
 
@@ -52,8 +62,8 @@ def mismatch_of_names(certificate: bytes, names: Iterable[str], *, with_common_n
     try:
         read = x509.load_der_x509_certificate(certificate)
         presented, addresses = _names(read, with_common_name=with_common_name)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as fault:
-        return f"its names cannot be read ({fault})"
+    except Exception as fault:  # noqa: BLE001 - see the traps
+        return f"its names cannot be read ({str(fault)[:_LONGEST]})"
     wanted = tuple(names)
     for name in wanted:
         address = _address(name)
@@ -99,17 +109,19 @@ def _address(name: str) -> Address | None:
         return None
 
 
+@_without_warnings()
 def expires_at(certificate: bytes) -> datetime | None:
     """When ``certificate`` (DER) expires, None when that cannot be read."""
     try:
         return x509.load_der_x509_certificate(certificate).not_valid_after_utc
-    except (ValueError, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 - see the traps
         return None
 
 
 # ---- TLSA records ---------------------------------------------------------------------------------------------------
 
 
+@_without_warnings()
 def mismatch_of_records(
     chain: tuple[bytes, ...], records: Iterable[TlsaRecord], names: Iterable[str], now: datetime
 ) -> str:
@@ -156,14 +168,14 @@ def _path(chain: tuple[bytes, ...], anchors: list[bytes], now: datetime) -> str:
         store = verification.Store([x509.load_der_x509_certificate(each) for each in anchors])
         for each in read:
             _understand(each)
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as fault:
-        return f"it cannot be read ({fault})"
+    except Exception as fault:  # noqa: BLE001 - see the traps
+        return f"it cannot be read ({str(fault)[:_LONGEST]})"
     builder = verification.PolicyBuilder().store(store).time(now).max_chain_depth(DEPTH)
     builder = builder.extension_policies(ca_policy=_AUTHORITY, ee_policy=_SERVER)
     try:
         # The verifier for clients leaves the names to us: a certificate may have none but a common name.
         builder.build_client_verifier().verify(read[0], read[1:])
-    except verification.VerificationError as fault:
+    except Exception as fault:  # noqa: BLE001 - VerificationError, or see the traps
         return f"no chain leads to the authority of the TLSA records ({str(fault)[:_LONGEST]})"
     return ""
 

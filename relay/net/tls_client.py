@@ -1,4 +1,4 @@
-"""TLS as a client: contexts by policy, sessions that are resumed, the result of a handshake (docs/adr/0016).
+"""TLS as a client: contexts by policy, sessions that are resumed, the result of a handshake (docs/adr/0017).
 
 Theory: what a policy asks of OpenSSL depends on few things (whether it checks, by which trust anchors, from which
 version on), and for each combination of those there is one context for the life of the process. Everything else is
@@ -38,8 +38,8 @@ from relay.telemetry import metrics
 SESSIONS: Final = 1024
 """Kept by a process; each takes some kilobytes."""
 SESSION_SECONDS: Final = 3600.0
-_LOOKS: Final = 4
-"""Reads of a connection after which no ticket is expected any more."""
+_LOOKS: Final = 2
+"""Reads with plaintext after which no ticket is expected any more: looking for one is not free."""
 _ALERT: Final = 0x15
 _TEXT: Final = 300
 
@@ -167,7 +167,9 @@ class ClientConnection(TlsClient):
             self.close()
             return self._failed(failure)
         self._tls.counters.done(self.version, self.is_resumed)
-        self._keep_session()
+        if self.version == "TLSv1.2":
+            self._keep_session()
+            self._looks = 0
         cipher = self._ssl.cipher()
         is_verified = self._key.policy.kind in ("verify", "dane")
         why_not = "" if is_verified else f"the policy ({self._key.policy.kind}) checks no certificate"
@@ -176,7 +178,7 @@ class ClientConnection(TlsClient):
     def receive(self, octets: bytes) -> bytes:
         """As of any machine; a session that the server offers with it is kept."""
         plaintext = super().receive(octets)
-        if self._looks:
+        if plaintext and self._looks:
             self._looks -= 1
             self._keep_session()
         return plaintext
@@ -229,9 +231,8 @@ class ClientConnection(TlsClient):
         if session is None:
             return
         self._looks = 0
-        chain = self.peer_chain
-        is_checked = self._key.policy.kind in ("verify", "dane")
-        self._tls.keep(self._key, session, peer_certificates.expires_at(chain[0]) if is_checked and chain else None)
+        shown = self.peer_certificate if self._key.policy.kind in ("verify", "dane") else None
+        self._tls.keep(self._key, session, peer_certificates.expires_at(shown) if shown else None)
 
 
 def _refused(why: str, cause: str) -> TlsFailure:

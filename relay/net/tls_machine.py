@@ -209,10 +209,8 @@ class TlsClient(TlsMachine):
 
     @property
     def peer_chain(self) -> tuple[bytes, ...]:
-        """The certificates that the server has sent (DER), its own first, unchecked.
-
-        Of a resumed connection those of the session's first, as far as OpenSSL remembers them.
-        """
+        """The certificates that the server has sent (DER), its own first, unchecked; none, or its own alone, where the
+        connection is resumed."""
         public = getattr(self._ssl, "get_unverified_chain", None)  # from Python 3.13 on
         if public is not None:
             return tuple(public())
@@ -221,11 +219,16 @@ class TlsClient(TlsMachine):
         return tuple(each.public_bytes(_DER) for each in found)
 
     @property
+    def peer_certificate(self) -> bytes | None:
+        """The server's own certificate (DER), also of a resumed connection: then it is that of the session."""
+        return self._ssl.getpeercert(binary_form=True)
+
+    @property
     def new_session(self) -> ssl.SSLSession | None:
         """A session to be resumed in the next connection with this server; None while it has offered none.
 
-        Under TLS 1.3 tickets come with, or behind, the first plaintext (RFC 8446 4.6.1), and none is offered twice
-        (C.4).
+        Under TLS 1.3 tickets come with, or before, the first plaintext (RFC 8446 4.6.1), and none is offered twice
+        (C.4). To be asked for seldom: the ssl module writes the session out and reads it in again (120 us).
         """
         session = self._ssl.session
         if session is None or not self.is_established:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -175,6 +176,9 @@ BAD = {
     "by one that may not sign": ROOT.issue(is_authority=True, may_sign=False).issue("mx.example.org"),
     "not for servers": MIDDLE.issue("mx.example.org", for_servers=False),
     "with an unknown critical extension": MIDDLE.issue("mx.example.org", critical="1.3.6.1.4.1.99999.1"),
+    "outside the domain of its authority": ROOT.issue(is_authority=True, permitted="example.com").issue(
+        "mx.example.org"
+    ),
     "for another name": MIDDLE.issue("mx.example.com"),
 }
 
@@ -189,6 +193,9 @@ GOOD = {
     "for servers": MIDDLE.issue("mx.example.org", for_servers=True),
     "by one that may sign": ROOT.issue(is_authority=True, may_sign=True).issue("mx.example.org"),
     "with a common name alone": MIDDLE.issue(common_name="mx.example.org"),
+    "inside the domain of its authority": ROOT.issue(is_authority=True, permitted="example.org").issue(
+        "mx.example.org"
+    ),
     "by the authority itself": ROOT.issue("mx.example.org"),
 }
 
@@ -235,3 +242,18 @@ def test_a_changed_octet_never_passes_for_the_certificate(at: int, change: int):
     chain = (bytes(changed), *LEAF.chain()[1:])
     assert why(chain, record(DANE_EE, 0, 1, LEAF)) != ""
     assert why(chain, record(DANE_TA, 1, 1, ROOT)) != ""
+
+
+def test_no_malformed_chain_is_accepted_and_none_raises():
+    """The library raises and warns in more than one way; found by this: ValueError while the path is followed."""
+    draw = random.Random(7)
+    wanted = record(DANE_TA, 1, 1, ROOT)
+    for _ in range(2000):
+        chain = [bytearray(each) for each in LEAF.chain()]
+        changed = draw.choice(chain[:2])
+        for _ in range(draw.choice((1, 1, 2, 5))):
+            changed[draw.randrange(len(changed))] = draw.randrange(256)
+        octets = tuple(map(bytes, chain))
+        assert octets == LEAF.chain() or why(octets, wanted) != ""
+        assert isinstance(mismatch_of_names(bytes(changed), NAMES), str)
+        expires_at(bytes(changed))

@@ -74,12 +74,14 @@ class Issued:
         for_servers: bool | None = None,
         may_sign: bool | None = None,
         critical: str = "",
+        permitted: str = "",
     ) -> Issued:
         """A certificate signed by this one, valid from ``starts`` to ``days`` from now. ``for_servers``, ``may_sign``:
-        the extensions for its use; None: without them. ``critical``: the OID of an unknown critical extension."""
+        the extensions for its use; None: without them. ``critical``: the OID of an unknown critical extension.
+        ``permitted``: the domain that an authority is limited to."""
         return _issue(
             self, *names, is_authority=is_authority, days=days, starts=starts, addresses=addresses,
-            common_name=common_name, for_servers=for_servers, may_sign=may_sign, critical=critical,
+            common_name=common_name, for_servers=for_servers, may_sign=may_sign, critical=critical, permitted=permitted,
         )  # fmt: skip
 
 
@@ -104,6 +106,7 @@ def _issue(
     for_servers: bool | None = None,
     may_sign: bool | None = None,
     critical: str = "",
+    permitted: str = "",
 ) -> Issued:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name or (names[0] if names else "Somebody"))])
@@ -130,5 +133,7 @@ def _issue(
         )
     if critical:
         builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier(critical), b"\5\0"), True)
+    if permitted:
+        builder = builder.add_extension(x509.NameConstraints([x509.DNSName(permitted)], None), True)
     certificate = builder.sign(issuer.key if issuer else key, hashes.SHA256())
     return Issued(certificate, key, (issuer, *issuer.issuers) if issuer else ())
