@@ -62,7 +62,9 @@ class Outbound:
         self._mda = ways.mda
 
     def connect(self, connection: Connection) -> None:
-        """Carries out Connect."""
+        """Carries out Connect; not in a drain, which would not see the connection that is being opened."""
+        if self._feeds.is_draining:
+            return
         if connection.group.hop is None:
             feed = LocalFeed(self._shard, self._feeds, self._settler, self._mda, connection)
             self._shard.tasks.start(feed.run())

@@ -12,6 +12,7 @@ from relay.dispatch import outbound
 from relay.dispatch.log_links import socket_path
 from relay.net.frames import FrameProtocol, Message
 from tests.dispatch.world import World, put_off
+from tests.support.waiting import settled
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.1, 1.0])
@@ -94,3 +95,14 @@ async def test_a_damaged_record_is_reported_and_the_others_are_delivered(tmp_pat
         assert world.metric("relay_spool_corrupt_records_total") == 1
         await world.in_time(lambda: world.hop.recipients, 120.0, "the other one")
         assert world.hop.recipients == ["b@relay.test"]
+
+
+async def test_a_drain_opens_no_connection(tmp_path: Path) -> None:
+    """One that is opened behind the back of a drain is still there when the worker closes its poll: the worker failed."""
+    async with World(tmp_path) as world:
+        (shard,) = world.shards
+        shard.dispatcher._outbound._feeds.is_draining = True
+        await world.submit(b"b@relay.test")
+        await world.until(world.entries, "queued")
+        await settled()
+        assert world.hop.connections == 0
