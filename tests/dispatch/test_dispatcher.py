@@ -98,7 +98,7 @@ async def test_a_damaged_record_is_reported_and_the_others_are_delivered(tmp_pat
 
 
 async def test_a_drain_opens_no_connection(tmp_path: Path) -> None:
-    """One that is opened behind the back of a drain is still there when the worker closes its poll: the worker failed."""
+    """One that is opened behind its back is still there when the worker closes its poll, which then fails."""
     async with World(tmp_path) as world:
         (shard,) = world.shards
         shard.dispatcher._outbound._feeds.is_draining = True
