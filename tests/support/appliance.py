@@ -254,9 +254,10 @@ class Appliance:
         return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-lines:]) if self.log.exists() else ""
 
     def events(self) -> list[dict[str, Any]]:
-        """Every JSON line logged so far, but for one that is still being written."""
+        """Every JSON line logged so far, but for one that is still being written, and those that kill -9 has torn: they
+        have no end, or another line follows on the same one."""
         lines = self.log.read_text("utf-8", "replace").rpartition("\n")[0].splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return [json.loads(line) for line in lines if line.startswith("{") and not is_torn(line)]
 
     def metrics(self) -> dict[str, float]:
         """/metrics by sample name with its labels."""
@@ -311,6 +312,11 @@ class Appliance:
         self.process.kill()
         self.process.wait(10)
         wait_until(lambda: all(is_gone(child) for child in children), "a worker outlives its supervisor", timeout=10)
+
+
+def is_torn(line: str) -> bool:
+    """Whether the writer of a log line died in the middle of it."""
+    return not line.endswith("}") or '{"time":"' in line[1:]
 
 
 def is_gone(pid: int) -> bool:
