@@ -71,6 +71,19 @@ SCANNING = {
 AS_PYTHON = {"annotation_typing": False, "nonecheck": True}
 
 
+KIND_FILE = "build/kind"
+"""Written when a build is of another kind than the one before. Modules of all kinds go to the same places, so what is
+older than this file is built again."""
+
+
+def note_kind() -> None:
+    """Writes the kind of this build to KIND_FILE, unless the build before was of the same kind."""
+    file = Path(KIND_FILE)
+    if not file.exists() or file.read_text() != kind:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(kind)
+
+
 class Module(NamedTuple):
     """One extension module."""
 
@@ -88,7 +101,11 @@ class Module(NamedTuple):
     def extension(self) -> Extension:
         flags = compile_args if checked else [self.optimisation, *compile_args]
         return Extension(
-            self.name, [self.c_file], depends=["setup.py"], extra_compile_args=flags, extra_link_args=link_args
+            self.name,
+            [self.c_file],
+            depends=["setup.py", KIND_FILE],
+            extra_compile_args=flags,
+            extra_link_args=link_args,
         )
 
 
@@ -160,6 +177,7 @@ class BuildInParallel(build_ext):
 
 if __name__ == "__main__":
     wanted = modules()
+    note_kind()
     try:
         translate(wanted)
     except CompileError as error:  # Cython has printed what is wrong, and where

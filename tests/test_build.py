@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import os
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -68,6 +69,20 @@ def test_hot_modules_are_optimised_most(build):
     optimised = {module.name: module.extension().extra_compile_args[0] for module in build.modules()}
     assert optimised["relay._fastparse"] == "-O3"
     assert optimised["relay.net._stream"] == "-O1"
+
+
+def test_a_build_of_another_kind_makes_all_modules_older_than_their_kind(build, monkeypatch, tmp_path):
+    """A release build after a debug build used to leave the debug modules in place."""
+    assert all(build.KIND_FILE in module.extension().depends for module in build.modules())
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / build.KIND_FILE
+    build.note_kind()
+    os.utime(file, (1, 1))
+    build.note_kind()
+    assert file.stat().st_mtime == 1
+    monkeypatch.setattr(build, "kind", "debug")
+    build.note_kind()
+    assert file.stat().st_mtime > 1
 
 
 def test_a_terminal_shows_progress_on_one_line(build, monkeypatch):
