@@ -16,34 +16,33 @@ No generated C is kept in the repository; it goes to ``build/``.
 
 import os
 import sys
-from collections.abc import Iterable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from Cython.Build import cythonize
+from Cython.Compiler.Errors import CompileError
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 HOT = (
-    *(
-        "relay._fastparse",
-        "relay._mime",
-        "relay.mail._",
-        "relay.imap._rows",
-        "relay.delivery._",
-        "relay.telemetry._lines",
-    ),
-    *(
-        "relay.smtp._commands",
-        "relay.smtp._policy",
-        "relay.smtp._replies",
-        "relay.smtp._session",
-        "relay.smtp._spooling",
-    ),
-    *("relay.smtp._transaction", "relay.smtp._context", "relay.policy.pipeline", "benchmarks."),
+    "relay._fastparse",
+    "relay._mime",
+    "relay.delivery._",
+    "relay.imap._rows",
+    "relay.mail._",
+    "relay.policy.pipeline",
+    "relay.smtp._commands",
+    "relay.smtp._context",
+    "relay.smtp._policy",
+    "relay.smtp._replies",
+    "relay.smtp._session",
+    "relay.smtp._spooling",
+    "relay.smtp._transaction",
+    "relay.telemetry._lines",
+    "benchmarks.",
 )
 """Modules, by how their names begin, with the inner loops of each message and octet: -O3. The rest, glue between calls
 of Python objects, is -O1: -O2 takes half as long again, and no case of benchmarks/micro.py shows it."""
@@ -72,6 +71,19 @@ SCANNING = {
 AS_PYTHON = {"annotation_typing": False, "nonecheck": True}
 
 
+KIND_FILE = "build/kind"
+"""Written when a build is of another kind than the one before. Modules of all kinds go to the same places, so what is
+older than this file is built again."""
+
+
+def note_kind() -> None:
+    """Writes the kind of this build to KIND_FILE, unless the build before was of the same kind."""
+    file = Path(KIND_FILE)
+    if not file.exists() or file.read_text() != kind:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(kind)
+
+
 class Module(NamedTuple):
     """One extension module."""
 
@@ -89,7 +101,11 @@ class Module(NamedTuple):
     def extension(self) -> Extension:
         flags = compile_args if checked else [self.optimisation, *compile_args]
         return Extension(
-            self.name, [self.c_file], depends=["setup.py"], extra_compile_args=flags, extra_link_args=link_args
+            self.name,
+            [self.c_file],
+            depends=["setup.py", KIND_FILE],
+            extra_compile_args=flags,
+            extra_link_args=link_args,
         )
 
 
@@ -120,13 +136,22 @@ def translation(module: Module) -> dict[str, Any]:
     }
 
 
-def progress(what: str, jobs: Iterable["Future[Any]"], total: int) -> None:
-    """Shows how far ``jobs`` have come, on one line where somebody looks; raises what one of them has raised."""
-    is_seen = sys.stdout.isatty()
-    for number, job in enumerate(as_completed(jobs), 1):
-        job.result()
-        if is_seen or number == total:
-            print(f"{what}: {number} of {total}", end="\r" if is_seen and number < total else "\n", flush=True)
+def progress(what: str, jobs: "list[Future[Any]]") -> None:
+    """Shows how far ``jobs`` are: on a terminal in one line, elsewhere in four. Raises the first error of a job, and
+    cancels the jobs that have not begun, so that the error shows at once."""
+    is_terminal = sys.stdout.isatty()
+    total = len(jobs)
+    try:
+        for number, job in enumerate(as_completed(jobs), 1):
+            job.result()
+            if is_terminal or number * 4 // total > (number - 1) * 4 // total:
+                print(f"{what}: {number} of {total}", end="\r" if is_terminal and number < total else "\n", flush=True)
+    except BaseException:
+        if is_terminal:
+            print()
+        for job in jobs:
+            job.cancel()
+        raise
 
 
 def translate(wanted: list[Module]) -> None:
@@ -137,7 +162,7 @@ def translate(wanted: list[Module]) -> None:
         return
     with ProcessPoolExecutor(PROCESSORS) as pool:
         jobs = [pool.submit(cythonize, **translation(module)) for module in wanted]
-        progress("Translating to C", jobs, len(jobs))
+        progress("Translating to C", jobs)
 
 
 class BuildInParallel(build_ext):
@@ -147,10 +172,14 @@ class BuildInParallel(build_ext):
         self.check_extensions_list(self.extensions)
         with ThreadPoolExecutor(PROCESSORS) as pool:
             jobs = [pool.submit(self.build_extension, extension) for extension in self.extensions]
-            progress("Compiling", jobs, len(jobs))
+            progress("Compiling", jobs)
 
 
 if __name__ == "__main__":
     wanted = modules()
-    translate(wanted)
+    note_kind()
+    try:
+        translate(wanted)
+    except CompileError as error:  # Cython has printed what is wrong, and where
+        raise SystemExit(f"Not translated to C: {error}") from None
     setup(ext_modules=[module.extension() for module in wanted], cmdclass={"build_ext": BuildInParallel})

@@ -51,11 +51,27 @@ def test_the_check_itself_finds_imports_upwards_and_sideways(package, text, foun
 
 # ---- circles --------------------------------------------------------------------------------------------------------
 
-MODULES = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-    for pattern in ("*.py", "*.pyx", "*.pxd")
-    for path in sorted(ROOT.glob(f"relay/**/{pattern}"))
-}
+
+def modules(root):
+    """The files of each module below ``root``: a compiled one has its declarations (.pxd) beside its .py or .pyx."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(path for suffix in ("py", "pyx", "pxd") for path in root.glob(f"relay/**/*.{suffix}")):
+        name = ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        found.setdefault(name, []).append(path)
+    return found
+
+
+def imports_of(found):
+    """Which modules of ``found`` each of them imports, in any of its files. A package's own __init__ gathers what is in
+    it, and is no part of a circle by that."""
+    graph = {}
+    for name, paths in found.items():
+        texts = [path.read_text() for path in paths if path.stem != "__init__"]
+        others = {other for text in texts for other in imported(text, found)}
+        graph[name] = sorted((others & found.keys()) - {name})
+    return graph
+
+
 FROM = re.compile(r"^ *(?:from\s+(relay[\w.]*)\s+c?import\s+(\([^)]*\)|[^\n]*)|c?import\s+(relay[\w.]*))", re.MULTILINE)
 
 
@@ -101,17 +117,19 @@ def circles(graph):
 
 
 def test_no_modules_import_one_another():
-    """A package's own __init__ gathers what is in it, and is no part of a circle by that."""
-    graph = {}
-    for name, path in MODULES.items():
-        is_package = path.name == "__init__.py"
-        text = path.read_text()
-        for pxd in (path.with_suffix(".pxd"),) if path.suffix != ".pxd" else ():
-            text += pxd.read_text() if pxd.exists() else ""
-        graph[name] = (
-            [] if is_package else [each for each in imported(text, MODULES) if each in MODULES and each != name]
-        )
-    assert circles(graph) == []
+    assert circles(imports_of(modules(ROOT))) == []
+
+
+@pytest.mark.parametrize("suffix", ["py", "pyx"])
+def test_a_circle_is_found_where_one_side_has_a_pxd(tmp_path, suffix):
+    """The .pxd used to take the place of the .py or .pyx beside it, and what that imports was not seen."""
+    folder = tmp_path / "relay" / "x"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("from relay.x.a import A\n")
+    (folder / f"a.{suffix}").write_text("if TYPE_CHECKING:\n    from relay.x.b import B\n")
+    (folder / "a.pxd").write_text("cdef class A:\n    cdef object b\n")
+    (folder / "b.py").write_text("from relay.x import a\n")
+    assert circles(imports_of(modules(tmp_path))) == [["relay.x.a", "relay.x.b"]]
 
 
 def test_circles_are_found_however_long():
